@@ -1,0 +1,1 @@
+//! A spoke: scrape here, keep a log, send to the hub.

@@ -1,0 +1,8 @@
+//! What every other floor stands on: numbers, texts of numbers, time, counters.
+//!
+//! Useful for: turning bytes into integers and back, reading the clock, counting what happened.
+//! Not useful for: anything that knows what a sample or a label is; see [`crate::model`].
+
+pub mod clock;
+pub mod metrics;
+pub mod varint;

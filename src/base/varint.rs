@@ -1,0 +1,200 @@
+//! Variable-length integers as Go's `encoding/binary` writes them, and a checked byte cursor.
+//!
+//! | name      | bytes                                                             |
+//! |-----------|-------------------------------------------------------------------|
+//! | `uvarint` | LEB128, least significant group first, 1 to 10 bytes              |
+//! | `varint`  | the same of the zig-zag value `(n << 1) ^ (n >> 63)`               |
+
+/// The longest encoding of a 64-bit value.
+pub const MAX_VARINT_BYTES: usize = 10;
+
+/// Input ended early or held an over-long integer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Truncated;
+
+impl std::fmt::Display for Truncated {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("unexpected end of data or over-long integer")
+    }
+}
+
+impl std::error::Error for Truncated {}
+
+/// Appends `value` as a uvarint.
+#[inline]
+pub fn put_uvarint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push((value as u8) | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// Appends `value` as a zig-zag varint.
+#[inline]
+pub fn put_varint(out: &mut Vec<u8>, value: i64) {
+    put_uvarint(out, ((value << 1) ^ (value >> 63)) as u64);
+}
+
+/// Appends a uvarint length and the bytes of `text`.
+#[inline]
+pub fn put_text(out: &mut Vec<u8>, text: &str) {
+    put_uvarint(out, text.len() as u64);
+    out.extend_from_slice(text.as_bytes());
+}
+
+/// The number of bytes that [`put_uvarint`] writes for `value`.
+#[must_use]
+#[inline]
+pub const fn uvarint_bytes(value: u64) -> usize {
+    let bits = 64 - (value | 1).leading_zeros() as usize;
+    bits.div_ceil(7)
+}
+
+/// A cursor over bytes of unknown honesty: every read is checked and none allocates.
+#[derive(Debug, Clone, Copy)]
+pub struct Cursor<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Cursor<'a> {
+    /// Starts at the first byte of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes }
+    }
+
+    /// Bytes not yet read.
+    #[must_use]
+    pub const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// How many bytes are left.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.rest.len()
+    }
+
+    /// True when everything is read.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next `count` bytes.
+    #[inline]
+    pub fn take(&mut self, count: usize) -> Result<&'a [u8], Truncated> {
+        let (head, rest) = self.rest.split_at_checked(count).ok_or(Truncated)?;
+        self.rest = rest;
+        Ok(head)
+    }
+
+    #[inline]
+    fn array<const N: usize>(&mut self) -> Result<[u8; N], Truncated> {
+        let (head, rest) = self.rest.split_first_chunk::<N>().ok_or(Truncated)?;
+        self.rest = rest;
+        Ok(*head)
+    }
+
+    /// One byte.
+    #[inline]
+    pub fn u8(&mut self) -> Result<u8, Truncated> {
+        self.array::<1>().map(|[byte]| byte)
+    }
+
+    /// A big-endian `u16`.
+    #[inline]
+    pub fn u16_be(&mut self) -> Result<u16, Truncated> {
+        self.array().map(u16::from_be_bytes)
+    }
+
+    /// A big-endian `u32`.
+    #[inline]
+    pub fn u32_be(&mut self) -> Result<u32, Truncated> {
+        self.array().map(u32::from_be_bytes)
+    }
+
+    /// A big-endian `u64`.
+    #[inline]
+    pub fn u64_be(&mut self) -> Result<u64, Truncated> {
+        self.array().map(u64::from_be_bytes)
+    }
+
+    /// A big-endian `i64`.
+    #[inline]
+    pub fn i64_be(&mut self) -> Result<i64, Truncated> {
+        self.array().map(i64::from_be_bytes)
+    }
+
+    /// A double from its big-endian bits.
+    #[inline]
+    pub fn f64_be(&mut self) -> Result<f64, Truncated> {
+        self.u64_be().map(f64::from_bits)
+    }
+
+    /// A uvarint; refuses one that does not fit into 64 bits.
+    #[inline]
+    pub fn uvarint(&mut self) -> Result<u64, Truncated> {
+        let mut value = 0_u64;
+        for (index, &byte) in self.rest.iter().take(MAX_VARINT_BYTES).enumerate() {
+            if index == MAX_VARINT_BYTES - 1 && byte > 1 {
+                return Err(Truncated);
+            }
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                self.rest = self.rest.get(index + 1..).unwrap_or_default();
+                return Ok(value);
+            }
+        }
+        Err(Truncated)
+    }
+
+    /// A zig-zag varint.
+    #[inline]
+    pub fn varint(&mut self) -> Result<i64, Truncated> {
+        let raw = self.uvarint()?;
+        Ok(((raw >> 1) as i64) ^ -((raw & 1) as i64))
+    }
+
+    /// Bytes behind a uvarint length.
+    #[inline]
+    pub fn length_prefixed(&mut self) -> Result<&'a [u8], Truncated> {
+        let length = usize::try_from(self.uvarint()?).map_err(|_| Truncated)?;
+        self.take(length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn integers_come_back_as_they_went(unsigned: u64, signed: i64) {
+            let mut bytes = Vec::new();
+            put_uvarint(&mut bytes, unsigned);
+            prop_assert_eq!(bytes.len(), uvarint_bytes(unsigned));
+            put_varint(&mut bytes, signed);
+            let mut cursor = Cursor::new(&bytes);
+            prop_assert_eq!(cursor.uvarint(), Ok(unsigned));
+            prop_assert_eq!(cursor.varint(), Ok(signed));
+            prop_assert!(cursor.is_empty());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>) {
+            let mut cursor = Cursor::new(&bytes);
+            while cursor.length_prefixed().is_ok() && !cursor.is_empty() {}
+        }
+    }
+
+    #[test]
+    fn an_over_long_integer_is_refused() {
+        let eleven = [0xff; 11];
+        assert_eq!(Cursor::new(&eleven).uvarint(), Err(Truncated));
+        let too_big = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x02];
+        assert_eq!(Cursor::new(&too_big).uvarint(), Err(Truncated));
+    }
+}

@@ -1,0 +1,23 @@
+//! Replacing a small file so that a crash leaves the old or the new one, never a mixture.
+
+use std::io;
+use std::path::Path;
+
+use super::Disk;
+
+/// Writes `bytes` to `path`: a neighbour with `.tmp` behind its name is written and synced,
+/// renamed over the target, and the folder synced.
+///
+/// # Errors
+/// The disk's answer; the old file is then still there.
+pub fn write_atomic(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().unwrap_or_default().to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let mut file = disk.create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync()?;
+    drop(file);
+    disk.rename(&temporary, path)?;
+    path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}

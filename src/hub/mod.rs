@@ -1,0 +1,1 @@
+//! A hub: receive from every spoke, keep, answer.

@@ -1,0 +1,14 @@
+//! What a metric is: label sets, matchers over them, samples, relabelling.
+//!
+//! Useful for: naming a series, choosing series, rewriting label sets.
+//! Not useful for: where samples are kept ([`crate::storage`]) or how they are asked for
+//! ([`crate::series`]).
+
+mod labels;
+mod matcher;
+pub mod regex;
+mod sample;
+
+pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME};
+pub use matcher::{MatchOp, Matcher};
+pub use sample::{ORDINARY_NAN_BITS, STALE_NAN_BITS, Sample, is_stale, stale_nan};

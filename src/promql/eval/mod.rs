@@ -1,0 +1,1 @@
+//! What are the values of an expression at each step?

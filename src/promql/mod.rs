@@ -1,0 +1,8 @@
+//! What does this expression say of these series?
+//!
+//! Useful for: parsing, printing and evaluating PromQL over any [`crate::series::Queryable`].
+//! Not useful for: knowing where series come from; this folder never imports `storage`.
+
+pub mod ast;
+mod eval;
+mod functions;

@@ -1,0 +1,15 @@
+//! The port: how samples are asked for and how they are handed in.
+//!
+//! Storage implements it, the query engine and the roles use it, and neither side knows the other.
+//!
+//! Useful for: reading series as whole columns, appending batches, merging several sources.
+//! Not useful for: evaluating anything ([`crate::promql`]) or keeping anything
+//! ([`crate::storage`]).
+
+mod append;
+mod column;
+mod select;
+
+pub use append::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
+pub use column::{Chunk, Column, TimeRange};
+pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};

@@ -1,0 +1,1 @@
+//! What is in an immutable folder of two hours or more?

@@ -1,0 +1,1 @@
+//! What came in lately and may still grow?

@@ -1,0 +1,1 @@
+//! Which series does a block hold, and where are their chunks?

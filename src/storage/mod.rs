@@ -1,0 +1,11 @@
+//! Where are samples kept?
+//!
+//! Useful for: a data directory in Prometheus's own formats: log, head, blocks.
+//! Not useful for: evaluating expressions; `promql` and this folder meet only at
+//! [`crate::series`].
+
+pub mod block;
+pub mod db;
+pub mod head;
+pub mod index;
+pub mod wal;

@@ -1,0 +1,10 @@
+//! Instruments for tests, of this crate and of those who use it.
+//!
+//! Useful for: a store that is obviously right, scripts of PromQL tests, a disk that fails.
+//! Not useful for: production.
+
+mod model;
+#[cfg(feature = "promql")]
+pub mod promqltest;
+
+pub use model::ModelStore;

@@ -1,0 +1,1 @@
+//! Does the engine answer Prometheus's own test scripts?

@@ -1,0 +1,1 @@
+//! What do `prometheus.yml` and the Helm values say?

@@ -1,0 +1,1 @@
+//! What does a page of metrics say, and how is one written?

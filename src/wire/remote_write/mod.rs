@@ -1,0 +1,1 @@
+//! How are samples packed for another server?
