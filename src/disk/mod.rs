@@ -19,6 +19,7 @@
 mod atomic;
 mod faulty;
 mod memory;
+mod buffered;
 mod mmap;
 mod real;
 
@@ -32,6 +33,7 @@ use bytes::Bytes;
 pub use atomic::{create_dir_synced, write_atomic};
 pub use faulty::{Counts, Crash, FaultyDisk};
 pub use memory::MemoryDisk;
+pub use buffered::BufferedFile;
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
