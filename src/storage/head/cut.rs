@@ -47,8 +47,7 @@ pub(super) fn is_due(chunk: OpenChunk, time_ms: i64, next_cut_ms: &mut i64) -> b
         return true;
     }
     if chunk.sample_count == SAMPLES_AT_ESTIMATE {
-        *next_cut_ms =
-            estimated_end_ms(chunk.min_time_ms, chunk.max_time_ms, *next_cut_ms, 4.0);
+        *next_cut_ms = estimated_end_ms(chunk.min_time_ms, chunk.max_time_ms, *next_cut_ms, 4.0);
     }
     time_ms >= *next_cut_ms || chunk.sample_count >= SAMPLES_MAX
 }
@@ -78,8 +77,7 @@ mod tests {
 
     #[test]
     fn a_long_or_heavy_chunk_ends() {
-        let chunk =
-            OpenChunk { min_time_ms: 0, max_time_ms: 10, sample_count: 1, len_bytes: 1005 };
+        let chunk = OpenChunk { min_time_ms: 0, max_time_ms: 10, sample_count: 1, len_bytes: 1005 };
         assert!(!is_due(chunk, 11, &mut 12));
         assert!(is_due(chunk, 12, &mut 12));
         assert!(is_due(OpenChunk { len_bytes: 1006, ..chunk }, 11, &mut 12));
