@@ -25,6 +25,8 @@ mod read;
 mod series;
 mod state;
 mod stripes;
+#[cfg(test)]
+mod tests;
 
 pub(in crate::storage) use cut::range_end_ms;
 pub(in crate::storage) use metrics::HeadMetrics;
