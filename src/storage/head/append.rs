@@ -157,8 +157,7 @@ impl Head {
     fn judge(&self, work: &mut Work, batch: &mut Batch) -> Judgement {
         let mut judgement = Judgement::default();
         let Some(first) = batch.samples().first() else { return judgement };
-        let min_valid_ms =
-            self.bounds.min_appendable_ms(first.timestamp_ms, self.options.range_ms);
+        let min_valid_ms = self.bounds.min_appendable_ms(first.timestamp_ms, self.options.range_ms);
         for entry in 0..batch.series_count() {
             self.judge_entry(entry, work, batch, min_valid_ms, &mut judgement);
         }
@@ -248,11 +247,8 @@ fn log(commit: &mut Commit, work: &mut Work) -> Result<(), AppendError> {
     let rows = work.rows_by_series();
     let rows = rows.flat_map(|(series, rows)| rows.iter().map(|row| (series.series, row.sample)));
     wal::encode_samples(&mut samples, rows);
-    let logged = if work.unnamed.is_empty() {
-        wal.log(&[&samples])
-    } else {
-        wal.log(&[&names, &samples])
-    };
+    let logged =
+        if work.unnamed.is_empty() { wal.log(&[&samples]) } else { wal.log(&[&names, &samples]) };
     (work.names_record, work.samples_record) = (names, samples);
     logged.map(|_| ()).map_err(|error| AppendError::Log(error.to_string()))
 }
