@@ -19,6 +19,8 @@
 mod append;
 mod bounds;
 mod cut;
+#[cfg(test)]
+mod log_tests;
 mod metrics;
 mod postings;
 mod read;
