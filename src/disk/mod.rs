@@ -17,6 +17,7 @@
 //! Useful for: any file. Not useful for: knowing what the bytes mean.
 
 mod atomic;
+mod buffered;
 mod mmap;
 mod real;
 
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use atomic::{create_dir_synced, write_atomic};
+pub use buffered::BufferedFile;
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
