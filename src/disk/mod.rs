@@ -18,6 +18,8 @@
 
 mod atomic;
 mod buffered;
+mod faulty;
+mod memory;
 mod mmap;
 mod real;
 
@@ -30,6 +32,8 @@ use bytes::Bytes;
 
 pub use atomic::{create_dir_synced, write_atomic};
 pub use buffered::BufferedFile;
+pub use faulty::{Counts, Crash, FaultyDisk};
+pub use memory::MemoryDisk;
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
