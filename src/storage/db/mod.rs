@@ -20,15 +20,21 @@
 mod background;
 mod blocks;
 mod compact;
+#[cfg(test)]
+mod crash_tests;
 mod error;
 mod files;
 mod maintain;
 mod metrics;
+#[cfg(test)]
+mod model_tests;
 mod open;
 mod options;
 mod plan;
 mod query;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use error::DbError;
 pub use open::Db;
