@@ -24,6 +24,8 @@ mod compact;
 mod crash_tests;
 mod error;
 mod files;
+#[cfg(test)]
+mod golden_tests;
 mod maintain;
 mod metrics;
 #[cfg(test)]
