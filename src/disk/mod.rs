@@ -17,9 +17,9 @@
 //! Useful for: any file. Not useful for: knowing what the bytes mean.
 
 mod atomic;
+mod buffered;
 mod faulty;
 mod memory;
-mod buffered;
 mod mmap;
 mod real;
 
@@ -31,9 +31,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use atomic::{create_dir_synced, write_atomic};
+pub use buffered::BufferedFile;
 pub use faulty::{Counts, Crash, FaultyDisk};
 pub use memory::MemoryDisk;
-pub use buffered::BufferedFile;
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
