@@ -1,6 +1,6 @@
 //! Numbers and durations.
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 
 use super::cursor::Cursor;
 use super::is_alphanumeric;
@@ -15,7 +15,7 @@ impl Cursor<'_> {
         if self.duration_rest() {
             return Ok(TokenKind::Duration);
         }
-        Err(format!("bad number or duration syntax: {}", quote(self.pending())))
+        Err(format!("bad number or duration syntax: {}", quoted(self.pending())))
     }
 
     /// Reads digits, points, exponents and underscores; false if no number ends there. What was
