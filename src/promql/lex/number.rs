@@ -31,8 +31,8 @@ impl Cursor<'_> {
         self.accept(digit);
         let (mut seen_point, mut seen_exponent) = (false, false);
         while let Some(c) = self.peek() {
-            // In a hexadecimal number `e` is a digit, but upstream still takes the first one for
-            // an exponent.
+            // Even in a hexadecimal number, an `e` that does not follow another digit of this loop
+            // is upstream's exponent.
             let fine = match c {
                 '.' if !seen_point => {
                     seen_point = true;
@@ -54,7 +54,7 @@ impl Cursor<'_> {
                     false
                 }
                 _ if digit(c) => {
-                    self.next();
+                    self.skip_while(digit);
                     true
                 }
                 _ => break,

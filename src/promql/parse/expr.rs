@@ -86,7 +86,8 @@ impl Parser<'_> {
             if let Some(cardinality) = many {
                 self.advance();
                 matching.cardinality = cardinality;
-                if self.peek().kind == TokenKind::LeftParen {
+                let next = self.peek();
+                if next.kind == TokenKind::LeftParen || !starts_expression(next) {
                     matching.include = self.grouping_labels()?;
                 }
             }
