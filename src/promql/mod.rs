@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod check;
+mod engine;
 mod eval;
 mod functions;
 mod lex;
@@ -14,7 +15,11 @@ mod print;
 mod signature;
 
 pub use check::value_type;
+pub use engine::{
+    Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
+};
 pub use notes::{Detail, Note, Notes, SHOWN_MAX, Severity};
+pub(crate) use parse::parse_number;
 pub use parse::{
     NESTING_MAX, ParseError, ParseOptions, line_and_column, parse, parse_metric, parse_selector,
     parse_with,
