@@ -5,4 +5,5 @@
 
 pub mod clock;
 pub mod metrics;
+pub mod quote;
 pub mod varint;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::promql::ParseOptions;
+
 /// Settings of an engine. The defaults are those of a Prometheus server.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -18,6 +20,8 @@ pub struct EngineOptions {
     pub subquery_step_ms: i64,
     /// Drop metric names once, at the end, instead of at each operation.
     pub delayed_name_removal: bool,
+    /// What of the language is switched on.
+    pub parse: ParseOptions,
     /// Threads that big queries spread over; without them rayon's own.
     pub pool: Option<Arc<rayon::ThreadPool>>,
 }
@@ -30,6 +34,7 @@ impl Default for EngineOptions {
             timeout_ms: 120_000,
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
+            parse: ParseOptions::default(),
             pool: None,
         }
     }
@@ -43,6 +48,7 @@ impl fmt::Debug for EngineOptions {
             .field("timeout_ms", &self.timeout_ms)
             .field("subquery_step_ms", &self.subquery_step_ms)
             .field("delayed_name_removal", &self.delayed_name_removal)
+            .field("parse", &self.parse)
             .field("threads", &self.pool.as_ref().map(|pool| pool.current_num_threads()))
             .finish()
     }

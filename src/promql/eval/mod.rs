@@ -24,10 +24,11 @@ use super::engine::EngineError;
 use super::plan::{Kind, Node};
 
 pub(crate) use column::StepColumn;
-pub(crate) use root::evaluate;
-pub(crate) use run::Run;
+pub(crate) use root::{Evaluated, Manners, evaluate};
 
-use operator::{Bound, Operator, Work};
+use run::Run;
+
+use operator::{Bound, Work};
 
 /// Binds an operation and everything below it.
 fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {

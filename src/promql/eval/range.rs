@@ -1,5 +1,6 @@
 //! Functions over windows of samples, of series or of subqueries.
 
+use crate::base::quote::quote;
 use crate::model::{Labels, is_stale};
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
@@ -199,7 +200,8 @@ impl Operator for OverTime<'_> {
                 self.source.window.span,
                 format!(
                     "metric might not be a counter, name does not end in \
-                     _total/_sum/_count/_bucket: {name:?}"
+                     _total/_sum/_count/_bucket: {}",
+                    quote(name)
                 ),
             ));
         }

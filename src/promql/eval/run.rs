@@ -1,7 +1,5 @@
 //! One evaluation: its source, its limits, its notes, and how its work is spread over threads.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
@@ -11,6 +9,7 @@ use crate::promql::notes::{Note, Notes};
 
 use super::column::StepColumn;
 use super::operator::{Operator, Work};
+use super::root::Manners;
 use super::select::Selection;
 
 /// What all operations of one evaluation share.
@@ -19,17 +18,30 @@ pub(crate) struct Run<'r> {
     pub(super) limits: &'r Limits,
     pub(super) lookback_ms: i64,
     pub(super) delayed_name_removal: bool,
-    /// True if the evaluation is big enough for several threads.
-    pub(super) parallel: AtomicBool,
+    /// The evaluation is big enough for several threads.
+    parallel: bool,
     pub(super) notes: Mutex<Notes>,
 }
 
-/// Fewer steps of series than this stay on the calling thread.
-const PARALLEL_CELLS: usize = 30_000;
+/// Less work, in samples or steps at a guess, stays on the calling thread.
+const PARALLEL_WORK: usize = 50_000;
 /// How many cells are computed before they are handed on in order.
 const BATCH_CELLS: usize = 1 << 20;
 
-impl Run<'_> {
+impl<'r> Run<'r> {
+    pub(super) fn new(
+        selections: Vec<Selection>,
+        limits: &'r Limits,
+        manners: Manners,
+        steps: usize,
+    ) -> Self {
+        let work = selections.iter().map(|selection| selection.work(steps));
+        let parallel = work.fold(0, usize::saturating_add) >= PARALLEL_WORK;
+        let Manners { lookback_ms, delayed_name_removal } = manners;
+        let notes = Mutex::new(Notes::new());
+        Self { selections, limits, lookback_ms, delayed_name_removal, parallel, notes }
+    }
+
     pub(super) fn note(&self, note: Note) {
         self.notes.lock().add(note);
     }
@@ -43,7 +55,7 @@ impl Run<'_> {
         steps: usize,
         mut each: impl FnMut(usize, &StepColumn) -> Result<(), EngineError>,
     ) -> Result<(), EngineError> {
-        if !self.is_parallel(indexes.len(), steps) {
+        if !self.parallel || indexes.len() < 2 {
             let (mut work, mut column) = (Work::default(), StepColumn::new());
             for index in indexes {
                 child.column(*index, &mut column, &mut work)?;
@@ -70,10 +82,9 @@ impl Run<'_> {
     pub(super) fn collect<T: Send>(
         &self,
         count: usize,
-        steps: usize,
         make: impl Fn(usize, &mut Work) -> Result<T, EngineError> + Sync,
     ) -> Result<Vec<T>, EngineError> {
-        if self.is_parallel(count, steps) {
+        if self.parallel && count > 1 {
             let indexes = (0..count).into_par_iter();
             indexes.map_init(Work::default, |work, index| make(index, work)).collect()
         } else {
@@ -82,9 +93,8 @@ impl Run<'_> {
         }
     }
 
-    fn is_parallel(&self, series: usize, steps: usize) -> bool {
-        series > 1
-            && (self.parallel.load(Ordering::Relaxed)
-                || series.saturating_mul(steps) >= PARALLEL_CELLS)
+    /// True if the evaluation is big enough for several threads.
+    pub(super) const fn is_parallel(&self) -> bool {
+        self.parallel
     }
 }

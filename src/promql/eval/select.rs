@@ -72,10 +72,11 @@ impl Selection {
         std::mem::take(&mut self.warnings)
     }
 
-    /// How many samples a series may have in the time that was asked for, at a guess.
-    pub(super) fn guess(&self) -> usize {
-        let seconds = self.range.end_ms.saturating_sub(self.range.start_ms) / 15_000;
-        self.series.len().saturating_mul(usize::try_from(seconds).unwrap_or(0).max(1))
+    /// How much there is to do, at a guess: samples to be read, or steps to be computed.
+    pub(super) fn work(&self, steps: usize) -> usize {
+        let samples = self.range.end_ms.saturating_sub(self.range.start_ms) / 15_000;
+        let samples = usize::try_from(samples).unwrap_or_default();
+        self.series.len().saturating_mul(samples.max(steps))
     }
 
     /// Reads a series: at least its samples in `range`.

@@ -20,7 +20,7 @@ mod window;
 
 pub(crate) use date::DateFunction;
 pub(crate) use histogram::{Buckets, Repair};
-pub(crate) use kahan::Sum;
+pub(crate) use kahan::{Mean, Sum};
 pub(crate) use label::LabelChange;
 pub(crate) use math::MathFunction;
 pub(crate) use over_time::{RangeFunction, Request, Scratch};
@@ -181,10 +181,7 @@ mod tests {
     }
 
     /// What a function of the values of one window gives at each step.
-    pub(super) fn naive(
-        windows: &Windows<'_>,
-        value: impl Fn(&[f64]) -> f64,
-    ) -> Vec<Option<f64>> {
+    pub(super) fn naive(windows: &Windows<'_>, value: impl Fn(&[f64]) -> f64) -> Vec<Option<f64>> {
         naive_samples(windows, |samples, _, _| {
             Some(value(&samples.iter().map(|sample| sample.1).collect::<Vec<_>>()))
         })
@@ -201,8 +198,11 @@ mod tests {
             .map(|step| {
                 let end_ms = windows.shift.of(windows.steps.at(step));
                 let start_ms = end_ms - windows.range_ms;
-                let inside: Vec<_> =
-                    samples.iter().copied().filter(|(t, _)| start_ms < *t && *t <= end_ms).collect();
+                let inside: Vec<_> = samples
+                    .iter()
+                    .copied()
+                    .filter(|(t, _)| start_ms < *t && *t <= end_ms)
+                    .collect();
                 if inside.is_empty() { None } else { value(&inside, start_ms, end_ms) }
             })
             .collect()

@@ -143,8 +143,9 @@ impl RangeFunction {
                 windows.each(into, |window| windows.times.get(window.lo).and_then(|t| seconds(*t)));
             }
             Self::TimeOfLast => {
-                windows
-                    .each(into, |window| windows.times.get(window.hi - 1).and_then(|t| seconds(*t)));
+                windows.each(into, |window| {
+                    windows.times.get(window.hi - 1).and_then(|t| seconds(*t))
+                });
             }
             Self::Stddev => spread::variance(windows, true, into),
             Self::Stdvar => spread::variance(windows, false, into),

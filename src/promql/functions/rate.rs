@@ -18,12 +18,7 @@ pub(super) struct Slope {
 impl Slope {
     /// The slope over each window, extended to its edges where samples come close to them.
     /// `resets` is scratch.
-    pub(super) fn run(
-        self,
-        windows: &Windows<'_>,
-        resets: &mut Vec<usize>,
-        into: &mut StepColumn,
-    ) {
+    pub(super) fn run(self, windows: &Windows<'_>, resets: &mut Vec<usize>, into: &mut StepColumn) {
         resets.clear();
         if self.counter {
             let pairs = windows.values.windows(2).enumerate();

@@ -23,9 +23,8 @@ pub(super) fn sum(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut Ste
 /// The mean of each window.
 pub(super) fn mean(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut StepColumn) {
     if exact_prefixes(windows.values, prefixes) {
-        windows.each(into, |window| {
-            Some(between(prefixes, window) / (window.hi - window.lo) as f64)
-        });
+        windows
+            .each(into, |window| Some(between(prefixes, window) / (window.hi - window.lo) as f64));
         return;
     }
     windows.each(into, |window| {
@@ -84,7 +83,11 @@ fn lowest_bit(value: f64) -> i32 {
 
 /// 2^power, infinite where that is too large.
 fn power_of_two(power: i32) -> f64 {
-    if power > 1023 { f64::INFINITY } else { f64::from_bits(((power.max(-1022) + 1023) as u64) << 52) }
+    if power > 1023 {
+        f64::INFINITY
+    } else {
+        f64::from_bits(((power.max(-1022) + 1023) as u64) << 52)
+    }
 }
 
 #[cfg(test)]

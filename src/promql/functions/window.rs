@@ -31,11 +31,7 @@ pub(crate) struct Window {
 impl<'a> Windows<'a> {
     /// Asks `value` for each window with samples, in order; steps without samples stay empty.
     #[inline]
-    pub(crate) fn each(
-        &self,
-        into: &mut StepColumn,
-        mut value: impl FnMut(Window) -> Option<f64>,
-    ) {
+    pub(crate) fn each(&self, into: &mut StepColumn, mut value: impl FnMut(Window) -> Option<f64>) {
         let (times, len) = (self.times, self.times.len().min(self.values.len()));
         let (mut lo, mut hi) = (0, 0);
         into.fill_with(self.steps.count, |step| {

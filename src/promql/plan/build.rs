@@ -7,6 +7,7 @@ use crate::promql::ast::{
     ValueType, VectorSelector,
 };
 use crate::promql::engine::EngineError;
+use crate::promql::{NESTING_MAX, value_type};
 use crate::series::{Hints, Select, TimeRange};
 
 use super::duration::Lengths;
@@ -29,9 +30,6 @@ pub(crate) struct Grid {
     pub(crate) steps_max: usize,
 }
 
-/// Parsers bound the depth of what they accept; trees built by hand are bounded here.
-const DEPTH_MAX: usize = 2000;
-
 pub(super) type Planned = Result<Node, EngineError>;
 
 /// Plans an expression.
@@ -41,7 +39,6 @@ pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
     let mut builder = Builder { grid, lengths, asks: Vec::new(), hints: Vec::new(), depth: 0 };
     let steps = grid.steps;
     let root = match unwrapped(expr) {
-        Expr { kind: ExprKind::String(text), .. } => Root::Text(Arc::clone(text)),
         window @ Expr { kind: ExprKind::Matrix { .. } | ExprKind::Subquery { .. }, .. } => {
             Root::Window(builder.window(window, steps)?)
         }
@@ -67,7 +64,8 @@ impl Builder {
     pub(super) fn node(&mut self, expr: &Expr, steps: Steps) -> Planned {
         let expr = unwrapped(expr);
         self.depth += 1;
-        if self.depth > DEPTH_MAX {
+        // The parser keeps to this; a tree built by hand may not.
+        if self.depth > NESTING_MAX {
             return Err(EngineError::Invalid("expression is nested too deeply".into()));
         }
         let is_constant = matches!(expr.kind, ExprKind::Number { .. });
@@ -177,9 +175,7 @@ impl Builder {
                 let shift = self.shift(at)?;
                 let source = match self.inner_steps(steps, shift, range_ms, step_ms)? {
                     inner_steps if inner_steps.count == 0 => WindowSource::Nothing,
-                    inner_steps => {
-                        WindowSource::Subquery(Box::new(self.node(inner, inner_steps)?))
-                    }
+                    inner_steps => WindowSource::Subquery(Box::new(self.node(inner, inner_steps)?)),
                 };
                 Ok(Window { source, range_ms, steps, shift, span: expr.span })
             }
@@ -275,24 +271,4 @@ fn refuse_extended(selector: &VectorSelector) -> Result<(), EngineError> {
 pub(super) fn misplaced(span: Span) -> EngineError {
     let (start, end) = (span.start, span.end);
     EngineError::Invalid(format!("{start}:{end}: operand of an unexpected type"))
-}
-
-/// The type of an expression's value.
-pub(super) fn value_type(expr: &Expr) -> ValueType {
-    match &expr.kind {
-        ExprKind::Number { .. } => ValueType::Scalar,
-        ExprKind::String(_) => ValueType::String,
-        ExprKind::Vector(_) | ExprKind::Aggregate(_) => ValueType::InstantVector,
-        ExprKind::Matrix { .. } | ExprKind::Subquery { .. } => ValueType::RangeVector,
-        ExprKind::Paren(inner) | ExprKind::Unary { expr: inner, .. } => value_type(inner),
-        ExprKind::Binary(binary) => match (value_type(&binary.left), value_type(&binary.right)) {
-            (ValueType::Scalar, ValueType::Scalar) => ValueType::Scalar,
-            _ => ValueType::InstantVector,
-        },
-        ExprKind::Call { function, .. } => match &**function {
-            "scalar" | "time" | "pi" | "start" | "end" | "range" | "step" | "max_of"
-            | "min_of" => ValueType::Scalar,
-            _ => ValueType::InstantVector,
-        },
-    }
 }

@@ -111,8 +111,7 @@ mod tests {
     fn steps_and_numbers_mix_and_are_cut_to_milliseconds() {
         let twice = binary(BinaryOp::Mul, DurationKind::Step, DurationKind::Number(2.0));
         assert_eq!(LENGTHS.of(&twice, false).unwrap(), 30_000);
-        let third =
-            binary(BinaryOp::Div, DurationKind::Literal(10_000), DurationKind::Number(3.0));
+        let third = binary(BinaryOp::Div, DurationKind::Literal(10_000), DurationKind::Number(3.0));
         assert_eq!(LENGTHS.of(&third, false).unwrap(), 3333);
     }
 

@@ -19,6 +19,7 @@ use super::ast::{AggregateOp, BinaryOp, Matching, Span};
 use super::functions::{DateFunction, MathFunction, RangeFunction};
 
 pub(crate) use build::{Grid, plan};
+pub(crate) use duration::{go_max, go_min, seconds};
 pub(crate) use steps::Steps;
 
 /// Everything about a query that needs no data.
@@ -39,8 +40,16 @@ pub(crate) enum Root {
     Vector(Node),
     /// The samples of a window, as they are.
     Window(Window),
-    /// A text.
-    Text(Arc<str>),
+}
+
+impl Root {
+    /// The instants at which it is wanted.
+    pub(crate) const fn steps(&self) -> Steps {
+        match self {
+            Self::Scalar(node) | Self::Vector(node) => node.steps,
+            Self::Window(window) => window.steps,
+        }
+    }
 }
 
 /// A question to the source, and how many nodes wait for its answer.

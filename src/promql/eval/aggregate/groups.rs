@@ -37,11 +37,6 @@ impl LabelIndex {
     pub(in super::super) fn sets(&self) -> &[Labels] {
         &self.sets
     }
-
-    /// How many sets there are.
-    pub(in super::super) fn len(&self) -> usize {
-        self.sets.len()
-    }
 }
 
 /// Which labels make a group.

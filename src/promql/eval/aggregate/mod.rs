@@ -14,8 +14,10 @@ use crate::promql::engine::EngineError;
 use crate::promql::plan::{AggregateNode, Node, Parameter};
 
 use super::operator::Bound;
+
 use super::run::Run;
 use super::{bind as bind_node, scalar};
+pub(super) use groups::LabelIndex;
 
 /// Binds an aggregation and computes its groups.
 pub(super) fn bind<'r>(run: &'r Run<'r>, node: &'r AggregateNode, whole: &'r Node) -> Bound<'r> {
