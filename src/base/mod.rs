@@ -4,6 +4,8 @@
 //! Not useful for: anything that knows what a sample or a label is; see [`crate::model`].
 
 pub mod clock;
+pub mod duration;
+pub mod gonum;
 pub mod metrics;
 pub mod quote;
 pub mod varint;
