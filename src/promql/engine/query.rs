@@ -147,6 +147,7 @@ impl Engine {
             step_ms,
             lookback_ms: run.lookback_ms.unwrap_or(self.options.lookback_ms),
             subquery_step_ms: self.options.subquery_step_ms,
+            start_timestamps: self.options.start_timestamps,
             steps_max: most.max(STEPS_MIN),
         }
     }
@@ -172,7 +173,7 @@ impl Engine {
         let pool = options.pool.as_deref();
         let Evaluated { value, notes, mut warnings } =
             evaluate(&plan, source, &limits, manners, pool)?;
-        let (mut noted, infos) = notes.render(query);
+        let (mut noted, infos) = notes.render(query, options.shown_notes_max);
         warnings.append(&mut noted);
         Ok(Answer { value, warnings, infos, samples_read: limits.samples_read() })
     }

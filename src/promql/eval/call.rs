@@ -208,6 +208,6 @@ pub(super) fn sort<'r>(
 
 /// The warning about a quantile that is none.
 pub(super) fn bad_quantile(q: f64, span: Span) -> Note {
-    let q = crate::promql::print::number::general(q, None);
+    let q = crate::promql::print::number::general(q);
     Note::warning(span, format!("quantile value should be between 0 and 1, got {q}"))
 }

@@ -1,6 +1,7 @@
 //! Classic histograms: series with a label `le` that are buckets of one another.
 
-use crate::base::quote::quote;
+use crate::base::gonum::parse_float;
+use crate::base::quote::quoted;
 use crate::model::{Labels, LabelsBuf};
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
@@ -100,7 +101,7 @@ fn bind<'r>(run: &'r Run<'r>, vector: &'r Node, steps: Steps, wanted: Wanted) ->
 }
 
 fn parse_bound(text: &str) -> Option<f64> {
-    text.parse().ok()
+    parse_float(text).ok()
 }
 
 /// Warns of a bucket without a bound if it has any sample.
@@ -115,7 +116,7 @@ fn note_bad_bound(
     let Some(head) = inner.heads().get(series).filter(|_| !column.is_empty()) else {
         return Ok(());
     };
-    let label = quote(head.labels.get(BUCKET_BOUND).unwrap_or_default());
+    let label = quoted(head.labels.get(BUCKET_BOUND).unwrap_or_default());
     let name = head.labels.metric_name().filter(|_| run.delayed_name_removal);
     run.note(Note::warning(
         span,
@@ -129,7 +130,7 @@ fn note_bad_bound(
 
 fn of_metric(name: Option<&str>) -> String {
     match name.filter(|name| !name.is_empty()) {
-        Some(name) => format!(" for metric name {}", quote(name)),
+        Some(name) => format!(" for metric name {}", quoted(name)),
         None => String::new(),
     }
 }

@@ -1,6 +1,6 @@
 //! Functions over windows of samples, of series or of subqueries.
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 use crate::model::{Labels, is_stale};
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
@@ -201,7 +201,7 @@ impl Operator for OverTime<'_> {
                 format!(
                     "metric might not be a counter, name does not end in \
                      _total/_sum/_count/_bucket: {}",
-                    quote(name)
+                    quoted(&**name)
                 ),
             ));
         }

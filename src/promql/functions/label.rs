@@ -2,20 +2,32 @@
 
 use std::sync::Arc;
 
+use crate::model::regex::Regex;
 use crate::model::{Labels, METRIC_NAME};
 use crate::promql::engine::EngineError;
 
 /// A change of one label, computed from others.
 #[derive(Debug, Clone)]
 pub(crate) enum LabelChange {
+    /// `label_replace`
+    Replace { target: Arc<str>, template: Arc<str>, source: Arc<str>, regex: Regex },
     /// `label_join`
     Join { target: Arc<str>, separator: Arc<str>, sources: Vec<Arc<str>> },
 }
 
 impl LabelChange {
-    /// `label_replace(vector, target, replacement, source, regex)` without its vector.
-    pub(crate) fn replace(_: &[Arc<str>]) -> Result<Self, EngineError> {
-        Err(EngineError::Unsupported("function label_replace()".into()))
+    /// `label_replace(vector, target, template, source, regex)` without its vector.
+    pub(crate) fn replace(args: &[Arc<str>]) -> Result<Self, EngineError> {
+        let [target, template, source, pattern] = args else {
+            return Err(EngineError::Invalid("label_replace() lacks arguments".into()));
+        };
+        let regex = Regex::anchored(pattern).map_err(|_| {
+            let text = format!("invalid regular expression in label_replace(): {pattern}");
+            EngineError::Execution(text)
+        })?;
+        check_target(target, "label_replace")?;
+        let (target, template) = (Arc::clone(target), Arc::clone(template));
+        Ok(Self::Replace { target, template, source: Arc::clone(source), regex })
     }
 
     /// `label_join(vector, target, separator, sources…)` without its vector.
@@ -32,9 +44,13 @@ impl LabelChange {
         Ok(Self::Join { target, separator, sources: sources.to_vec() })
     }
 
-    /// The label set after the change; `None` if it stays as it is.
+    /// The label set after the change; `None` if the change does not apply to it.
     pub(crate) fn apply(&self, labels: &Labels) -> Option<Labels> {
         match self {
+            Self::Replace { target, template, source, regex } => {
+                let value = labels.get(source).unwrap_or_default();
+                regex.replace(value, template).map(|value| labels.with(target, &value))
+            }
             Self::Join { target, separator, sources } => {
                 let values: Vec<_> =
                     sources.iter().map(|name| labels.get(name).unwrap_or_default()).collect();
@@ -45,9 +61,8 @@ impl LabelChange {
 
     /// True if the change gives the series a new name, which is then not to be dropped.
     pub(crate) fn sets_name(&self) -> bool {
-        match self {
-            Self::Join { target, .. } => &**target == METRIC_NAME,
-        }
+        let (Self::Replace { target, .. } | Self::Join { target, .. }) = self;
+        &**target == METRIC_NAME
     }
 }
 

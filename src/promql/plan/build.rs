@@ -26,6 +26,7 @@ pub(crate) struct Grid {
     pub(crate) step_ms: i64,
     pub(crate) lookback_ms: i64,
     pub(crate) subquery_step_ms: i64,
+    pub(crate) start_timestamps: bool,
     /// More steps than this are refused.
     pub(crate) steps_max: usize,
 }

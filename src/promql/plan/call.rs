@@ -44,7 +44,10 @@ impl Builder {
             (Function::Time, []) => Ok(Kind::Time),
             (Function::Pi, []) => number(std::f64::consts::PI),
             (Function::Timestamp, [arg]) => self.timestamp(arg, steps),
-            // The flag that would keep start times is off, so no element has one.
+            (Function::StartTimestamp, _) if self.grid.start_timestamps => {
+                Err(EngineError::Unsupported("function start_timestamp()".into()))
+            }
+            // Without start times no element has one.
             (Function::StartTimestamp, [arg]) => self.boxed(arg, steps).map(|_| Kind::Nothing),
             (Function::QueryStart, []) => number(self.grid.steps.start_ms as f64 / 1000.0),
             (Function::QueryEnd, []) => number(self.grid.end_ms as f64 / 1000.0),

@@ -44,7 +44,7 @@ pub(super) fn ratio<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
     }
     let capped = [(most > 1.0, most, 1.0), (least < -1.0, least, -1.0)];
     for (_, got, to) in capped.into_iter().filter(|case| case.0) {
-        let (got, to) = (general(got, None), general(to, None));
+        let (got, to) = (general(got), general(to));
         let text = format!("ratio value should be between -1 and 1, got {got}, capping to {to}");
         task.run.note(Note::warning(task.parameter_span(), text));
     }

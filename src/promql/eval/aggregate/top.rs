@@ -58,11 +58,11 @@ pub(super) fn counts(parameter: &[f64]) -> Result<Option<Vec<usize>>, EngineErro
     }
     let bound = i64::MAX as f64;
     if least <= -bound {
-        let text = format!("Scalar value {} underflows int64", general(least, None));
+        let text = format!("Scalar value {} underflows int64", general(least));
         return Err(EngineError::Execution(text));
     }
     if most >= bound {
-        let text = format!("Scalar value {} overflows int64", general(most, None));
+        let text = format!("Scalar value {} overflows int64", general(most));
         return Err(EngineError::Execution(text));
     }
     // Negative numbers become 0.

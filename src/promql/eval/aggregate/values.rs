@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 use crate::model::METRIC_NAME;
 use crate::promql::engine::EngineError;
 use crate::promql::plan::{Parameter, go_max, go_min};
@@ -82,7 +82,7 @@ pub(super) fn count<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
         return Err(EngineError::Invalid("count_values lacks its label".into()));
     };
     if label.is_empty() {
-        return Err(EngineError::Execution(format!("invalid label name {}", quote(label))));
+        return Err(EngineError::Execution(format!("invalid label name {}", quoted(&**label))));
     }
     let grouping = Grouping { names: &task.node.grouping, without: task.node.without };
     let heads: Vec<Head> =
