@@ -1,5 +1,7 @@
 //! Quantiles and fractions of classic histograms.
 
+use std::cmp::Ordering;
+
 /// One bucket at one step: how many observations were not above `bound`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Bucket {
@@ -157,7 +159,7 @@ impl Buckets {
 
 /// A NaN count is never reached, as in a search for the first count that is not below the rank.
 fn not_reached(count: f64, rank: f64) -> bool {
-    !(count >= rank)
+    !matches!(count.partial_cmp(&rank), Some(Ordering::Equal | Ordering::Greater))
 }
 
 fn almost_equal(a: f64, b: f64) -> bool {
