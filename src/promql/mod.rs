@@ -9,14 +9,17 @@ mod engine;
 mod eval;
 mod functions;
 mod lex;
+mod limits;
 mod notes;
 mod parse;
+mod plan;
 mod print;
+mod quantile;
 mod signature;
 
 pub use check::value_type;
 pub use engine::{
-    Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
+    Answer, Engine, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
 };
 pub use notes::{Detail, Note, Notes, SHOWN_MAX, Severity};
 pub(crate) use parse::parse_number;
