@@ -5,5 +5,8 @@
 
 pub mod bits;
 pub mod clock;
+pub mod duration;
+pub mod gonum;
 pub mod metrics;
+pub mod quote;
 pub mod varint;
