@@ -1,1 +1,3 @@
 //! A spoke: scrape here, keep a log, send to the hub.
+
+pub mod log;
