@@ -349,7 +349,7 @@ fn a_block_put_into_the_directory_is_found_by_the_next_round() {
     append_hours(&writer, "m", 0, 1);
     writer.flush().unwrap();
     let block = from.blocks()[0].clone();
-    std::fs::rename(from.dir.join(&block), to.dir.join(&block)).unwrap();
+    to.disk.rename(&from.dir.join(&block), &to.dir.join(&block)).unwrap();
     assert_eq!(times(&reader, "m"), [0_i64; 0]);
     reader.maintain().unwrap();
     assert_eq!(times(&reader, "m"), each_minute(0, 1));
