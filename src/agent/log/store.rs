@@ -15,8 +15,8 @@ use crate::disk::{LockGuard, SharedDisk, create_dir_synced};
 use crate::model::{LabelsBuf, Sample};
 use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
 use crate::storage::wal::{
-    Position, RecordError, RecordKind, Recovery, Tail, Wal, WalError, WalMetrics, decode_series,
-    decode_times, encode_samples, encode_series, kind, recover,
+    Position, Progress, RecordError, RecordKind, Recovery, Tail, Wal, WalError, WalMetrics,
+    decode_series, decode_times, encode_samples, encode_series, kind, recover,
 };
 
 use super::metrics::Metrics;
@@ -213,6 +213,14 @@ impl AgentLog {
             None => return Err(AgentLogError::Closed),
         };
         Ok(Tail::open(self.disk.clone(), &self.wal_dir, from)?.behind(progress))
+    }
+
+    /// A view of [`end`](Self::end) for readers on other threads.
+    ///
+    /// # Errors
+    /// The log is closed.
+    pub fn progress(&self) -> Result<Progress, AgentLogError> {
+        self.state.lock().wal.as_ref().map(Wal::progress).ok_or(AgentLogError::Closed)
     }
 
     /// The place behind the last acknowledged sample.
