@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use atomic::write_atomic;
+pub use atomic::{create_dir_synced, write_atomic};
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
