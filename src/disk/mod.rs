@@ -17,6 +17,8 @@
 //! Useful for: any file. Not useful for: knowing what the bytes mean.
 
 mod atomic;
+mod faulty;
+mod memory;
 mod mmap;
 mod real;
 
@@ -28,6 +30,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use atomic::{create_dir_synced, write_atomic};
+pub use faulty::{Counts, Crash, FaultyDisk};
+pub use memory::MemoryDisk;
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
