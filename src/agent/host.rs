@@ -216,9 +216,9 @@ fn is_whole_disk(device: &str) -> bool {
     if plain.len() == device.len() {
         return true;
     }
-    let lettered = ["hd", "sd", "vd", "xvd"].iter().any(|kind| {
-        plain.strip_prefix(kind).is_some_and(|letter| letter.len() == 1)
-    });
+    let lettered = ["hd", "sd", "vd", "xvd"]
+        .iter()
+        .any(|kind| plain.strip_prefix(kind).is_some_and(|letter| letter.len() == 1));
     let nvme_partition = plain.starts_with("nvme") && plain.ends_with('p');
     !lettered && !nvme_partition && !["ram", "zram", "loop", "fd"].contains(&plain)
 }
@@ -293,9 +293,13 @@ mod tests {
         assert_eq!(got.len(), 8);
         assert_eq!(got[1], "node_disk_read_bytes_total{device=\"sda\"} 1024");
         assert_eq!(got[7], "node_disk_io_time_seconds_total{device=\"sda\"} 8");
-        for (device, whole) in
-            [("nvme0n1", true), ("nvme0n1p2", false), ("dm-0", true), ("vda", true), ("ram3", false)]
-        {
+        for (device, whole) in [
+            ("nvme0n1", true),
+            ("nvme0n1p2", false),
+            ("dm-0", true),
+            ("vda", true),
+            ("ram3", false),
+        ] {
             assert_eq!(is_whole_disk(device), whole, "{device}");
         }
     }

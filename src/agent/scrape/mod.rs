@@ -30,10 +30,3 @@ pub(crate) fn test_job(keys: &str) -> crate::wire::config::ScrapeConfig {
     let config = crate::wire::config::Config::parse(&text, path, &|_| None);
     config.unwrap_or_else(|error| panic!("{error}")).scrape.remove(0)
 }
-
-pub(crate) fn relabel(
-    _: &[crate::wire::config::RelabelText],
-    labels: &crate::model::Labels,
-) -> Option<crate::model::Labels> {
-    Some(labels.clone())
-}

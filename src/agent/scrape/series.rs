@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::agent::scrape::relabel;
+use crate::model::relabel::relabel;
 use crate::model::{LabelError, Labels, LabelsBuf, METRIC_NAME};
 use crate::wire::config::ScrapeConfig;
 use crate::wire::exposition::text::{RawSample, each_label};

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-use crate::agent::scrape::relabel;
 use crate::base::duration::{format_duration, parse_duration_ms};
 use crate::model::Labels;
+use crate::model::relabel::relabel;
 use crate::wire::config::ScrapeConfig;
 
 use super::schedule::StableHash;
