@@ -99,3 +99,52 @@ impl Server {
         groups.into_iter().enumerate().map(named).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::Router;
+    use axum::routing::get;
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::disk::RealDisk;
+    use crate::wire::config::{Address, HttpConfig};
+
+    async fn ask(content_type: &'static str, body: &'static str) -> Result<Vec<String>, String> {
+        let router =
+            Router::new().route("/", get(async move || ([("content-type", content_type)], body)));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let config = HttpDiscovery {
+            url: Address::new(format!("http://u:secret@{address}/")),
+            refresh_interval_ms: 60_000,
+            http: HttpConfig::default(),
+        };
+        let client = HttpClient::new(&config.http, true, RealDisk::shared()).unwrap();
+        let groups = Server::new(config, client, &Registry::new()).ask().await?;
+        let shown = |(source, group): (Arc<str>, TargetGroup)| {
+            let text = format!("{source} {:?} {}", group.targets, group.labels);
+            text.replace(&address.to_string(), "HOST")
+        };
+        Ok(groups.into_iter().map(shown).collect())
+    }
+
+    #[tokio::test]
+    async fn groups_are_read_and_passwords_kept_out_of_labels() {
+        let body = r#"[{"targets": ["a:1"], "labels": {"x": "y"}}, {"targets": []}]"#;
+        let expected = [
+            "http://u:xxxxx@HOST/:0 [{__address__=\"a:1\"}] \
+             {__meta_url=\"http://u:xxxxx@HOST/\", x=\"y\"}",
+            "http://u:xxxxx@HOST/:1 [] {__meta_url=\"http://u:xxxxx@HOST/\"}",
+        ];
+        assert_eq!(ask("application/json; charset=utf-8", body).await.unwrap(), expected);
+    }
+
+    #[tokio::test]
+    async fn other_answers_are_refused() {
+        assert!(ask("text/plain", "[]").await.unwrap_err().contains("content type"));
+        assert!(ask("application/json", "{}").await.is_err());
+        assert!(ask("application/json", r#"[{"target": []}]"#).await.is_err());
+    }
+}

@@ -115,3 +115,6 @@ async fn overview(State(shown): State<Arc<Shown>>) -> Response {
 async fn targets_page(State(shown): State<Arc<Shown>>) -> Response {
     ([(CONTENT_TYPE, HTML_TYPE)], html::targets(&shown)).into_response()
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,10 +15,15 @@ mod schedule;
 mod series;
 mod target;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use metrics::ScrapeMetrics;
 pub(crate) use pool::{Pace, Pool};
 pub(crate) use run::{Job, Workshop, told};
 pub(crate) use schedule::StableHash;
+#[cfg(test)]
+pub(crate) use target::Made;
 pub use target::{Health, LastScrape, PoolView, Target};
 
 /// A job as `prometheus.yml` would give it, from the text of its keys.
