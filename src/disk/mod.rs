@@ -18,6 +18,7 @@
 
 mod atomic;
 mod mmap;
+mod process;
 mod real;
 
 use std::fmt::Debug;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 pub use atomic::write_atomic;
+pub use process::{register_process, resident_memory_bytes};
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
