@@ -4,5 +4,10 @@
 //! Not useful for: knowing where series come from; this folder never imports `storage`.
 
 pub mod ast;
+mod engine;
 mod eval;
 mod functions;
+
+pub use engine::{
+    Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
+};
