@@ -92,7 +92,7 @@ pub fn format_duration(duration_ms: i64) -> String {
         let unit_ms = unit_ms.unsigned_abs();
         let only_exact = matches!(unit, "y" | "w");
         let count = left_ms / unit_ms;
-        if count == 0 || (only_exact && left_ms % unit_ms != 0) {
+        if count == 0 || (only_exact && !left_ms.is_multiple_of(unit_ms)) {
             continue;
         }
         left_ms %= unit_ms;

@@ -7,4 +7,5 @@ pub mod clock;
 pub mod duration;
 pub mod gonum;
 pub mod metrics;
+pub mod quote;
 pub mod varint;

@@ -6,9 +6,11 @@
 
 mod labels;
 mod matcher;
+mod metadata;
 pub mod regex;
 mod sample;
 
 pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME};
 pub use matcher::{MatchOp, Matcher};
+pub use metadata::MetricKind;
 pub use sample::{ORDINARY_NAN_BITS, STALE_NAN_BITS, Sample, is_stale, stale_nan};
