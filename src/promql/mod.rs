@@ -11,3 +11,5 @@ mod functions;
 pub use engine::{
     Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
 };
+mod shim;
+pub use shim::*;
