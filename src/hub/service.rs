@@ -8,7 +8,7 @@ use crate::base::metrics::Registry;
 use crate::promql::Engine;
 use crate::series::{Append, Queryable};
 
-use super::api::{Gate, TsdbStatus};
+use super::api::{Gate, HeadStatus};
 use super::http::ROUTES;
 use super::metrics::HttpMetrics;
 use super::receive::{ReceiveOptions, Receiver};
@@ -25,10 +25,17 @@ pub(super) struct Store {
     /// Takes samples.
     pub(super) append: Arc<dyn Append>,
     /// Tells how much there is.
-    pub(super) status: Box<dyn Fn() -> TsdbStatus + Send + Sync>,
+    pub(super) status: Box<dyn Fn() -> HeadStatus + Send + Sync>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
 }
 
 /// What all requests share. The store is set once it is open; until then they are refused.
+#[derive(Debug)]
 pub(super) struct Service {
     store: OnceLock<Arc<Store>>,
     stopping: AtomicBool,
@@ -68,11 +75,16 @@ impl Service {
         }
     }
 
-    /// From now on requests are refused; queries that run are told to give up by
-    /// [`Gate::cancel_all`].
+    /// From now on requests are refused.
     pub(super) fn stop(&self) {
         self.stopping.store(true, Ordering::SeqCst);
         self.http.ready.set(0.0);
+    }
+
+    /// Tells all queries that run to give up.
+    pub(super) fn cancel_all(&self) {
+        self.queries.cancel_all();
+        self.lookups.cancel_all();
     }
 
     pub(super) fn is_stopping(&self) -> bool {

@@ -19,4 +19,4 @@ mod status;
 pub(super) use form::unescape_path;
 pub(super) use gate::Gate;
 pub(super) use request::answer;
-pub(super) use status::{TsdbStatus, build_info};
+pub(super) use status::{HeadStatus, build_info};

@@ -36,7 +36,7 @@ pub(in crate::hub) async fn answer(
             Endpoint::Series => lookup::series(service, store, &form).await,
             Endpoint::Labels => lookup::names(service, store, &form).await,
             Endpoint::LabelValues => lookup::values(service, store, &form, name).await,
-            Endpoint::TsdbStatus => status::tsdb(&store, &form),
+            Endpoint::TsdbStatus => status::tsdb(service, store, &form).await,
             _ => Ok(status::build()),
         },
     };

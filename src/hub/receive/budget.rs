@@ -5,7 +5,7 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::model::LabelsBuf;
+use crate::wire::remote_write::v1;
 use crate::series::Batch;
 
 /// Memory is counted in pieces of this size, so that their number fits.
@@ -43,7 +43,7 @@ pub(super) struct Bench {
     pub(super) body: Vec<u8>,
     /// The message.
     pub(super) message: Vec<u8>,
-    pub(super) labels: LabelsBuf,
+    pub(super) decoder: v1::Decoder,
     pub(super) batch: Batch,
 }
 
@@ -62,7 +62,6 @@ impl Benches {
         }
         bench.body.clear();
         bench.message.clear();
-        bench.labels.clear();
         bench.batch.clear();
         let mut kept = self.0.lock();
         if kept.len() < KEPT_MAX {
