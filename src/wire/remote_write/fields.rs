@@ -1,0 +1,162 @@
+//! The fields of a protobuf message, one after the other, without copying.
+//!
+//! | wire type | value                                |
+//! |-----------|--------------------------------------|
+//! | 0         | uvarint                              |
+//! | 1         | 8 bytes, little-endian               |
+//! | 2         | uvarint length, bytes                |
+//! | 3, 4      | start and end of a group: passed over |
+//! | 5         | 4 bytes, little-endian               |
+
+use std::fmt;
+
+use crate::base::varint::{Cursor, Truncated};
+
+/// Why bytes are no message of the expected kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The message ends within a field, or an integer is too long.
+    Truncated,
+    /// A field has another wire type than the protocol gives it, or one that does not exist.
+    WireType {
+        /// The field's number.
+        field: u32,
+        /// The type found.
+        wire_type: u8,
+    },
+    /// A field number outside of 1 to 2^29-1.
+    FieldNumber,
+    /// Groups that do not close, or nest too deeply.
+    Group,
+}
+
+impl fmt::Display for DecodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("proto: unexpected end of message"),
+            Self::WireType { field, wire_type } => {
+                write!(f, "proto: wrong wireType = {wire_type} for field {field}")
+            }
+            Self::FieldNumber => f.write_str("proto: illegal tag"),
+            Self::Group => f.write_str("proto: unexpected end of group"),
+        }
+    }
+}
+
+impl std::error::Error for DecodeError {}
+
+impl From<Truncated> for DecodeError {
+    fn from(_: Truncated) -> Self {
+        Self::Truncated
+    }
+}
+
+/// The value of a field.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Value<'a> {
+    Varint(u64),
+    Fixed64(u64),
+    Bytes(&'a [u8]),
+    Fixed32,
+}
+
+/// A field's number and value.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Field<'a> {
+    pub(super) number: u32,
+    value: Value<'a>,
+}
+
+impl<'a> Field<'a> {
+    #[cold]
+    const fn wrong(&self) -> DecodeError {
+        let wire_type = match self.value {
+            Value::Varint(_) => 0,
+            Value::Fixed64(_) => 1,
+            Value::Bytes(_) => 2,
+            Value::Fixed32 => 5,
+        };
+        DecodeError::WireType { field: self.number, wire_type }
+    }
+
+    #[inline]
+    pub(super) const fn bytes(&self) -> Result<&'a [u8], DecodeError> {
+        match self.value {
+            Value::Bytes(bytes) => Ok(bytes),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    #[inline]
+    pub(super) const fn int64(&self) -> Result<i64, DecodeError> {
+        match self.value {
+            Value::Varint(value) => Ok(value as i64),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    #[inline]
+    pub(super) const fn double(&self) -> Result<f64, DecodeError> {
+        match self.value {
+            Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
+            _ => Err(self.wrong()),
+        }
+    }
+}
+
+const FIELD_NUMBER_MAX: u64 = (1 << 29) - 1;
+const GROUP_DEPTH_MAX: u32 = 64;
+
+/// Goes through the fields of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Fields<'a>(Cursor<'a>);
+
+impl<'a> Fields<'a> {
+    pub(super) const fn of(message: &'a [u8]) -> Self {
+        Self(Cursor::new(message))
+    }
+
+    /// The next field that is no group.
+    #[inline]
+    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
+        let mut open_groups = 0;
+        while !self.0.is_empty() {
+            let tag = self.0.uvarint()?;
+            let wire_type = (tag & 7) as u8;
+            let Ok(number) = u32::try_from(tag >> 3) else { return Err(DecodeError::FieldNumber) };
+            if tag < 8 || tag >> 3 > FIELD_NUMBER_MAX {
+                return Err(DecodeError::FieldNumber);
+            }
+            let value = match wire_type {
+                0 => Value::Varint(self.0.uvarint()?),
+                1 => Value::Fixed64(self.fixed64()?),
+                2 => Value::Bytes(self.0.length_prefixed()?),
+                3 if open_groups < GROUP_DEPTH_MAX => {
+                    open_groups += 1;
+                    continue;
+                }
+                4 if open_groups > 0 => {
+                    open_groups -= 1;
+                    continue;
+                }
+                3 | 4 => return Err(DecodeError::Group),
+                5 => {
+                    self.0.take(4)?;
+                    Value::Fixed32
+                }
+                _ => return Err(DecodeError::WireType { field: number, wire_type }),
+            };
+            if open_groups == 0 {
+                return Ok(Some(Field { number, value }));
+            }
+        }
+        if open_groups == 0 { Ok(None) } else { Err(DecodeError::Group) }
+    }
+
+    #[inline]
+    fn fixed64(&mut self) -> Result<u64, DecodeError> {
+        let bytes = self.0.take(8)?.first_chunk::<8>().ok_or(DecodeError::Truncated)?;
+        Ok(u64::from_le_bytes(*bytes))
+    }
+}

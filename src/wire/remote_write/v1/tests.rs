@@ -1,0 +1,224 @@
+use super::*;
+use crate::model::Labels;
+use crate::wire::prompb;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use prost::Message as _;
+
+fn label(name: &str, value: &str) -> prompb::Label {
+    prompb::Label { name: name.into(), value: value.into() }
+}
+
+fn series(pairs: &[(&str, &str)], samples: &[(i64, f64)]) -> prompb::TimeSeries {
+    prompb::TimeSeries {
+        labels: pairs.iter().map(|(name, value)| label(name, value)).collect(),
+        samples: samples.iter().map(|s| prompb::Sample { timestamp: s.0, value: s.1 }).collect(),
+        ..Default::default()
+    }
+}
+
+fn request(timeseries: Vec<prompb::TimeSeries>) -> Vec<u8> {
+    prompb::WriteRequest { timeseries, metadata: Vec::new() }.encode_to_vec()
+}
+
+type Decoded = Vec<(Result<String, SeriesFault>, Vec<Sample>)>;
+
+fn decode(message: &[u8]) -> Result<(Decoded, Contents), DecodeError> {
+    let mut found = Vec::new();
+    let contents = Decoder::new().decode(message, |series| {
+        found.push((series.labels.map(|labels| labels.to_string()), series.samples.to_vec()));
+    })?;
+    Ok((found, contents))
+}
+
+#[test]
+fn unsorted_labels_are_sorted_and_empty_ones_left_out() {
+    let message = request(vec![series(&[("z", "1"), ("__name__", "up"), ("e", "")], &[(5, 1.5)])]);
+    let (found, contents) = decode(&message).unwrap();
+    let sample = Sample { timestamp_ms: 5, value: 1.5 };
+    assert_eq!(found, [(Ok(r#"{__name__="up", z="1"}"#.into()), vec![sample])]);
+    assert_eq!(contents, Contents { series: 1, samples: 1, ..Contents::default() });
+}
+
+#[test]
+fn a_faulty_series_is_told_and_the_rest_taken() {
+    let mut invalid = request(vec![series(&[("__name__", "up"), ("a", "xy")], &[(1, 1.0)])]);
+    let at = invalid.windows(2).position(|pair| pair == b"xy").unwrap();
+    invalid[at] = 0xff;
+    let duplicate = LabelError::Duplicate("a".into());
+    let mut message = request(vec![
+        series(&[("a", "1")], &[(1, 1.0), (2, 1.0)]),
+        series(&[("__name__", ""), ("a", "1")], &[]),
+        series(&[("__name__", "up"), ("", "1")], &[]),
+        series(&[("__name__", "up"), ("a", "1"), ("a", "1")], &[]),
+        series(&[], &[]),
+    ]);
+    message.extend(invalid);
+    message.extend(request(vec![series(&[("__name__", "up")], &[(1, 1.0)])]));
+    let (found, contents) = decode(&message).unwrap();
+    let found: Vec<_> = found.into_iter().map(|series| series.0).collect();
+    let want = [
+        Err(SeriesFault::NoMetricName),
+        Err(SeriesFault::NoMetricName),
+        Err(SeriesFault::EmptyLabelName),
+        Err(SeriesFault::Labels(duplicate)),
+        Err(SeriesFault::NoMetricName),
+        Err(SeriesFault::InvalidUtf8),
+        Ok(r#"{__name__="up"}"#.into()),
+    ];
+    assert_eq!(found, want);
+    assert_eq!((contents.faulty_series, contents.faulty_samples, contents.samples), (6, 3, 4));
+    let mut batch = Batch::new();
+    Decoder::new().decode_into(&message, &mut batch).unwrap();
+    assert_eq!((batch.series_count(), batch.sample_count()), (1, 1));
+}
+
+#[test]
+fn histograms_exemplars_and_metadata_are_counted() {
+    let mut timeseries = series(&[("__name__", "up")], &[]);
+    timeseries.histograms = vec![prompb::Histogram { sum: 1.0, ..Default::default() }; 2];
+    timeseries.exemplars = vec![prompb::Exemplar::default()];
+    let metadata = vec![MetricMetadata { kind: 1, help: "h".into(), ..Default::default() }];
+    let message = prompb::WriteRequest { timeseries: vec![timeseries], metadata: metadata.clone() };
+    let message = message.encode_to_vec();
+    let (_, contents) = decode(&message).unwrap();
+    let want =
+        Contents { series: 1, histograms: 2, exemplars: 1, metadata: 1, ..Default::default() };
+    assert_eq!(contents, want);
+    assert_eq!(super::metadata(&message), Ok(metadata));
+}
+
+#[test]
+fn fields_may_come_in_any_order_and_unknown_ones_are_passed_over() {
+    // A sample before the labels, a label's value before its name, and between them field 99
+    // as a varint, eight bytes, text, a group with a field in it, and four bytes.
+    let unknown = [
+        &[0x98, 0x06, 0x01][..],
+        &[0x99, 0x06, 1, 2, 3, 4, 5, 6, 7, 8],
+        &[0x9a, 0x06, 0x02, 0xff, 0xff],
+        &[0x9b, 0x06, 0x08, 0x01, 0x9c, 0x06],
+        &[0x9d, 0x06, 1, 2, 3, 4],
+    ]
+    .concat();
+    let sample = [&[0x10, 0x07][..], &unknown, &[0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f]].concat();
+    let label = [&unknown[..], b"\x12\x02up", &unknown, b"\x0a\x08__name__"].concat();
+    let mut series = unknown.clone();
+    for (tag, part) in [(0x12, &sample), (0x0a, &label)] {
+        series.extend([tag, part.len() as u8]);
+        series.extend(part);
+    }
+    let mut message = unknown.clone();
+    message.push(0x0a);
+    put_uvarint(&mut message, series.len() as u64);
+    message.extend(series);
+    let (found, _) = decode(&message).unwrap();
+    let sample = Sample { timestamp_ms: 7, value: 1.0 };
+    assert_eq!(found, [(Ok(r#"{__name__="up"}"#.into()), vec![sample])]);
+}
+
+#[test]
+fn what_is_no_message_is_refused() {
+    let table: [(&[u8], DecodeError); 9] = [
+        (&[0x0a], DecodeError::Truncated),
+        (&[0x0a, 0x05, 0x00], DecodeError::Truncated),
+        (&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x01], DecodeError::Truncated),
+        (&[0x08, 0x00], DecodeError::WireType { field: 1, wire_type: 0 }),
+        (&[0x0e], DecodeError::WireType { field: 1, wire_type: 6 }),
+        (&[0x02, 0x00], DecodeError::FieldNumber),
+        (&[0x0b, 0x08, 0x01], DecodeError::Group),
+        (&[0x0c], DecodeError::Group),
+        (&[0x0a, 0x03, 0x12, 0x01, 0x09], DecodeError::Truncated),
+    ];
+    for (message, want) in table {
+        assert_eq!(decode(message), Err(want), "{message:?}");
+    }
+    assert_eq!(decode(&[0x0b; 100]), Err(DecodeError::Group));
+}
+
+#[test]
+fn a_request_of_the_second_protocol_looks_empty() {
+    // Its symbols and series are fields 4 and 5.
+    let (found, contents) = decode(b"\x22\x02up\x2a\x02\x0a\x00").unwrap();
+    assert!(found.is_empty());
+    assert_eq!(contents, Contents::default());
+}
+
+#[test]
+fn a_negative_zero_and_a_stale_marker_arrive() {
+    let labels = Labels::from_pairs([("__name__", "up")]).unwrap();
+    let values = [-0.0, crate::model::stale_nan(), 0.0];
+    let samples = values.map(|value| Sample { timestamp_ms: -1, value });
+    let mut out = Request::new();
+    out.push(labels.as_ref(), &samples);
+    let (found, _) = decode(out.message()).unwrap();
+    let got: Vec<_> = found[0].1.iter().map(|sample| sample.value.to_bits()).collect();
+    assert_eq!(got, values.map(f64::to_bits));
+    assert_eq!((out.series_count(), out.sample_count()), (1, 3));
+}
+
+type AnySeries = (Vec<(String, String)>, Vec<(i64, u64)>);
+
+fn any_series() -> impl Strategy<Value = AnySeries> {
+    (vec(("\\PC{1,12}|[a-z]{1,140}", "\\PC{1,300}"), 0..6), vec(any::<(i64, u64)>(), 0..5))
+}
+
+proptest! {
+    #[test]
+    fn what_prost_writes_is_read(all in vec(any_series(), 0..5)) {
+        let timeseries = |(pairs, samples): &AnySeries| {
+            let pairs: Vec<_> = pairs.iter().map(|p| (p.0.as_str(), p.1.as_str())).collect();
+            let samples: Vec<_> = samples.iter().map(|s| (s.0, f64::from_bits(s.1))).collect();
+            series(&pairs, &samples)
+        };
+        let message = request(all.iter().map(timeseries).collect());
+        let (found, contents) = decode(&message).unwrap();
+        prop_assert_eq!(contents.series, all.len());
+        for ((labels, samples), (pairs, want)) in found.iter().zip(&all) {
+            let bits = |value: f64| if value == 0.0 { 0 } else { value.to_bits() };
+            let got: Vec<_> = samples.iter().map(|s| (s.timestamp_ms, bits(s.value))).collect();
+            let want: Vec<_> = want.iter().map(|s| (s.0, bits(f64::from_bits(s.1)))).collect();
+            prop_assert_eq!(got, want);
+            match Labels::from_pairs(pairs.iter().map(|p| (&p.0, &p.1))) {
+                Ok(want) if want.metric_name().is_some() => {
+                    prop_assert_eq!(labels.as_ref().unwrap(), &want.to_string());
+                }
+                Ok(_) => prop_assert_eq!(labels, &Err(SeriesFault::NoMetricName)),
+                Err(error) => prop_assert_eq!(labels, &Err(SeriesFault::Labels(error))),
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_written_prost_reads(all in vec(any_series(), 0..5)) {
+        let mut out = Request::new();
+        let mut want = Vec::new();
+        for (pairs, samples) in &all {
+            let pairs = pairs.iter().map(|p| (&p.0, &p.1));
+            let Ok(labels) = Labels::from_pairs(pairs) else { continue };
+            let samples = samples.iter();
+            let sample = |s: &(i64, u64)| Sample { timestamp_ms: s.0, value: f64::from_bits(s.1) };
+            let samples: Vec<_> = samples.map(sample).collect();
+            out.push(labels.as_ref(), &samples);
+            want.push((labels, samples));
+        }
+        let got = prompb::WriteRequest::decode(out.message()).unwrap();
+        prop_assert_eq!(got.timeseries.len(), want.len());
+        for (got, (labels, samples)) in got.timeseries.iter().zip(&want) {
+            let pairs = got.labels.iter().map(|label| (&*label.name, &*label.value));
+            prop_assert!(pairs.eq(labels.iter()));
+            let bits = got.samples.iter().map(|s| (s.timestamp, s.value.to_bits()));
+            prop_assert!(bits.eq(samples.iter().map(|s| (s.timestamp_ms, s.value.to_bits()))));
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_read_without_panic(bytes: Vec<u8>, cut: prop::sample::Index) {
+        let _ = decode(&bytes);
+        let message = request(vec![series(&[("__name__", "up"), ("a", "b")], &[(1, 1.0); 3])]);
+        let cut = cut.index(message.len());
+        prop_assert!(decode(&message[..cut]).is_err() || cut == 0);
+        let mut broken = message.clone();
+        broken[cut] ^= bytes.first().copied().unwrap_or(1);
+        let _ = decode(&broken);
+    }
+}
