@@ -13,7 +13,7 @@ impl Form {
 
     /// The first value of `name`; empty if there is none, which is the same everywhere.
     pub(super) fn get(&self, name: &str) -> &str {
-        self.all(name).next().unwrap_or_default()
+        self.0.iter().find(|pair| pair.0 == name).map_or("", |pair| &pair.1)
     }
 
     /// All values of `name`.

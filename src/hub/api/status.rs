@@ -107,8 +107,9 @@ impl Census {
         top(out, "seriesCountByMetricName", metrics.collect(), limit);
         let values = self.0.iter().map(|(name, values)| (name.clone(), values.len() as u64));
         top(out, "labelValueCountByLabelName", values.collect(), limit);
+        // A byte for the length of each text.
         let bytes = |name: &str, values: &HashMap<String, u64>| {
-            values.iter().map(|(value, count)| (name.len() + value.len()) as u64 * count).sum()
+            values.iter().map(|(value, count)| (name.len() + value.len() + 2) as u64 * count).sum()
         };
         let memory = self.0.iter().map(|(name, values)| (name.clone(), bytes(name, values)));
         top(out, "memoryInBytesByLabelName", memory.collect(), limit);

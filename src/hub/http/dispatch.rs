@@ -12,7 +12,7 @@ use axum::http::{HeaderValue, Method, Response};
 use tokio::net::TcpListener;
 
 use crate::base::clock::Stopwatch;
-use crate::hub::service::{Service, Store};
+use crate::hub::service::Service;
 use crate::hub::{api, page};
 use crate::wire::exposition;
 

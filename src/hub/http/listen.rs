@@ -44,7 +44,7 @@ impl axum::serve::Listener for LimitedListener {
                 Err(error) => {
                     tracing::warn!(%error, "cannot accept a connection");
                     // Out of file descriptors, as a rule: others must end before it gets better.
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    sleep(Duration::from_millis(100)).await;
                 }
             }
         }

@@ -11,5 +11,5 @@ mod routes;
 
 pub(super) use body::{BodyError, read_body};
 pub(super) use dispatch::serve;
-pub(super) use respond::{error_text, json, ok_text, status_only};
-pub(super) use routes::{Endpoint, ROUTES, Route};
+pub(super) use respond::{error_text, json, status_only};
+pub(super) use routes::{Endpoint, ROUTES};

@@ -29,7 +29,7 @@ pub(in crate::hub) fn status_only(status: u16) -> Response<Body> {
 }
 
 /// A text.
-pub(in crate::hub) fn ok_text(status: u16, text: impl Into<Body>) -> Response<Body> {
+pub(super) fn ok_text(status: u16, text: impl Into<Body>) -> Response<Body> {
     with_body(status, TEXT, text)
 }
 

@@ -2,9 +2,8 @@
 
 use axum::http::Method;
 
-/// What answers a path.
+/// What answers a path; the table below says which.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the table below says what each is")]
 pub(in crate::hub) enum Endpoint {
     Page,
     Metrics,

@@ -14,7 +14,7 @@ use crate::hub::http::{self, BodyError};
 use crate::hub::service::Store;
 
 use super::ReceiveOptions;
-use super::budget::{Bench, Benches, Budget};
+use super::budget::{Benches, Budget};
 use super::headers;
 use super::metrics::ReceiveMetrics;
 use super::store::store;
