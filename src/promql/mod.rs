@@ -4,12 +4,25 @@
 //! Not useful for: knowing where series come from; this folder never imports `storage`.
 
 pub mod ast;
+mod check;
 mod engine;
 mod eval;
 mod functions;
+mod lex;
+mod notes;
+mod parse;
+mod print;
+mod shim;
+mod signature;
 
+pub use check::value_type;
 pub use engine::{
     Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
 };
-mod shim;
-pub use shim::*;
+pub use notes::{Detail, Note, Notes, SHOWN_MAX, Severity};
+pub use parse::{
+    NESTING_MAX, ParseError, ParseOptions, line_and_column, parse, parse_metric, parse_selector,
+    parse_with,
+};
+pub use shim::Engine;
+pub use signature::{Arity, SIGNATURES, Signature, signature};

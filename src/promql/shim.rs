@@ -1,6 +1,5 @@
 //! Temporary.
 use super::*;
-use crate::model::Matcher;
 use crate::series::Queryable;
 /// x
 #[derive(Debug)]
@@ -13,7 +12,3 @@ impl Engine {
     /// x
     pub fn range(&self, _: &dyn Queryable, _: &str, _: i64, _: i64, _: i64, _: &RunOptions) -> Result<Answer, EngineError> { Err(EngineError::Unsupported("x".into())) }
 }
-/// x
-pub fn parse(_: &str) -> Result<String, String> { Err("x".into()) }
-/// x
-pub fn parse_selector(_: &str) -> Result<Vec<Matcher>, String> { Err("x".into()) }

@@ -5,9 +5,6 @@ use crate::series::QueryError;
 
 use super::json;
 
-/// At most this many warnings, and as many infos, are told; the others are counted.
-const NOTES_MAX: usize = 10;
-
 /// What kind of failure it is; clients branch on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ErrorKind {
@@ -115,42 +112,17 @@ pub(super) fn success(notes: &Notes, data: impl FnOnce(&mut String)) -> String {
     let mut out = String::with_capacity(256);
     out.push_str("{\"status\":\"success\",\"data\":");
     data(&mut out);
-    put_notes(&mut out, "warnings", "warning", &notes.warnings);
-    put_notes(&mut out, "infos", "info", &notes.infos);
+    put_notes(&mut out, "warnings", &notes.warnings);
+    put_notes(&mut out, "infos", &notes.infos);
     out.push('}');
     out
 }
 
-fn put_notes(out: &mut String, field: &str, kind: &str, notes: &[String]) {
-    if notes.is_empty() {
-        return;
-    }
-    out.push_str(",\"");
-    out.push_str(field);
-    out.push_str("\":");
-    let told = notes.get(..NOTES_MAX).unwrap_or(notes);
-    json::texts(out, told);
-    let omitted = notes.len() - told.len();
-    if omitted > 0 {
-        out.pop();
-        out.push(',');
-        json::html_safe_text(out, &format!("{omitted} more {kind} annotations omitted"));
-        out.push(']');
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_ten_notes_of_a_kind_are_told() {
-        let warnings = (0..12).map(|number| number.to_string()).collect();
-        let notes = Notes { warnings, infos: vec!["<i>".into()] };
-        let body = success(&notes, |out| out.push_str("[]"));
-        let want = "{\"status\":\"success\",\"data\":[],\"warnings\":[\"0\",\"1\",\"2\",\"3\",\
-                    \"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"2 more warning annotations omitted\"],\
-                    \"infos\":[\"\\u003ci\\u003e\"]}";
-        assert_eq!(body, want);
+fn put_notes(out: &mut String, field: &str, notes: &[String]) {
+    if !notes.is_empty() {
+        out.push_str(",\"");
+        out.push_str(field);
+        out.push_str("\":");
+        json::texts(out, notes);
     }
 }

@@ -1,5 +1,6 @@
 //! What the parameters of a request mean, and Prometheus's words for what is wrong with them.
 
+use crate::base::quote::quote;
 use crate::base::{duration, gonum};
 
 use super::answer::ApiError;
@@ -12,7 +13,7 @@ const POINTS_MAX: i128 = 11_000;
 
 /// `invalid parameter "step": …`
 pub(super) fn invalid(name: &str, what: impl std::fmt::Display) -> ApiError {
-    ApiError::bad_data(format!("invalid parameter {}: {what}", quoted(name)))
+    ApiError::bad_data(format!("invalid parameter {}: {what}", quote(name)))
 }
 
 /// An instant that need not be given.
@@ -34,7 +35,7 @@ fn instant(form: &Form, name: &str) -> Result<i64, ApiError> {
 }
 
 fn not_an_instant(text: &str) -> String {
-    format!("cannot parse {} to a valid timestamp", quoted(text))
+    format!("cannot parse {} to a valid timestamp", quote(text))
 }
 
 /// Nanoseconds of a duration, given in seconds or in Prometheus's writing.
@@ -42,13 +43,13 @@ fn duration_nanos(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = gonum::parse_float(text) {
         let nanos = seconds * 1e9;
         if nanos > i64::MAX as f64 || nanos < i64::MIN as f64 {
-            let text = quoted(text);
+            let text = quote(text);
             return Err(format!("cannot parse {text} to a valid duration. It overflows int64"));
         }
         return Ok(nanos as i64);
     }
     let nanos = duration::parse_duration_ms(text).ok().and_then(|ms| ms.checked_mul(NANOS_PER_MS));
-    nanos.ok_or_else(|| format!("cannot parse {} to a valid duration", quoted(text)))
+    nanos.ok_or_else(|| format!("cannot parse {} to a valid duration", quote(text)))
 }
 
 /// How many results are wanted; 0 for all.
@@ -67,7 +68,7 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
     let well_formed = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let what = if well_formed { "value out of range" } else { "invalid syntax" };
     let parsed = if well_formed { text.parse().ok() } else { None };
-    parsed.ok_or_else(|| format!("strconv.Atoi: parsing {}: {what}", quoted(text)))
+    parsed.ok_or_else(|| format!("strconv.Atoi: parsing {}: {what}", quote(text)))
 }
 
 /// The options that both kinds of query take.
@@ -131,50 +132,9 @@ pub(super) fn query_options(form: &Form, limit: usize) -> Result<QueryOptions, A
     Ok(QueryOptions { limit, timeout_ms, lookback_ms, stats: form.get("stats").into() })
 }
 
-/// A text in quotes as Go's `strconv.Quote` writes it.
-pub(super) fn quoted(text: &str) -> String {
-    use std::fmt::Write as _;
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        let code = c as u32;
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{b}' => out.push_str("\\v"),
-            c if is_printed(c) => out.push(c),
-            // Writing to a `String` cannot fail.
-            _ if code < 0x80 => drop(write!(out, "\\x{code:02x}")),
-            _ if code < 0x1_0000 => drop(write!(out, "\\u{code:04x}")),
-            _ => drop(write!(out, "\\U{code:08x}")),
-        }
-    }
-    out.push('"');
-    out
-}
-
-fn is_printed(c: char) -> bool {
-    let is_format = matches!(c,
-        '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-        | '\u{e000}'..='\u{f8ff}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..);
-    c == ' ' || !(c.is_control() || c.is_whitespace() || is_format)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quotes_are_those_of_go() {
-        let text = "\u{8}\u{c}\u{7f}\u{1}\u{2028}\u{200b}'\"\té😀\u{a0}";
-        assert_eq!(quoted(text), r#""\b\f\x7f\x01\u2028\u200b'\"\té😀\u00a0""#);
-    }
 
     #[test]
     fn a_step_below_a_millisecond_is_no_step() {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Stopwatch;
+use crate::base::quote::quote;
 use crate::hub::service::{Service, Store};
 use crate::promql::{self, Answer, Engine, EngineError, RunOptions, Value};
 
@@ -106,7 +107,7 @@ fn body(mut answer: Answer, options: &QueryOptions, timing: Timing) -> String {
         notes.truncated();
     }
     if !matches!(options.stats.as_str(), "" | "true" | "all") {
-        let value = params::quoted(&options.stats);
+        let value = quote(&options.stats);
         notes.warnings.push(format!(
             "value {value} for parameter \"stats\" is deprecated and will be rejected in the \
              next major release, use \"true\" or \"all\""

@@ -1,0 +1,218 @@
+//! Lengths of time: in brackets and behind `offset`.
+
+use crate::promql::ast::{BinaryOp, DurationExpr, DurationKind, Span};
+use crate::promql::lex::{Keyword, TokenKind};
+
+use super::{Parsed, Parser};
+
+const fn precedence(op: BinaryOp) -> Option<u8> {
+    match op {
+        BinaryOp::Add | BinaryOp::Sub => Some(1),
+        BinaryOp::Mul | BinaryOp::Div | BinaryOp::Mod => Some(2),
+        BinaryOp::Pow => Some(POW),
+        _ => None,
+    }
+}
+
+const POW: u8 = 3;
+
+/// Upstream counts in nanoseconds.
+const LONGEST_SECONDS: f64 = i64::MAX as f64 / 1e9;
+
+impl Parser<'_> {
+    /// What stands in brackets. Arithmetic is looked at only when it is computed.
+    pub(super) fn positive_duration(&mut self) -> Parsed<DurationExpr> {
+        let duration = self.duration(0)?;
+        self.look_ahead()?;
+        if literal_seconds(&duration).is_some_and(|seconds| seconds <= 0.0) {
+            return Err(self.error(duration.span, "duration must be greater than 0"));
+        }
+        Ok(settled(duration))
+    }
+
+    /// What stands behind `offset`. A single term ends there, so that `a offset 5m + b` is a sum
+    /// of vectors; only behind an unsigned parenthesis or a second sign upstream goes on.
+    pub(super) fn offset_duration(&mut self) -> Parsed<DurationExpr> {
+        let sign = match self.peek().kind {
+            TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => Some(op),
+            _ => None,
+        };
+        let term = self.peek_at(usize::from(sign.is_some())).kind;
+        let opens = term == TokenKind::LeftParen;
+        if is_term(term) || (opens && sign.is_some()) {
+            let signed = sign.map(|op| (op, self.advance().span));
+            let duration = if opens { self.paren_duration(false)? } else { self.term()? };
+            return match signed {
+                Some((op, span)) => Ok(settled(self.signed(op, span, duration)?)),
+                None => Ok(settled(duration)),
+            };
+        }
+        self.duration(0).map(settled)
+    }
+
+    /// Arithmetic whose operators outside of parentheses all bind at least as tight as `least`.
+    fn duration(&mut self, least: u8) -> Parsed<DurationExpr> {
+        self.deeper(|parser| {
+            let mut left = parser.unary_duration()?;
+            let mut length = 0;
+            while let TokenKind::Operator(op) = parser.peek().kind {
+                let Some(tightness) = precedence(op).filter(|found| *found >= least) else { break };
+                length += 1;
+                if length > super::NESTING_MAX {
+                    return Err(parser.too_deep(left.span));
+                }
+                let operator = parser.advance();
+                let right =
+                    parser.duration(if op == BinaryOp::Pow { POW } else { tightness + 1 })?;
+                parser.look_ahead()?;
+                left = parser.combined(op, operator.span, left, right)?;
+            }
+            Ok(left)
+        })
+    }
+
+    fn combined(
+        &self,
+        op: BinaryOp,
+        operator: Span,
+        left: DurationExpr,
+        right: DurationExpr,
+    ) -> Parsed<DurationExpr> {
+        self.check_enabled(left.span)?;
+        if literal_seconds(&right) == Some(0.0) {
+            match op {
+                BinaryOp::Div => return Err(self.error(operator, "division by zero")),
+                BinaryOp::Mod => return Err(self.error(operator, "modulo by zero")),
+                _ => {}
+            }
+        }
+        let span = Span { start: left.span.start, end: right.span.end };
+        Ok(DurationExpr { kind: DurationKind::Binary(op, Box::new(left), Box::new(right)), span })
+    }
+
+    fn unary_duration(&mut self) -> Parsed<DurationExpr> {
+        match self.peek().kind {
+            TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
+                let span = self.advance().span;
+                let operand = self.duration(POW)?;
+                self.signed(op, span, operand)
+            }
+            TokenKind::LeftParen => self.paren_duration(true),
+            _ => self.term(),
+        }
+    }
+
+    fn signed(&self, op: BinaryOp, sign: Span, operand: DurationExpr) -> Parsed<DurationExpr> {
+        let negative = op == BinaryOp::Sub;
+        let span = Span { start: sign.start, end: operand.span.end };
+        let kind = match operand.kind {
+            DurationKind::Literal(ms) => DurationKind::Literal(if negative { -ms } else { ms }),
+            DurationKind::Number(value) => {
+                DurationKind::Number(if negative { -value } else { value })
+            }
+            _ if negative => DurationKind::Unary(true, Box::new(operand)),
+            _ => return Ok(operand),
+        };
+        Ok(DurationExpr { kind, span })
+    }
+
+    fn paren_duration(&mut self, gated: bool) -> Parsed<DurationExpr> {
+        let start = self.advance().span.start;
+        let inner = self.duration(0)?;
+        self.expect(TokenKind::RightParen)?;
+        if gated {
+            self.check_enabled(inner.span)?;
+        }
+        if matches!(inner.kind, DurationKind::Paren(_)) {
+            return Ok(inner);
+        }
+        let span = self.span_from(start);
+        Ok(DurationExpr { kind: DurationKind::Paren(Box::new(inner)), span })
+    }
+
+    /// A number, a duration or one of the four functions.
+    fn term(&mut self) -> Parsed<DurationExpr> {
+        let token = self.peek();
+        let start = token.span.start;
+        let kind = match token.kind {
+            TokenKind::Number | TokenKind::Duration => {
+                let (seconds, is_duration) = self.number()?;
+                if !(-LONGEST_SECONDS..=LONGEST_SECONDS).contains(&seconds) {
+                    return Err(self.error(token.span, "duration out of range"));
+                }
+                if is_duration {
+                    DurationKind::Literal((seconds * 1000.0).round() as i64)
+                } else {
+                    DurationKind::Number(seconds)
+                }
+            }
+            TokenKind::Keyword(word @ (Keyword::Step | Keyword::Range)) => {
+                self.advance();
+                self.expect(TokenKind::LeftParen)?;
+                self.expect(TokenKind::RightParen)?;
+                self.check_enabled(token.span)?;
+                if word == Keyword::Step { DurationKind::Step } else { DurationKind::Range }
+            }
+            TokenKind::Keyword(word @ (Keyword::MinOf | Keyword::MaxOf)) => {
+                self.advance();
+                self.expect(TokenKind::LeftParen)?;
+                let left = Box::new(self.duration(0)?);
+                self.expect(TokenKind::Comma)?;
+                let right = Box::new(self.duration(0)?);
+                self.expect(TokenKind::RightParen)?;
+                self.check_enabled(token.span)?;
+                if word == Keyword::MinOf {
+                    DurationKind::MinOf(left, right)
+                } else {
+                    DurationKind::MaxOf(left, right)
+                }
+            }
+            _ => return Err(self.unexpected(self.context)),
+        };
+        Ok(DurationExpr { kind, span: self.span_from(start) })
+    }
+
+    fn check_enabled(&self, span: Span) -> Parsed<()> {
+        if self.options.duration_expressions {
+            return Ok(());
+        }
+        Err(self.error(span, "experimental duration expression is not enabled"))
+    }
+}
+
+const fn is_term(kind: TokenKind) -> bool {
+    matches!(
+        kind,
+        TokenKind::Number
+            | TokenKind::Duration
+            | TokenKind::Keyword(Keyword::Step | Keyword::Range | Keyword::MinOf | Keyword::MaxOf)
+    )
+}
+
+fn literal_seconds(duration: &DurationExpr) -> Option<f64> {
+    match duration.kind {
+        DurationKind::Literal(ms) => Some(ms as f64 / 1000.0),
+        DurationKind::Number(seconds) => Some(seconds),
+        _ => None,
+    }
+}
+
+/// A number that stands alone is a length in seconds: rounded to nanoseconds, cut to
+/// milliseconds.
+fn settled(duration: DurationExpr) -> DurationExpr {
+    match duration.kind {
+        DurationKind::Number(seconds) => {
+            let nanoseconds = (seconds * 1e9).round() as i64;
+            let kind = DurationKind::Literal(nanoseconds / 1_000_000);
+            DurationExpr { kind, span: duration.span }
+        }
+        _ => duration,
+    }
+}
+
+impl DurationExpr {
+    /// True for a literal of length zero.
+    pub(super) const fn is_zero(&self) -> bool {
+        matches!(self.kind, DurationKind::Literal(0))
+    }
+}

@@ -1,0 +1,2 @@
+//! Queries and what upstream says of them.
+use super::*;
