@@ -119,7 +119,7 @@ fn metadata_lines_are_read_in_every_spelling() {
 #[test]
 fn a_zero_byte_between_lines_ends_the_page() {
     assert_eq!(samples("a 1\n\u{0}b 2\n").len(), 1);
-    assert_eq!(samples("a{b=\"x\u{0}y\"} 1")[0].0, r#"{__name__="a", b="x\0y"}"#);
+    assert_eq!(samples("a{b=\"x\u{0}y\"} 1")[0].0, r#"{__name__="a", b="x\x00y"}"#);
 }
 
 #[test]
