@@ -11,6 +11,8 @@ mod page;
 mod receive;
 mod run;
 mod service;
+#[cfg(test)]
+mod tests;
 
 pub use config::{HubConfig, HubConfigError};
 pub use receive::ReceiveOptions;

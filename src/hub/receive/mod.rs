@@ -12,8 +12,6 @@ mod metrics;
 mod options;
 mod receiver;
 mod store;
-#[cfg(test)]
-mod tests;
 
 pub use options::ReceiveOptions;
 pub(super) use receiver::Receiver;
