@@ -12,7 +12,7 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
@@ -245,11 +245,11 @@ impl fmt::Display for LabelsRef<'_> {
         f.write_str("{")?;
         for (index, (name, value)) in self.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            let value = quote(value);
+            let value = quoted(value);
             if is_legacy_label_name(name) {
                 write!(f, "{comma}{name}={value}")?;
             } else {
-                write!(f, "{comma}{}={value}", quote(name))?;
+                write!(f, "{comma}{}={value}", quoted(name))?;
             }
         }
         f.write_str("}")

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 
 use super::labels::is_legacy_label_name;
 use super::regex::{Regex, RegexError};
@@ -116,11 +116,11 @@ impl Eq for Matcher {}
 /// `name="value"`; a name that is no legacy label name is quoted.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (op, value) = (self.op.text(), quote(&self.value));
+        let (op, value) = (self.op.text(), quoted(&*self.value));
         if is_legacy_label_name(&self.name) {
             write!(f, "{}{op}{value}", self.name)
         } else {
-            write!(f, "{}{op}{value}", quote(&self.name))
+            write!(f, "{}{op}{value}", quoted(&*self.name))
         }
     }
 }

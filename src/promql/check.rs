@@ -1,6 +1,6 @@
 //! Do the parts of an expression fit together?
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 use crate::model::METRIC_NAME;
 
 use super::ast::{
@@ -113,7 +113,7 @@ impl Checker<'_> {
             ExprKind::Call { function, args } => match signature(function) {
                 Some(known) => self.call(known, args, span)?,
                 None => {
-                    let message = format!("unknown function with name {}", quote(function));
+                    let message = format!("unknown function with name {}", quoted(&**function));
                     return self.fail(span, message);
                 }
             },
@@ -131,7 +131,7 @@ impl Checker<'_> {
         let Some((_, inside)) = selector.matchers.split_last() else { return Ok(()) };
         match inside.iter().find(|matcher| matcher.name() == METRIC_NAME) {
             Some(twice) => {
-                let (first, second) = (quote(name), quote(twice.value()));
+                let (first, second) = (quoted(&**name), quoted(twice.value()));
                 let message = format!("metric name must not be set twice: {first} or {second}");
                 self.fail(span, message)
             }
@@ -165,7 +165,7 @@ impl Checker<'_> {
         span: Span,
     ) -> Result<ValueType, ParseError> {
         self.argument_count(known, args.len(), span)?;
-        let place = format!("call to function {}", quote(known.name));
+        let place = format!("call to function {}", quoted(known.name));
         if known.name == "info" {
             self.info_selector(args, span, &place)?;
         }
@@ -194,7 +194,7 @@ impl Checker<'_> {
             _ if found > most => ("at most ", most),
             _ => return Ok(()),
         };
-        let name = quote(known.name);
+        let name = quoted(known.name);
         let message =
             format!("expected {relation}{wanted} argument(s) in call to {name}, got {found}");
         self.fail(span, message)
@@ -270,7 +270,7 @@ impl Checker<'_> {
         };
         match matching.labels.iter().find(|label| matching.include.contains(label)) {
             Some(twice) => {
-                let label = quote(twice);
+                let label = quoted(&**twice);
                 let message =
                     format!("label {label} must not occur in ON and GROUP clause at once");
                 self.fail(operator, message)

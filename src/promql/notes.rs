@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use super::ast::Span;
 use super::parse::line_and_column;
-use super::print::number::{date_time, general};
+use super::print::number::{date_time, general, rounded};
 
 /// At most this many warnings, and as many infos, are shown.
 pub const SHOWN_MAX: usize = 10;
@@ -120,9 +120,9 @@ impl Detail {
                     out,
                     ", from buckets {} to {}, with a max diff of {}, over {sample_count} samples \
                      from {} to {}",
-                    general(buckets.0, None),
-                    general(buckets.1, None),
-                    general(*max_difference, Some(2)),
+                    general(buckets.0),
+                    general(buckets.1),
+                    rounded(*max_difference, 2),
                     date_time(times_ms.0),
                     date_time(times_ms.1),
                 );
@@ -171,12 +171,13 @@ impl Notes {
         others.0.into_iter().for_each(|note| self.add(note));
     }
 
-    /// Warnings and infos as clients see them: at most [`SHOWN_MAX`] of each, then how many more.
+    /// Warnings and infos as clients see them: at most `shown_max` of each (by default
+    /// [`SHOWN_MAX`]), then how many more there are.
     #[must_use]
-    pub fn render(&self, query: &str) -> (Vec<String>, Vec<String>) {
+    pub fn render(&self, query: &str, shown_max: usize) -> (Vec<String>, Vec<String>) {
         let texts = |severity: Severity, name: &str| {
             let mut notes = self.0.iter().filter(|note| note.severity == severity);
-            let shown = notes.by_ref().take(SHOWN_MAX);
+            let shown = notes.by_ref().take(shown_max);
             let mut texts: Vec<String> = shown.map(|note| note.render(query)).collect();
             let omitted = notes.count();
             if omitted > 0 {
@@ -185,5 +186,52 @@ impl Notes {
             texts
         };
         (texts(Severity::Warning, "warning"), texts(Severity::Info, "info"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HERE: Span = Span { start: 7, end: 9 };
+
+    #[test]
+    fn the_same_text_is_one_note_at_its_last_place() {
+        let mut notes = Notes::new();
+        notes.add(Note::warning(Span::default(), "strange"));
+        notes.add(Note::info(Span::default(), "strange"));
+        notes.add(Note::warning(HERE, "strange"));
+        let (warnings, infos) = notes.render("a +\n b + c", SHOWN_MAX);
+        assert_eq!(warnings, ["PromQL warning: strange (2:4)"]);
+        assert_eq!(infos, ["PromQL info: strange (1:1)"]);
+    }
+
+    #[test]
+    fn what_is_made_again_is_added_up() {
+        let mut notes = Notes::new();
+        for at_ms in [60_000, 0] {
+            let detail = Detail::Monotonicity {
+                buckets: (0.5, at_ms as f64),
+                max_difference: 1.0 / 3.0,
+                sample_count: 1,
+                times_ms: (at_ms, at_ms),
+            };
+            notes.add(Note { detail, ..Note::info(HERE, "repaired") });
+            notes.add(Note { detail: Detail::Occurrences(1), ..Note::warning(HERE, "overlap") });
+        }
+        let (warnings, infos) = notes.render("0123456789", SHOWN_MAX);
+        assert_eq!(warnings, ["PromQL warning: overlap (2 occurrences) (1:8)"]);
+        let want = "PromQL info: repaired, from buckets 0.5 to 60000, with a max diff of 0.33, over \
+                    2 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:01:00Z (1:8)";
+        assert_eq!(infos, [want]);
+    }
+
+    #[test]
+    fn more_than_ten_are_counted_only() {
+        let mut notes = Notes::new();
+        (0..12).for_each(|n| notes.add(Note::info(HERE, format!("note {n}"))));
+        let (warnings, infos) = notes.render("0123456789", SHOWN_MAX);
+        assert!(warnings.is_empty());
+        assert_eq!((infos.len(), infos[10].as_str()), (11, "2 more info annotations omitted"));
     }
 }

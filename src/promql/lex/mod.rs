@@ -14,7 +14,7 @@ mod token;
 pub(crate) use text::unquote;
 pub(crate) use token::{Keyword, Token, TokenKind};
 
-use crate::base::quote::quote_char;
+use crate::base::quote::quoted_char;
 
 use cursor::Cursor;
 
@@ -114,7 +114,9 @@ impl<'a> Lexer<'a> {
                 self.more(TokenKind::LeftBrace)
             }
             '[' => self.open_bracket(),
-            ']' if !self.bracket_open => Err(format!("unexpected right bracket {}", quote_char(c))),
+            ']' if !self.bracket_open => {
+                Err(format!("unexpected right bracket {}", quoted_char(c)))
+            }
             ']' => {
                 self.bracket_open = false;
                 self.more(TokenKind::RightBracket)
@@ -170,14 +172,14 @@ impl<'a> Lexer<'a> {
         }
         if first == ':' {
             if self.got_colon {
-                return Err(format!("unexpected colon {}", quote_char(first)));
+                return Err(format!("unexpected colon {}", quoted_char(first)));
             }
             self.got_colon = true;
             return self.more(TokenKind::Colon);
         }
         match self.duration_word(first) {
             Some(kind) => self.more(kind),
-            None => Err(format!("unexpected character: {}, expected ':'", quote_char(first))),
+            None => Err(format!("unexpected character: {}, expected ':'", quoted_char(first))),
         }
     }
 
@@ -203,14 +205,14 @@ impl<'a> Lexer<'a> {
             None => {
                 // The error stands behind the parenthesis, as upstream's does.
                 self.cursor.take();
-                Err(format!("unexpected right parenthesis {}", quote_char(c)))
+                Err(format!("unexpected right parenthesis {}", quoted_char(c)))
             }
         }
     }
 
     fn open_bracket(&mut self) -> Stepped {
         if self.bracket_open {
-            return Err(format!("unexpected left bracket {}", quote_char('[')));
+            return Err(format!("unexpected left bracket {}", quoted_char('[')));
         }
         self.got_colon = false;
         self.bracket_open = true;
@@ -227,7 +229,7 @@ impl<'a> Lexer<'a> {
             ('!', Some('=')) => self.two(TokenKind::NE),
             ('!', other) => {
                 self.cursor.next();
-                let other = quote_char(other.unwrap_or(char::REPLACEMENT_CHARACTER));
+                let other = quoted_char(other.unwrap_or(char::REPLACEMENT_CHARACTER));
                 return Err(format!("unexpected character after '!': {other}"));
             }
             ('<', Some('=')) => self.two(TokenKind::LE),
@@ -240,7 +242,7 @@ impl<'a> Lexer<'a> {
             (',', _) => TokenKind::Comma,
             _ => match token::arithmetic(first) {
                 Some(kind) => kind,
-                None => return Err(format!("unexpected character: {}", quote_char(first))),
+                None => return Err(format!("unexpected character: {}", quoted_char(first))),
             },
         };
         self.more(kind)
@@ -276,16 +278,16 @@ impl<'a> Lexer<'a> {
                 Some('~') => self.more(TokenKind::NotRegex),
                 Some('=') => self.more(TokenKind::NE),
                 other => {
-                    let other = quote_char(other.unwrap_or(char::REPLACEMENT_CHARACTER));
+                    let other = quoted_char(other.unwrap_or(char::REPLACEMENT_CHARACTER));
                     Err(format!("unexpected character after '!' inside braces: {other}"))
                 }
             },
-            '{' => Err(format!("unexpected left brace {}", quote_char(c))),
+            '{' => Err(format!("unexpected left brace {}", quoted_char(c))),
             '}' => {
                 self.mode = Mode::Statements;
                 self.more(TokenKind::RightBrace)
             }
-            _ => Err(format!("unexpected character inside braces: {}", quote_char(c))),
+            _ => Err(format!("unexpected character inside braces: {}", quoted_char(c))),
         }
     }
 
@@ -313,7 +315,7 @@ impl<'a> Lexer<'a> {
                     Some(kind) => self.more(kind),
                     None => Err(format!(
                         "unexpected character in duration expression: {}",
-                        quote_char(c)
+                        quoted_char(c)
                     )),
                 }
             }

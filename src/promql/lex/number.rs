@@ -1,6 +1,6 @@
 //! Numbers and durations.
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 
 use super::cursor::Cursor;
 use super::is_alphanumeric;
@@ -15,7 +15,7 @@ impl Cursor<'_> {
         if self.duration_rest() {
             return Ok(TokenKind::Duration);
         }
-        Err(format!("bad number or duration syntax: {}", quote(self.pending())))
+        Err(format!("bad number or duration syntax: {}", quoted(self.pending())))
     }
 
     /// Reads digits, points, exponents and underscores; false if no number ends there. What was
@@ -31,8 +31,8 @@ impl Cursor<'_> {
         self.accept(digit);
         let (mut seen_point, mut seen_exponent) = (false, false);
         while let Some(c) = self.peek() {
-            // In a hexadecimal number `e` is a digit, but upstream still takes the first one for
-            // an exponent.
+            // Even in a hexadecimal number, an `e` that does not follow another digit of this loop
+            // is upstream's exponent.
             let fine = match c {
                 '.' if !seen_point => {
                     seen_point = true;
@@ -54,7 +54,7 @@ impl Cursor<'_> {
                     false
                 }
                 _ if digit(c) => {
-                    self.next();
+                    self.skip_while(digit);
                     true
                 }
                 _ => break,

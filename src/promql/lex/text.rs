@@ -1,6 +1,6 @@
 //! Texts in quotes.
 
-use crate::base::quote::quote_char;
+use crate::base::quote::quoted_char;
 
 use super::cursor::Cursor;
 
@@ -60,7 +60,7 @@ impl Cursor<'_> {
 /// `U+0078 'x'`
 fn code_point(c: char) -> String {
     let code = u32::from(c);
-    let shown = quote_char(c);
+    let shown = quoted_char(c);
     // A character that cannot be shown is given by its number alone.
     if shown.starts_with("'\\") && !matches!(c, '\'' | '\\') {
         format!("U+{code:04X}")

@@ -1,6 +1,6 @@
 //! What the lexer gives.
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 use crate::promql::ast::{AggregateOp, BinaryOp, Span};
 
 /// A word or sign of the query.
@@ -165,8 +165,8 @@ impl Token {
         let text = query.get(self.span.start..self.span.end).unwrap_or_default();
         let kind = match self.kind {
             TokenKind::End | TokenKind::Failed => return "end of input".into(),
-            TokenKind::Identifier => return format!("identifier {}", quote(text)),
-            TokenKind::MetricIdentifier => return format!("metric identifier {}", quote(text)),
+            TokenKind::Identifier => return format!("identifier {}", quoted(text)),
+            TokenKind::MetricIdentifier => return format!("metric identifier {}", quoted(text)),
             TokenKind::Keyword(keyword) if !keyword.is_function() => return format!("<{text}>"),
             TokenKind::Aggregator(_) => return format!("<aggr:{text}>"),
             TokenKind::Operator(_)
@@ -179,9 +179,9 @@ impl Token {
             _ => "",
         };
         if text.len() <= 10 {
-            return format!("{kind}{}", quote(text));
+            return format!("{kind}{}", quoted(text));
         }
         let cut: String = text.chars().take(10).collect();
-        format!("{kind}{}...", quote(&cut))
+        format!("{kind}{}...", quoted(&cut))
     }
 }

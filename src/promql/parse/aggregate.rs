@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::quote::quote_bytes;
+use crate::base::quote::quoted;
 use crate::promql::ast::{Aggregate, AggregateOp, Expr, ExprKind, Span};
 use crate::promql::lex::{Keyword, TokenKind, unquote};
 
@@ -113,7 +113,7 @@ impl Parser<'_> {
                 Ok(name) if !name.is_empty() => Ok(name.into()),
                 name => {
                     let bytes = name.map_or_else(|error| error.into_bytes(), String::into_bytes);
-                    let shown = quote_bytes(&bytes);
+                    let shown = quoted(&bytes);
                     let message = format!("invalid label name for grouping: {shown}");
                     Err(self.error(token.span, message))
                 }

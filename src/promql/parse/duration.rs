@@ -27,7 +27,7 @@ impl Parser<'_> {
         if literal_seconds(&duration).is_some_and(|seconds| seconds <= 0.0) {
             return Err(self.error(duration.span, "duration must be greater than 0"));
         }
-        Ok(settled(duration))
+        self.settled(duration)
     }
 
     /// What stands behind `offset`. A single term ends there, so that `a offset 5m + b` is a sum
@@ -41,13 +41,31 @@ impl Parser<'_> {
         let opens = term == TokenKind::LeftParen;
         if is_term(term) || (opens && sign.is_some()) {
             let signed = sign.map(|op| (op, self.advance().span));
-            let duration = if opens { self.paren_duration(false)? } else { self.term()? };
-            return match signed {
-                Some((op, span)) => Ok(settled(self.signed(op, span, duration)?)),
-                None => Ok(settled(duration)),
-            };
+            let duration = if opens { self.paren_duration(false)? } else { self.term(signed)? };
+            return self.settled(match signed {
+                Some((op, span)) => self.signed(op, span, duration)?,
+                None => duration,
+            });
         }
-        self.duration(0).map(settled)
+        let duration = self.duration(0)?;
+        self.look_ahead()?;
+        self.settled(duration)
+    }
+
+    /// A number that stands alone is a length in seconds: rounded to nanoseconds, cut to
+    /// milliseconds.
+    fn settled(&self, duration: DurationExpr) -> Parsed<DurationExpr> {
+        let span = duration.span;
+        match duration.kind {
+            DurationKind::Number(seconds) if seconds.is_nan() => {
+                Err(self.error(span, "duration out of range"))
+            }
+            DurationKind::Number(seconds) => {
+                let ms = (seconds * 1e9).round() as i64 / 1_000_000;
+                Ok(DurationExpr { kind: DurationKind::Literal(ms), span })
+            }
+            _ => Ok(duration),
+        }
     }
 
     /// Arithmetic whose operators outside of parentheses all bind at least as tight as `least`.
@@ -98,7 +116,7 @@ impl Parser<'_> {
                 self.signed(op, span, operand)
             }
             TokenKind::LeftParen => self.paren_duration(true),
-            _ => self.term(),
+            _ => self.term(None),
         }
     }
 
@@ -131,14 +149,15 @@ impl Parser<'_> {
     }
 
     /// A number, a duration or one of the four functions.
-    fn term(&mut self) -> Parsed<DurationExpr> {
+    fn term(&mut self, sign: Option<(BinaryOp, Span)>) -> Parsed<DurationExpr> {
         let token = self.peek();
         let start = token.span.start;
         let kind = match token.kind {
             TokenKind::Number | TokenKind::Duration => {
                 let (seconds, is_duration) = self.number()?;
-                if !(-LONGEST_SECONDS..=LONGEST_SECONDS).contains(&seconds) {
-                    return Err(self.error(token.span, "duration out of range"));
+                if seconds.abs() > LONGEST_SECONDS {
+                    let span = sign.map_or(token.span, |(_, span)| span);
+                    return Err(self.error(span, "duration out of range"));
                 }
                 if is_duration {
                     DurationKind::Literal((seconds * 1000.0).round() as i64)
@@ -194,19 +213,6 @@ fn literal_seconds(duration: &DurationExpr) -> Option<f64> {
         DurationKind::Literal(ms) => Some(ms as f64 / 1000.0),
         DurationKind::Number(seconds) => Some(seconds),
         _ => None,
-    }
-}
-
-/// A number that stands alone is a length in seconds: rounded to nanoseconds, cut to
-/// milliseconds.
-fn settled(duration: DurationExpr) -> DurationExpr {
-    match duration.kind {
-        DurationKind::Number(seconds) => {
-            let nanoseconds = (seconds * 1e9).round() as i64;
-            let kind = DurationKind::Literal(nanoseconds / 1_000_000);
-            DurationExpr { kind, span: duration.span }
-        }
-        _ => duration,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 use crate::promql::ast::{
     Binary, BinaryOp, Cardinality, Expr, ExprKind, Matching, Span, VectorSelector,
 };
@@ -86,7 +86,8 @@ impl Parser<'_> {
             if let Some(cardinality) = many {
                 self.advance();
                 matching.cardinality = cardinality;
-                if self.peek().kind == TokenKind::LeftParen {
+                let next = self.peek();
+                if next.kind == TokenKind::LeftParen || !starts_expression(next) {
                     matching.include = self.grouping_labels()?;
                 }
             }
@@ -188,11 +189,11 @@ impl Parser<'_> {
         let function = self.text(name.span);
         match signature(function) {
             None => {
-                let message = format!("unknown function with name {}", quote(function));
+                let message = format!("unknown function with name {}", quoted(function));
                 return Err(self.error(name.span, message));
             }
             Some(known) if known.experimental && !self.options.experimental_functions => {
-                let message = format!("function {} is not enabled", quote(function));
+                let message = format!("function {} is not enabled", quoted(function));
                 return Err(self.error(name.span, message));
             }
             Some(_) => {}

@@ -16,7 +16,7 @@ mod tests;
 
 pub use error::{ParseError, line_and_column};
 
-use crate::base::quote::quote_bytes;
+use crate::base::quote::quoted;
 use crate::model::{Labels, Matcher};
 
 use super::ast::{Expr, Span};
@@ -259,7 +259,7 @@ impl<'a> Parser<'a> {
     /// The text of a string token.
     fn string(&self, token: Token) -> Parsed<String> {
         String::from_utf8(unquote(self.text(token.span))).map_err(|error| {
-            let shown = quote_bytes(error.as_bytes());
+            let shown = quoted(error.as_bytes());
             self.error(token.span, format!("string literal is not valid UTF-8: {shown}"))
         })
     }

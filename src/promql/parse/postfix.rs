@@ -78,7 +78,6 @@ impl Parser<'_> {
     fn offset(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.advance();
         let offset = self.within(OFFSET, Self::offset_duration)?;
-        self.look_ahead()?;
         let end = self.span_from(0).end;
         let span = expr.span;
         let Some(at) = modifiers(expr) else {

@@ -7,7 +7,8 @@ mod tests;
 use std::fmt::{self, Display, Formatter, Write as _};
 use std::sync::Arc;
 
-use crate::base::quote::quote;
+use crate::base::duration::format_duration;
+use crate::base::quote::quoted;
 use crate::model::{METRIC_NAME, MatchOp, is_legacy_label_name};
 
 use super::ast::{
@@ -15,17 +16,17 @@ use super::ast::{
     Extended, Matching, Modifiers, VectorSelector,
 };
 
-use number::{duration, general, plain};
+use number::{general, plain};
 
 /// The expression as canonical text. Reading it again gives an equal tree, apart from places.
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number { value, as_duration: true } => {
-                f.write_str(&duration((value * 1e9) as i64 / 1_000_000))
+                f.write_str(&format_duration((value * 1e9) as i64 / 1_000_000))
             }
             ExprKind::Number { value, .. } => f.write_str(&plain(*value)),
-            ExprKind::String(text) => f.write_str(&quote(text)),
+            ExprKind::String(text) => f.write_str(&quoted(&**text)),
             ExprKind::Vector(selector) => vector(f, selector),
             ExprKind::Matrix { selector, range } => {
                 name_and_matchers(f, selector)?;
@@ -130,7 +131,7 @@ fn labels(f: &mut Formatter<'_>, labels: &[Arc<str>]) -> fmt::Result {
         if is_legacy_label_name(label) {
             f.write_str(label)?;
         } else {
-            f.write_str(&quote(label))?;
+            f.write_str(&quoted(&**label))?;
         }
     }
     Ok(())
@@ -164,11 +165,11 @@ fn matching(f: &mut Formatter<'_>, matching: &Matching) -> fmt::Result {
         f.write_char(')')?;
     }
     match (matching.fill_left, matching.fill_right) {
-        (Some(left), Some(right)) if left == right => write!(f, " fill ({})", general(left, None)),
+        (Some(left), Some(right)) if left == right => write!(f, " fill ({})", general(left)),
         (left, right) => {
             for (side, value) in [("left", left), ("right", right)] {
                 if let Some(value) = value {
-                    write!(f, " fill_{side} ({})", general(value, None))?;
+                    write!(f, " fill_{side} ({})", general(value))?;
                 }
             }
             Ok(())
@@ -179,7 +180,7 @@ fn matching(f: &mut Formatter<'_>, matching: &Matching) -> fmt::Result {
 impl Display for DurationExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
-            DurationKind::Literal(ms) => f.write_str(&duration(*ms)),
+            DurationKind::Literal(ms) => f.write_str(&format_duration(*ms)),
             DurationKind::Number(value) => f.write_str(&plain(*value)),
             DurationKind::Step => f.write_str("step()"),
             DurationKind::Range => f.write_str("range()"),
