@@ -17,6 +17,7 @@
 //! Useful for: any file. Not useful for: knowing what the bytes mean.
 
 mod atomic;
+mod buffered;
 mod mmap;
 mod process;
 mod real;
@@ -28,7 +29,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use atomic::write_atomic;
+pub use atomic::{create_dir_synced, write_atomic};
+pub use buffered::BufferedFile;
 pub use process::{register_process, resident_memory_bytes};
 pub use real::RealDisk;
 

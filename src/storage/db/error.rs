@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::storage::wal::WalError;
+
 /// Why a data directory could not be opened, maintained or closed.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -21,6 +23,8 @@ pub enum DbError {
         /// The disk's answer.
         source: io::Error,
     },
+    /// The log could not be read, written or cut.
+    Log(WalError),
     /// The handle was closed.
     Closed,
 }
@@ -31,6 +35,7 @@ impl fmt::Display for DbError {
             Self::Options(what) => f.write_str(what),
             Self::Locked(path) => write!(f, "data directory {} is in use", path.display()),
             Self::Io { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
+            Self::Log(error) => error.fmt(f),
             Self::Closed => f.write_str("the data directory is closed"),
         }
     }
@@ -40,7 +45,14 @@ impl std::error::Error for DbError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
+            Self::Log(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<WalError> for DbError {
+    fn from(error: WalError) -> Self {
+        Self::Log(error)
     }
 }

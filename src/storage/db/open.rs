@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use crate::base::clock::SharedClock;
 use crate::base::metrics::Registry;
 use crate::disk::{LockGuard, SharedDisk};
-use crate::storage::head::{Head, HeadMetrics, HeadOptions};
+use crate::storage::head::{Head, HeadMetrics, HeadOptions, LogPlace};
+use crate::storage::wal::WalMetrics;
 
 use super::{DbError, DbOptions, DbStats, MaintainReport};
 
@@ -42,7 +43,13 @@ impl Db {
             _ => fails("lock")(error),
         })?;
         let head = HeadOptions { range_ms: options.block_range_ms, max_series: options.max_series };
-        let head = Head::in_memory(head, HeadMetrics::new(registry));
+        let log = LogPlace {
+            disk,
+            dir: dir.join("wal"),
+            options: options.wal,
+            metrics: WalMetrics::new(registry),
+        };
+        let (head, _) = Head::open(log, head, i64::MIN, HeadMetrics::new(registry))?;
         Ok(Self(Arc::new(Inner { head, lock: Mutex::new(Some(lock)) })))
     }
 
@@ -81,7 +88,7 @@ impl Db {
     /// # Errors
     /// See [`DbError`].
     pub fn close(&self) -> Result<(), DbError> {
-        self.0.head.close();
+        self.0.head.close()?;
         drop(self.0.lock.lock().take());
         Ok(())
     }

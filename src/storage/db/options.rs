@@ -1,5 +1,7 @@
 //! What the user of a data directory decides.
 
+use crate::storage::wal::WalOptions;
+
 use super::DbError;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -15,6 +17,8 @@ pub struct DbOptions {
     pub retention_ms: i64,
     /// The oldest blocks are removed while log and blocks take more bytes; default 0, for never.
     pub retention_bytes: u64,
+    /// How the log is written.
+    pub wal: WalOptions,
     /// A batch that would make more series in memory than this is refused; default 0, for none.
     pub max_series: usize,
     /// True, the default: a thread calls [`Db::maintain`](super::Db::maintain) each minute. False:
@@ -28,6 +32,7 @@ impl Default for DbOptions {
             block_range_ms: 2 * HOUR_MS,
             retention_ms: 15 * 24 * HOUR_MS,
             retention_bytes: 0,
+            wal: WalOptions::default(),
             max_series: 0,
             background: true,
         }

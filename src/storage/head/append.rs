@@ -14,9 +14,10 @@ use std::sync::Arc;
 
 use crate::model::{LabelsRef, Sample};
 use crate::series::{Append, AppendError, Batch, OnReject, Outcome, TimeRange};
+use crate::storage::wal;
 
 use super::series::{Fate, HeadSeries};
-use super::state::Head;
+use super::state::{Commit, Head};
 
 /// Memory of this many batches is kept for later ones.
 const SPARE_WORK_MAX: usize = 8;
@@ -95,7 +96,7 @@ impl Head {
     ) -> Result<Outcome, AppendError> {
         batch.reset_verdicts();
         let created_series = self.look_up(work, batch)?;
-        let commit = self.commit.lock();
+        let mut commit = self.commit.lock();
         if commit.is_closed {
             return Err(Self::closed_error());
         }
@@ -104,6 +105,10 @@ impl Head {
         if judgement.is_batch_refused && on_reject == OnReject::RejectAll {
             take_back(work);
             return Ok(Outcome { accepted: 0, rejected, created_series });
+        }
+        if let Err(error) = log(&mut commit, work) {
+            take_back(work);
+            return Err(error);
         }
         self.store(work);
         let accepted = batch.sample_count() - rejected;
@@ -227,6 +232,25 @@ impl Head {
         self.metrics.max_time.set(span.end_ms as f64);
         self.metrics.max_time_seconds.set(span.end_ms as f64 / 1000.0);
     }
+}
+
+/// Writes the rows to the log, with the names of series that it does not know.
+fn log(commit: &mut Commit, work: &mut Work) -> Result<(), AppendError> {
+    let Some(wal) = commit.wal.as_mut() else { return Ok(()) };
+    if work.rows.is_empty() {
+        return Ok(());
+    }
+    let (mut names, mut samples) =
+        (std::mem::take(&mut work.names_record), std::mem::take(&mut work.samples_record));
+    let named = work.unnamed.iter().filter_map(|entry| work.series(*entry));
+    wal::encode_series(&mut names, named.map(|series| (series.series, series.labels.as_ref())));
+    let rows = work.rows_by_series();
+    let rows = rows.flat_map(|(series, rows)| rows.iter().map(|row| (series.series, row.sample)));
+    wal::encode_samples(&mut samples, rows);
+    let logged =
+        if work.unnamed.is_empty() { wal.log(&[&samples]) } else { wal.log(&[&names, &samples]) };
+    (work.names_record, work.samples_record) = (names, samples);
+    logged.map(|_| ()).map_err(|error| AppendError::Log(error.to_string()))
 }
 
 /// Undoes what [`Head::judge`] promised.

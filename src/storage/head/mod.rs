@@ -19,13 +19,20 @@
 mod append;
 mod bounds;
 mod cut;
+#[cfg(test)]
+mod log_tests;
 mod metrics;
 mod postings;
 mod read;
+mod replay;
 mod series;
 mod state;
 mod stripes;
+#[cfg(test)]
+mod tests;
+mod truncate;
 
 pub(in crate::storage) use cut::range_end_ms;
 pub(in crate::storage) use metrics::HeadMetrics;
-pub(in crate::storage) use state::{Head, HeadOptions, SeriesChunks};
+pub use replay::ReplayStats;
+pub(in crate::storage) use state::{Head, HeadOptions, LogPlace, SeriesChunks};

@@ -1,13 +1,16 @@
 //! The head itself: what its parts share.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::disk::SharedDisk;
 use crate::model::{Labels, LabelsRef};
 use crate::series::{AppendError, SeriesRef, TimeRange};
+use crate::storage::wal::{Position, Wal, WalError, WalMetrics, WalOptions};
 
 use super::append::Work;
 use super::bounds::Bounds;
@@ -25,9 +28,20 @@ pub(in crate::storage) struct HeadOptions {
     pub(in crate::storage) max_series: usize,
 }
 
+/// Where the log lies.
+#[derive(Debug, Clone)]
+pub(in crate::storage) struct LogPlace {
+    pub(in crate::storage) disk: SharedDisk,
+    pub(in crate::storage) dir: PathBuf,
+    pub(in crate::storage) options: WalOptions,
+    pub(in crate::storage) metrics: WalMetrics,
+}
+
 /// What the commit lock protects, besides the fields that say so.
 #[derive(Debug, Default)]
 pub(super) struct Commit {
+    /// Without a log, samples live as long as the process.
+    pub(super) wal: Option<Wal>,
     pub(super) is_closed: bool,
 }
 
@@ -43,6 +57,7 @@ pub(in crate::storage) struct Head {
     next_ref: AtomicU64,
     pub(super) bounds: Bounds,
     pub(super) commit: Mutex<Commit>,
+    pub(super) log_place: Option<LogPlace>,
     /// Series that are gone from memory, and the newest time for which the log may still hold
     /// samples of them: until it is truncated beyond, a checkpoint keeps their names.
     pub(super) expiries: Mutex<HashMap<SeriesRef, i64>>,
@@ -52,7 +67,12 @@ pub(in crate::storage) struct Head {
 
 impl Head {
     /// A head without samples that takes none before `min_valid_ms`.
-    pub(super) fn empty(options: HeadOptions, min_valid_ms: i64, metrics: HeadMetrics) -> Self {
+    pub(super) fn empty(
+        options: HeadOptions,
+        log_place: Option<LogPlace>,
+        min_valid_ms: i64,
+        metrics: HeadMetrics,
+    ) -> Self {
         Self {
             options,
             series: Stripes::new(),
@@ -60,6 +80,7 @@ impl Head {
             next_ref: AtomicU64::new(1),
             bounds: Bounds::new(min_valid_ms),
             commit: Mutex::default(),
+            log_place,
             expiries: Mutex::default(),
             spare_work: Mutex::default(),
             metrics,
@@ -68,7 +89,7 @@ impl Head {
 
     /// A head that keeps no log.
     pub(in crate::storage) fn in_memory(options: HeadOptions, metrics: HeadMetrics) -> Self {
-        Self::empty(options, i64::MIN, metrics)
+        Self::empty(options, None, i64::MIN, metrics)
     }
 
     /// First and last time of what is stored.
@@ -158,9 +179,21 @@ impl Head {
         found
     }
 
-    /// Takes no more samples.
-    pub(in crate::storage) fn close(&self) {
-        self.commit.lock().is_closed = true;
+    /// Bytes of the log on disk.
+    pub(in crate::storage) fn log_bytes(&self) -> Result<u64, WalError> {
+        self.commit.lock().wal.as_ref().map_or(Ok(0), Wal::size_bytes)
+    }
+
+    /// Where the next record of the log goes.
+    pub(in crate::storage) fn log_position(&self) -> Option<Position> {
+        self.commit.lock().wal.as_ref().map(Wal::current)
+    }
+
+    /// Takes no more samples and makes the log survive a crash of the machine.
+    pub(in crate::storage) fn close(&self) -> Result<(), WalError> {
+        let mut commit = self.commit.lock();
+        commit.is_closed = true;
+        commit.wal.take().map_or(Ok(()), Wal::close)
     }
 
     pub(super) fn closed_error() -> AppendError {
