@@ -18,6 +18,8 @@
 
 mod atomic;
 mod buffered;
+mod faulty;
+mod memory;
 mod mmap;
 mod process;
 mod real;
@@ -32,6 +34,8 @@ use bytes::Bytes;
 pub use atomic::{create_dir_synced, write_atomic};
 pub use buffered::BufferedFile;
 pub use process::{register_process, resident_memory_bytes};
+pub use faulty::{Counts, Crash, FaultyDisk};
+pub use memory::MemoryDisk;
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.
