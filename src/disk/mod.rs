@@ -33,9 +33,9 @@ use bytes::Bytes;
 
 pub use atomic::{create_dir_synced, write_atomic};
 pub use buffered::BufferedFile;
-pub use process::{register_process, resident_memory_bytes};
 pub use faulty::{Counts, Crash, FaultyDisk};
 pub use memory::MemoryDisk;
+pub use process::{register_process, resident_memory_bytes};
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.

@@ -25,12 +25,9 @@ pub fn register_process(registry: &Registry, disk: &SharedDisk) {
             Kind::Gauge,
             resident_memory_bytes,
         ),
-        (
-            "process_virtual_memory_bytes",
-            "Virtual memory size in bytes.",
-            Kind::Gauge,
-            |disk| status_kib(disk, "VmSize:"),
-        ),
+        ("process_virtual_memory_bytes", "Virtual memory size in bytes.", Kind::Gauge, |disk| {
+            status_kib(disk, "VmSize:")
+        }),
         ("process_open_fds", "Number of open file descriptors.", Kind::Gauge, open_files),
         (
             "process_max_fds",

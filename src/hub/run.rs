@@ -46,11 +46,7 @@ pub struct HubOptions {
 
 impl HubOptions {
     /// Options with the machine's own disk and clock.
-    pub fn new(
-        config: HubConfig,
-        data_dir: impl Into<PathBuf>,
-        listen: impl Into<String>,
-    ) -> Self {
+    pub fn new(config: HubConfig, data_dir: impl Into<PathBuf>, listen: impl Into<String>) -> Self {
         Self {
             config,
             data_dir: data_dir.into(),
@@ -215,9 +211,5 @@ fn store_of(db: &Db) -> Store {
             }
         }
     };
-    Store {
-        query: Arc::new(db.clone()),
-        append: Arc::new(db.clone()),
-        status: Box::new(status),
-    }
+    Store { query: Arc::new(db.clone()), append: Arc::new(db.clone()), status: Box::new(status) }
 }

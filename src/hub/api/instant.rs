@@ -51,11 +51,9 @@ fn rfc3339(text: &str) -> Option<i64> {
         return None;
     }
     let (millis, zone) = fraction(text.get(19..)?)?;
-    let seconds = days_from_epoch(year, month, day) * DAY_SECONDS
-        + hour * 3600
-        + minute * 60
-        + second
-        - zone_seconds(zone)?;
+    let seconds =
+        days_from_epoch(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second
+            - zone_seconds(zone)?;
     Some(seconds * SECOND_MS + millis)
 }
 
@@ -140,11 +138,28 @@ mod tests {
     #[test]
     fn what_is_no_instant_is_refused() {
         let rows = [
-            "", "x", "1_000", "NaN", "Inf", "-Inf", "1e18", "0x10", "2023-11-14", "2023-11-14T22:14:20",
-            "2023-11-14t22:14:20Z", "2023-11-14T22:14:20z", "2023-02-29T00:00:00Z",
-            "2023-13-01T00:00:00Z", "2023-01-01T24:00:00Z", "2023-01-01T00:60:00Z",
-            "2023-01-01T00:00:60Z", "2023-01-01T00:00:00.Z", "2023-01-01T00:00:00+1:00",
-            "2023-01-01T00:00:00+01:00x", "2023-01-01T00:00:00é", "+023-01-01T00:00:00Z",
+            "",
+            "x",
+            "1_000",
+            "NaN",
+            "Inf",
+            "-Inf",
+            "1e18",
+            "0x10",
+            "2023-11-14",
+            "2023-11-14T22:14:20",
+            "2023-11-14t22:14:20Z",
+            "2023-11-14T22:14:20z",
+            "2023-02-29T00:00:00Z",
+            "2023-13-01T00:00:00Z",
+            "2023-01-01T24:00:00Z",
+            "2023-01-01T00:60:00Z",
+            "2023-01-01T00:00:60Z",
+            "2023-01-01T00:00:00.Z",
+            "2023-01-01T00:00:00+1:00",
+            "2023-01-01T00:00:00+01:00x",
+            "2023-01-01T00:00:00é",
+            "+023-01-01T00:00:00Z",
         ];
         for text in rows {
             assert_eq!(parse(text), None, "{text}");

@@ -218,8 +218,7 @@ mod tests {
     fn only_texts_that_are_no_labels_hide_html() {
         let text = "a\"\\\n\r\t\u{1}\u{1f}\u{7f}<&>\u{2028}é😀";
         let plain = "\"a\\\"\\\\\\n\\r\\t\\u0001\\u001f\u{7f}<&>\u{2028}é😀\"";
-        let safe =
-            "\"a\\\"\\\\\\n\\r\\t\\u0001\\u001f\u{7f}\\u003c\\u0026\\u003e\\u2028é😀\"";
+        let safe = "\"a\\\"\\\\\\n\\r\\t\\u0001\\u001f\u{7f}\\u003c\\u0026\\u003e\\u2028é😀\"";
         assert_eq!(written(|out| plain_text(out, text)), plain);
         assert_eq!(written(|out| html_safe_text(out, text)), safe);
         let parsed: String = serde_json::from_str(plain).unwrap();

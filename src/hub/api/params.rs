@@ -1,6 +1,6 @@
 //! What the parameters of a request mean, and Prometheus's words for what is wrong with them.
 
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 use crate::base::{duration, gonum};
 
 use super::answer::ApiError;
@@ -13,7 +13,7 @@ const POINTS_MAX: i128 = 11_000;
 
 /// `invalid parameter "step": …`
 pub(super) fn invalid(name: &str, what: impl std::fmt::Display) -> ApiError {
-    ApiError::bad_data(format!("invalid parameter {}: {what}", quote(name)))
+    ApiError::bad_data(format!("invalid parameter {}: {what}", quoted(name)))
 }
 
 /// An instant that need not be given.
@@ -35,7 +35,7 @@ fn instant(form: &Form, name: &str) -> Result<i64, ApiError> {
 }
 
 fn not_an_instant(text: &str) -> String {
-    format!("cannot parse {} to a valid timestamp", quote(text))
+    format!("cannot parse {} to a valid timestamp", quoted(text))
 }
 
 /// Nanoseconds of a duration, given in seconds or in Prometheus's writing.
@@ -43,13 +43,13 @@ fn duration_nanos(text: &str) -> Result<i64, String> {
     if let Ok(seconds) = gonum::parse_float(text) {
         let nanos = seconds * 1e9;
         if nanos > i64::MAX as f64 || nanos < i64::MIN as f64 {
-            let text = quote(text);
+            let text = quoted(text);
             return Err(format!("cannot parse {text} to a valid duration. It overflows int64"));
         }
         return Ok(nanos as i64);
     }
     let nanos = duration::parse_duration_ms(text).ok().and_then(|ms| ms.checked_mul(NANOS_PER_MS));
-    nanos.ok_or_else(|| format!("cannot parse {} to a valid duration", quote(text)))
+    nanos.ok_or_else(|| format!("cannot parse {} to a valid duration", quoted(text)))
 }
 
 /// How many results are wanted; 0 for all.
@@ -68,7 +68,7 @@ pub(super) fn integer(text: &str) -> Result<i64, String> {
     let well_formed = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     let what = if well_formed { "value out of range" } else { "invalid syntax" };
     let parsed = if well_formed { text.parse().ok() } else { None };
-    parsed.ok_or_else(|| format!("strconv.Atoi: parsing {}: {what}", quote(text)))
+    parsed.ok_or_else(|| format!("strconv.Atoi: parsing {}: {what}", quoted(text)))
 }
 
 /// The options that both kinds of query take.

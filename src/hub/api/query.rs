@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::base::clock::Stopwatch;
-use crate::base::quote::quote;
+use crate::base::quote::quoted;
 use crate::hub::service::{Service, Store};
 use crate::promql::{self, Answer, Engine, EngineError, RunOptions, Value};
 
 use super::answer::{ApiError, ErrorKind, Notes, success};
 use super::form::Form;
 use super::gate::Leave;
-use super::params::{self, QueryOptions, Steps};
 use super::json;
+use super::params::{self, QueryOptions, Steps};
 
 /// Longest that a query may wait and run together; the engine's own limit may be shorter.
 const PATIENCE_MS: i64 = 120_000;
@@ -107,7 +107,7 @@ fn body(mut answer: Answer, options: &QueryOptions, timing: Timing) -> String {
         notes.truncated();
     }
     if !matches!(options.stats.as_str(), "" | "true" | "all") {
-        let value = quote(&options.stats);
+        let value = quoted(&options.stats);
         notes.warnings.push(format!(
             "value {value} for parameter \"stats\" is deprecated and will be rejected in the \
              next major release, use \"true\" or \"all\""

@@ -4,8 +4,7 @@ use crate::base::metrics::Registry;
 
 /// What `buildinfo` answers: the release of Prometheus whose API this is, since clients switch
 /// features on and off by it, and behind the plus sign our own.
-pub(in crate::hub) const API_VERSION: &str =
-    concat!("3.14.0+promlite.", env!("CARGO_PKG_VERSION"));
+pub(in crate::hub) const API_VERSION: &str = concat!("3.14.0+promlite.", env!("CARGO_PKG_VERSION"));
 
 /// Registers `promlite_build_info` and `prometheus_build_info`.
 pub(in crate::hub) fn register_build(registry: &Registry) {

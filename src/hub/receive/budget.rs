@@ -5,8 +5,8 @@ use std::sync::Arc;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::wire::remote_write::v1;
 use crate::series::Batch;
+use crate::wire::remote_write::v1;
 
 /// Memory is counted in pieces of this size, so that their number fits.
 const PIECE_BYTES: usize = 4096;

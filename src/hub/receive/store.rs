@@ -130,11 +130,8 @@ fn rejection(batch: &Batch) -> String {
 
 /// The text of a refusal in the manner of Prometheus's limits for scrapes.
 fn over_limit(options: &ReceiveOptions, labels: LabelsRef<'_>) -> Option<String> {
-    let (count_max, name_max, value_max) = (
-        options.labels_max,
-        options.label_name_bytes_max,
-        options.label_value_bytes_max,
-    );
+    let (count_max, name_max, value_max) =
+        (options.labels_max, options.label_name_bytes_max, options.label_value_bytes_max);
     if count_max == 0 && name_max == 0 && value_max == 0 {
         return None;
     }

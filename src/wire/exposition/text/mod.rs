@@ -8,7 +8,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use crate::base::gonum::{FloatError, format_open_metrics, parse_float};
-use crate::base::quote::quote_bytes;
+use crate::base::quote::{quote, quoted};
 use crate::model::{LabelError, LabelsBuf, METRIC_NAME, MetricKind, ORDINARY_NAN_BITS};
 
 use super::scan::{Fault, Kind, Part, Scan, Word};
@@ -148,7 +148,7 @@ impl<'a> Parser<'a> {
         self.scan = scan;
         if let Some(bytes) = broken {
             let mut text = String::from("invalid UTF-8 label value: ");
-            text.push_str(&quote_bytes(bytes));
+            quote(&mut text, bytes);
             return Err(PageError(text));
         }
         match passed {
@@ -175,7 +175,7 @@ impl<'a> Parser<'a> {
             return self.at_fault("unsupported character in float");
         }
         let mut what = String::from("strconv.ParseFloat: parsing ");
-        what.push_str(&quote_bytes(text.as_bytes()));
+        quote(&mut what, text.as_bytes());
         self.at_fault(&format!("{what}: {error}"))
     }
 
@@ -245,7 +245,7 @@ impl<'a> Parser<'a> {
             return match self.text(text) {
                 Some(text) => Ok(Entry::Help { name, text }),
                 None => {
-                    let text = quote_bytes(bytes);
+                    let text = quoted(bytes);
                     Err(PageError(format!("help text {text} is not a valid utf8 string")))
                 }
             };
@@ -256,7 +256,7 @@ impl<'a> Parser<'a> {
             b"histogram" => MetricKind::Histogram,
             b"summary" => MetricKind::Summary,
             b"untyped" => MetricKind::Unknown,
-            _ => return Err(PageError(format!("invalid metric type {}", quote_bytes(bytes)))),
+            _ => return Err(PageError(format!("invalid metric type {}", quoted(bytes)))),
         };
         Ok(Entry::Type { name, kind: self.kind })
     }
@@ -286,7 +286,7 @@ impl<'a> Parser<'a> {
         if end > page.len() {
             bytes.push(b'\n');
         }
-        out.push_str(&quote_bytes(&bytes));
+        quote(out, &bytes);
     }
 }
 
