@@ -8,7 +8,7 @@ use std::sync::Arc;
 use ulid::Ulid;
 
 use crate::disk::SharedDisk;
-use crate::storage::block::{Block, BlockMeta};
+use crate::storage::block::Block;
 
 use super::files;
 
@@ -16,24 +16,11 @@ use super::files;
 const BESIDE_THE_HEAD: [&str; 3] =
     ["from-out-of-order", "from-stale-series", "from-selected-series"];
 
-/// A block and its size on disk.
-#[derive(Debug, Clone)]
-pub(super) struct OpenBlock {
-    pub(super) block: Arc<Block>,
-    pub(super) size_bytes: u64,
-}
-
-impl OpenBlock {
-    pub(super) fn meta(&self) -> &BlockMeta {
-        self.block.meta()
-    }
-}
-
 /// Blocks as they are at one time. Readers hold the list as long as they need it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct BlockList {
     /// By start time.
-    pub(super) blocks: Vec<OpenBlock>,
+    pub(super) blocks: Vec<Arc<Block>>,
     /// Blocks that could not be opened, and why. They stay where they are.
     pub(super) unreadable: BTreeMap<Ulid, String>,
 }
@@ -44,15 +31,12 @@ impl BlockList {
         let mut list = Self::default();
         for ulid in files::list_blocks(&**disk, dir)? {
             if let Some(open) = known.blocks.iter().find(|open| open.meta().ulid == ulid) {
-                list.blocks.push(open.clone());
+                list.blocks.push(Arc::clone(open));
                 continue;
             }
             let path = dir.join(ulid.to_string());
-            match Block::open(disk.clone(), &path) {
-                Ok(block) => {
-                    let size_bytes = files::size_bytes(&**disk, &path)?;
-                    list.blocks.push(OpenBlock { block, size_bytes });
-                }
+            match Block::open(disk, &path) {
+                Ok(block) => list.blocks.push(block),
                 Err(error) => {
                     if !known.unreadable.contains_key(&ulid) {
                         tracing::warn!(block = %ulid, %error, "block is left out: it is unreadable");
@@ -89,7 +73,7 @@ impl BlockList {
 
     /// The end of what was cut from the head: samples before it are in blocks.
     pub(super) fn head_start_ms(&self) -> Option<i64> {
-        let before_head = |open: &&OpenBlock| {
+        let before_head = |open: &&Arc<Block>| {
             let hints = &open.meta().compaction.hints;
             !hints.iter().any(|hint| BESIDE_THE_HEAD.contains(&hint.as_str()))
         };
@@ -98,12 +82,12 @@ impl BlockList {
 
     /// Bytes of all blocks.
     pub(super) fn size_bytes(&self) -> u64 {
-        self.blocks.iter().map(|open| open.size_bytes).sum()
+        self.blocks.iter().map(|open| open.size_bytes()).sum()
     }
 
     /// The blocks by their end, newest first.
-    pub(super) fn newest_first(&self) -> Vec<&OpenBlock> {
-        let mut newest_first: Vec<&OpenBlock> = self.blocks.iter().collect();
+    pub(super) fn newest_first(&self) -> Vec<&Block> {
+        let mut newest_first: Vec<&Block> = self.blocks.iter().map(|open| &**open).collect();
         newest_first.sort_by_key(|open| std::cmp::Reverse(open.meta().max_time_ms));
         newest_first
     }

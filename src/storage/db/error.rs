@@ -4,6 +4,9 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use ulid::Ulid;
+
+use crate::storage::block::BlockError;
 use crate::storage::wal::WalError;
 
 /// Why a data directory could not be opened, maintained or closed.
@@ -25,6 +28,10 @@ pub enum DbError {
     },
     /// The log could not be read, written or cut.
     Log(WalError),
+    /// A block could not be written.
+    Block(BlockError),
+    /// A block was written but is not found, or cannot be read. What it holds stays in memory.
+    LostBlock(Ulid),
     /// The handle was closed.
     Closed,
 }
@@ -36,6 +43,8 @@ impl fmt::Display for DbError {
             Self::Locked(path) => write!(f, "data directory {} is in use", path.display()),
             Self::Io { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
             Self::Log(error) => error.fmt(f),
+            Self::Block(error) => error.fmt(f),
+            Self::LostBlock(ulid) => write!(f, "block {ulid} was written but cannot be read"),
             Self::Closed => f.write_str("the data directory is closed"),
         }
     }
@@ -46,6 +55,7 @@ impl std::error::Error for DbError {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::Log(error) => Some(error),
+            Self::Block(error) => Some(error),
             _ => None,
         }
     }
@@ -54,5 +64,11 @@ impl std::error::Error for DbError {
 impl From<WalError> for DbError {
     fn from(error: WalError) -> Self {
         Self::Log(error)
+    }
+}
+
+impl From<BlockError> for DbError {
+    fn from(error: BlockError) -> Self {
+        Self::Block(error)
     }
 }

@@ -50,18 +50,3 @@ pub(super) fn remove_block(disk: &dyn Disk, dir: &Path, ulid: Ulid) -> io::Resul
     disk.sync_dir(dir)?;
     disk.remove_dir_all(&doomed)
 }
-
-/// Bytes of all files in a folder and those below it.
-pub(super) fn size_bytes(disk: &dyn Disk, dir: &Path) -> io::Result<u64> {
-    let mut sum_bytes = 0;
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in disk.list(&folder)? {
-            if entry.is_dir {
-                folders.push(folder.join(&entry.name));
-            }
-            sum_bytes += entry.len_bytes;
-        }
-    }
-    Ok(sum_bytes)
-}

@@ -31,6 +31,15 @@ impl Bounds {
         (range.start_ms <= range.end_ms).then_some(range)
     }
 
+    /// False only if no sample in `range` is stored.
+    pub(super) fn may_overlap(&self, range: TimeRange) -> bool {
+        let min_time_ms = self.min_time_ms.load(Ordering::Acquire);
+        let newest_ms = self.max_time_ms();
+        // The oldest time is not known during a truncation.
+        let begins = min_time_ms <= range.end_ms || min_time_ms == i64::MAX;
+        begins && newest_ms.is_some_and(|newest_ms| range.start_ms <= newest_ms)
+    }
+
     /// The newest time ever stored.
     pub(super) fn max_time_ms(&self) -> Option<i64> {
         let max_time_ms = self.max_time_ms.load(Ordering::Acquire);

@@ -140,7 +140,7 @@ fn damage_costs_only_the_damaged_record() {
     let dir = TempDir::new().unwrap();
     let head = open(dir.path());
     scrape(&head, 1, 1);
-    let hurt = head.log_position().unwrap();
+    let hurt = head.commit.lock().wal.as_ref().unwrap().current();
     scrape(&head, 1, 2);
     scrape(&head, 1, 3);
     head.close().unwrap();

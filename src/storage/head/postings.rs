@@ -5,10 +5,11 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use parking_lot::{RwLock, RwLockReadGuard};
-use roaring::RoaringTreemap;
+use roaring::{RoaringTreemap, treemap};
 
 use crate::model::Labels;
 use crate::series::SeriesRef;
+use crate::storage::index::{PostingsCursor, SliceCursor};
 
 /// A list of more references is kept as a bitmap, which then takes less memory.
 const FEW_MAX: usize = 256;
@@ -65,19 +66,10 @@ impl List {
         }
     }
 
-    /// How many references there are.
-    pub(super) fn len(&self) -> u64 {
+    pub(super) fn cursor(&self) -> ListCursor<'_> {
         match self {
-            Self::Few(few) => few.len() as u64,
-            Self::Many(many) => many.len(),
-        }
-    }
-
-    /// Adds all of the list to `into`.
-    pub(super) fn add_to(&self, into: &mut RoaringTreemap) {
-        match self {
-            Self::Few(few) => into.extend(few.iter().copied()),
-            Self::Many(many) => *into |= many,
+            Self::Few(few) => ListCursor::Few(SliceCursor::new(few)),
+            Self::Many(many) => ListCursor::Many(many.iter()),
         }
     }
 
@@ -85,6 +77,40 @@ impl List {
         match self {
             Self::Few(few) => few.capacity() * size_of::<u64>(),
             Self::Many(many) => many.serialized_size(),
+        }
+    }
+}
+
+/// Walks over a [`List`].
+pub(super) enum ListCursor<'a> {
+    Few(SliceCursor<&'a [u64]>),
+    Many(treemap::Iter<'a>),
+}
+
+impl PostingsCursor for ListCursor<'_> {
+    type Id = u64;
+
+    fn remaining(&self) -> usize {
+        match self {
+            Self::Few(few) => few.remaining(),
+            Self::Many(many) => many.size_hint().0,
+        }
+    }
+
+    fn next_id(&mut self) -> Option<u64> {
+        match self {
+            Self::Few(few) => few.next_id(),
+            Self::Many(many) => many.next(),
+        }
+    }
+
+    fn seek(&mut self, at_least: u64) -> Option<u64> {
+        match self {
+            Self::Few(few) => few.seek(at_least),
+            Self::Many(many) => {
+                many.advance_to(at_least);
+                many.next()
+            }
         }
     }
 }
@@ -171,10 +197,24 @@ mod tests {
     }
 
     fn refs(list: &List) -> Vec<u64> {
-        let mut set = RoaringTreemap::new();
-        list.add_to(&mut set);
-        assert_eq!(set.len(), list.len());
-        set.iter().collect()
+        let mut cursor = list.cursor();
+        let length = cursor.remaining();
+        let refs: Vec<u64> = std::iter::from_fn(|| cursor.next_id()).collect();
+        assert_eq!(refs.len(), length);
+        refs
+    }
+
+    #[test]
+    fn both_kinds_of_lists_are_walked_alike() {
+        for length in [10, 1000] {
+            let mut list = List::default();
+            (0..length).for_each(|index| list.add(index * 3));
+            let mut cursor = list.cursor();
+            assert_eq!((cursor.seek(4), cursor.next_id()), (Some(6), Some(9)));
+            assert_eq!((cursor.seek(12), cursor.remaining()), (Some(12), length as usize - 5));
+            // Backwards it does not go.
+            assert_eq!((cursor.seek(0), cursor.seek(length * 3)), (Some(15), None));
+        }
     }
 
     #[test]

@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::disk::SharedDisk;
 use crate::model::{Labels, LabelsRef};
 use crate::series::{AppendError, SeriesRef, TimeRange};
-use crate::storage::wal::{Position, Wal, WalError, WalMetrics, WalOptions};
+use crate::storage::wal::{Wal, WalError, WalMetrics, WalOptions};
 
 use super::append::Work;
 use super::bounds::Bounds;
@@ -87,11 +87,6 @@ impl Head {
         }
     }
 
-    /// A head that keeps no log.
-    pub(in crate::storage) fn in_memory(options: HeadOptions, metrics: HeadMetrics) -> Self {
-        Self::empty(options, None, i64::MIN, metrics)
-    }
-
     /// First and last time of what is stored.
     pub(in crate::storage) fn span(&self) -> Option<TimeRange> {
         self.bounds.span()
@@ -166,6 +161,15 @@ impl Head {
         self.bounds.refuse_before(time_ms);
     }
 
+    /// From now on only samples that are newer than all stored ones are taken; returns the first
+    /// such time.
+    pub(in crate::storage) fn refuse_before_newest(&self) -> i64 {
+        let _commit = self.commit.lock();
+        let end_ms = self.bounds.max_time_ms().map_or(i64::MIN, |max| max.saturating_add(1));
+        self.bounds.refuse_before(end_ms);
+        end_ms
+    }
+
     /// Every series with samples in `range`, in label order, with its chunks of that time. The
     /// chunks are copied when the series' turn comes.
     pub(in crate::storage) fn series_in(&self, range: TimeRange) -> Vec<SeriesChunks> {
@@ -182,11 +186,6 @@ impl Head {
     /// Bytes of the log on disk.
     pub(in crate::storage) fn log_bytes(&self) -> Result<u64, WalError> {
         self.commit.lock().wal.as_ref().map_or(Ok(0), Wal::size_bytes)
-    }
-
-    /// Where the next record of the log goes.
-    pub(in crate::storage) fn log_position(&self) -> Option<Position> {
-        self.commit.lock().wal.as_ref().map(Wal::current)
     }
 
     /// Takes no more samples and makes the log survive a crash of the machine.

@@ -18,7 +18,7 @@ fn options() -> HeadOptions {
 }
 
 fn head() -> Head {
-    Head::in_memory(options(), HeadMetrics::new(&Registry::new()))
+    Head::empty(options(), None, i64::MIN, HeadMetrics::new(&Registry::new()))
 }
 
 fn labels(name: &str) -> Labels {
@@ -151,7 +151,7 @@ fn a_reference_is_remembered_and_a_wrong_one_is_no_harm() {
 #[test]
 fn a_series_without_labels_and_one_too_many_are_refused() {
     let limited = HeadOptions { max_series: 1, ..options() };
-    let head = Head::in_memory(limited, HeadMetrics::new(&Registry::new()));
+    let head = Head::empty(limited, None, i64::MIN, HeadMetrics::new(&Registry::new()));
     let mut empty = Batch::new();
     empty.push_series(SeriesRef::UNKNOWN, Labels::empty().as_ref());
     let refused = head.append(&mut empty, OnReject::KeepRest);
