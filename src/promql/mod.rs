@@ -9,20 +9,22 @@ mod engine;
 mod eval;
 mod functions;
 mod lex;
+mod limits;
 mod notes;
 mod parse;
+mod plan;
 mod print;
-mod shim;
+mod quantile;
 mod signature;
 
 pub use check::value_type;
 pub use engine::{
-    Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
+    Answer, Engine, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
 };
 pub use notes::{Detail, Note, Notes, SHOWN_MAX, Severity};
+pub(crate) use parse::parse_number;
 pub use parse::{
     NESTING_MAX, ParseError, ParseOptions, line_and_column, parse, parse_metric, parse_selector,
     parse_with,
 };
-pub use shim::Engine;
 pub use signature::{Arity, SIGNATURES, Signature, signature};

@@ -81,6 +81,6 @@ fn requests(registry: &Registry, pattern: &'static str, status: u16) -> Counter 
     registry.counter_with(
         "prometheus_http_requests_total",
         "Counter of HTTP requests.",
-        &[("handler", pattern), ("code", &status.to_string())],
+        &[("code", &status.to_string()), ("handler", pattern)],
     )
 }

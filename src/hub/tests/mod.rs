@@ -28,7 +28,16 @@ const NOW_MS: i64 = 1_700_000_100_000;
 struct TestHub {
     address: SocketAddr,
     service: Arc<Service>,
-    _runtime: Runtime,
+    runtime: Option<Runtime>,
+}
+
+/// Does not wait for work that is stuck, so that a test that fails ends.
+impl Drop for TestHub {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl TestHub {
@@ -41,7 +50,7 @@ impl TestHub {
         let address = listener.local_addr().unwrap();
         let serving = super::http::serve(listener, service.clone(), std::future::pending());
         runtime.spawn(serving);
-        Self { address, service, _runtime: runtime }
+        Self { address, service, runtime: Some(runtime) }
     }
 
     fn with<S: Queryable + Append + 'static>(store: Arc<S>, receive: ReceiveOptions) -> Self {
