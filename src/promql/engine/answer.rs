@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::model::{Labels, Sample};
+use crate::promql::ParseError;
 use crate::series::{Column, QueryError};
 
 /// The answer to a query.
@@ -59,6 +60,8 @@ pub struct MatrixSeries {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EngineError {
+    /// The query is not PromQL.
+    Parse(ParseError),
     /// The query cannot be run at these times, such as a range vector at many steps.
     Invalid(String),
     /// The query and the data do not go together.
@@ -78,6 +81,7 @@ pub enum EngineError {
 impl fmt::Display for EngineError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Parse(error) => error.fmt(f),
             Self::Invalid(text) | Self::Execution(text) => f.write_str(text),
             Self::TooManySamples => f.write_str(
                 "query processing would load too many samples into memory in query execution",
@@ -93,9 +97,16 @@ impl fmt::Display for EngineError {
 impl std::error::Error for EngineError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
+            Self::Parse(error) => Some(error),
             Self::Storage(error) => Some(error),
             _ => None,
         }
+    }
+}
+
+impl From<ParseError> for EngineError {
+    fn from(error: ParseError) -> Self {
+        Self::Parse(error)
     }
 }
 

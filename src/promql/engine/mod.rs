@@ -5,6 +5,10 @@
 
 mod answer;
 mod options;
+mod query;
+#[cfg(test)]
+mod tests;
 
 pub use answer::{Answer, EngineError, MatrixSeries, Value, VectorElement};
 pub use options::{EngineOptions, RunOptions};
+pub use query::Engine;

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use crate::promql::{ParseOptions, SHOWN_MAX};
+
 /// Settings of an engine. The defaults are those of a Prometheus server.
 #[derive(Clone)]
 #[non_exhaustive]
@@ -18,6 +20,13 @@ pub struct EngineOptions {
     pub subquery_step_ms: i64,
     /// Drop metric names once, at the end, instead of at each operation.
     pub delayed_name_removal: bool,
+    /// What of the language is switched on.
+    pub parse: ParseOptions,
+    /// The source keeps start times of samples. They do not come through the port yet, so that
+    /// only `start_timestamp()` changes: it is refused instead of answering nothing.
+    pub start_timestamps: bool,
+    /// At most this many warnings, and as many infos, are told one by one.
+    pub shown_notes_max: usize,
     /// Threads that big queries spread over; without them rayon's own.
     pub pool: Option<Arc<rayon::ThreadPool>>,
 }
@@ -30,6 +39,9 @@ impl Default for EngineOptions {
             timeout_ms: 120_000,
             subquery_step_ms: 60_000,
             delayed_name_removal: false,
+            parse: ParseOptions::default(),
+            start_timestamps: false,
+            shown_notes_max: SHOWN_MAX,
             pool: None,
         }
     }
@@ -43,6 +55,9 @@ impl fmt::Debug for EngineOptions {
             .field("timeout_ms", &self.timeout_ms)
             .field("subquery_step_ms", &self.subquery_step_ms)
             .field("delayed_name_removal", &self.delayed_name_removal)
+            .field("parse", &self.parse)
+            .field("start_timestamps", &self.start_timestamps)
+            .field("shown_notes_max", &self.shown_notes_max)
             .field("threads", &self.pool.as_ref().map(|pool| pool.current_num_threads()))
             .finish()
     }

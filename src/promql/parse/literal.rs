@@ -40,8 +40,8 @@ impl Parser<'_> {
     }
 }
 
-/// Upstream tries an integer of any base first, then a float.
-fn number(text: &str) -> Result<f64, String> {
+/// The value of an unsigned number. Upstream tries an integer of any base first, then a float.
+pub(crate) fn number(text: &str) -> Result<f64, String> {
     let failed =
         |why| format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", quoted(text));
     let digits = without_underscores(text).ok_or_else(|| failed(FloatError::Syntax))?;

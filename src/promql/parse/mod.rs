@@ -15,6 +15,7 @@ mod selector;
 mod tests;
 
 pub use error::{ParseError, line_and_column};
+pub(crate) use literal::number as parse_number;
 
 use crate::base::quote::quoted;
 use crate::model::{Labels, Matcher};
