@@ -17,6 +17,8 @@ mod error;
 mod meta;
 mod reader;
 mod series;
+#[cfg(test)]
+mod tests;
 mod tombstones;
 mod writer;
 

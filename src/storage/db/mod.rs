@@ -20,15 +20,23 @@
 mod background;
 mod blocks;
 mod compact;
+#[cfg(test)]
+mod crash_tests;
 mod error;
 mod files;
+#[cfg(test)]
+mod golden_tests;
 mod maintain;
 mod metrics;
+#[cfg(test)]
+mod model_tests;
 mod open;
 mod options;
 mod plan;
 mod query;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 pub use error::DbError;
 pub use open::Db;

@@ -27,6 +27,8 @@ mod rows;
 mod scan;
 mod segment;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 pub use checkpoint::{
