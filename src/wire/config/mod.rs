@@ -28,7 +28,6 @@ use crate::model::Labels;
 pub use discover::{DiscoveryConfig, FileDiscovery, HttpDiscovery, StaticGroup};
 pub use error::ConfigError;
 pub use http::{Address, Auth, HttpConfig, Secret, SecretSource, TlsConfig, TlsVersion};
-pub use relabel::RelabelText;
 pub use remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig};
 pub use scrape::{ScrapeConfig, ScrapeDefaults, ScrapeLimits};
 pub use storage::StorageConfig;
@@ -36,7 +35,7 @@ pub use storage::StorageConfig;
 use read::{At, Style, Surroundings};
 
 /// What a configuration file says.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct Config {
     /// Labels that go with everything that leaves this program.

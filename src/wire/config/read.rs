@@ -98,6 +98,11 @@ impl<'a> At<'a> {
         self.text().map(str::to_owned)
     }
 
+    /// The text of a scalar; null is the empty text.
+    pub(super) fn text_or_empty(&self) -> Read<String> {
+        if matches!(self.node.kind, Kind::Null) { Ok(String::new()) } else { self.string() }
+    }
+
     /// A text that is not shown in messages.
     pub(super) fn secret(&self) -> Read<super::Secret> {
         match &self.node.kind {
@@ -260,20 +265,33 @@ impl<'a> Fields<'a> {
 
     /// The value of a key, given in snake case, if it is there and not null.
     pub(super) fn get(&mut self, key: &str) -> Option<At<'a>> {
-        let key = match self.at.style {
+        let key = self.styled(key);
+        self.exactly(key)
+    }
+
+    /// The value of a key for which an empty text or null has a meaning.
+    pub(super) fn written(&mut self, key: &str) -> Option<At<'a>> {
+        let key = self.styled(key);
+        self.find(key)
+    }
+
+    fn find(&mut self, key: String) -> Option<At<'a>> {
+        let found = self.entries.iter().find(|entry| entry.key == key);
+        self.known.push(key);
+        let at = self.at;
+        found.map(|entry| at.below(entry))
+    }
+
+    fn styled(&self, key: &str) -> String {
+        match self.at.style {
             Style::Snake => key.to_owned(),
             Style::Camel => camel(key),
-        };
-        self.exactly(key)
+        }
     }
 
     /// The value of a key as it stands.
     pub(super) fn exactly(&mut self, key: String) -> Option<At<'a>> {
-        let found = self.entries.iter().find(|entry| entry.key == key);
-        self.known.push(key);
-        let at = self.at;
-        let found = found.map(|entry| at.below(entry));
-        found.filter(|at| match &at.node.kind {
+        self.find(key).filter(|at| match &at.node.kind {
             Kind::Null => false,
             // In Helm values an empty text stands for a key that is not set.
             Kind::Scalar { text, .. } => !(text.is_empty() && at.is_camel()),

@@ -1,11 +1,13 @@
 //! Where to send samples, and how patiently.
 
+use crate::model::relabel::Relabel;
+
 use super::http::{self, Address, HttpConfig, check_header_name, is_reserved};
 use super::read::{At, Fields, Read, Surroundings};
-use super::relabel::{self, RelabelText};
+use super::relabel;
 
 /// One destination of remote write.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct RemoteWriteConfig {
     /// Address to post to.
     pub url: Address,
@@ -16,7 +18,7 @@ pub struct RemoteWriteConfig {
     /// When to give up on a request.
     pub remote_timeout_ms: i64,
     /// Applied to each series before it is sent.
-    pub write_relabel: Vec<RelabelText>,
+    pub write_relabel: Vec<Relabel>,
     /// Buffering and retries.
     pub queue: QueueConfig,
     /// Descriptions of metrics.

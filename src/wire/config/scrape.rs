@@ -1,9 +1,11 @@
 //! What to scrape, how often, and what to make of it.
 
+use crate::model::relabel::Relabel;
+
 use super::discover::{self, DiscoveryConfig};
 use super::http::{self, HttpConfig};
 use super::read::{At, Fields, Read, Surroundings};
-use super::relabel::{self, RelabelText};
+use super::relabel;
 
 /// Bounds of one scrape and of one job; 0 for none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Default for ScrapeDefaults {
 }
 
 /// One job.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct ScrapeConfig {
     /// The job's name, unique in the file.
     pub job_name: String,
@@ -80,9 +82,9 @@ pub struct ScrapeConfig {
     /// How to reach the targets.
     pub http: HttpConfig,
     /// Applied to each target.
-    pub relabel: Vec<RelabelText>,
+    pub relabel: Vec<Relabel>,
     /// Applied to each series.
-    pub metric_relabel: Vec<RelabelText>,
+    pub metric_relabel: Vec<Relabel>,
     /// Where targets come from.
     pub discovery: Vec<DiscoveryConfig>,
 }
