@@ -73,7 +73,9 @@ impl From<EngineError> for ApiError {
     fn from(error: EngineError) -> Self {
         let message = error.to_string();
         let kind = match error {
-            EngineError::Invalid(_) => return super::params::invalid("query", message),
+            EngineError::Parse(_) | EngineError::Invalid(_) => {
+                return super::params::invalid("query", message);
+            }
             EngineError::Canceled => ErrorKind::Canceled,
             EngineError::Timeout => ErrorKind::Timeout,
             EngineError::Storage(_) => ErrorKind::Internal,

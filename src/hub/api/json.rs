@@ -145,10 +145,17 @@ pub(super) fn result(out: &mut String, value: &Value) {
     out.push_str(kind);
     out.push_str("\",\"result\":");
     match value {
-        Value::Scalar(sample) => point(out, sample.timestamp_ms, sample.value),
+        // Of these two Prometheus writes the numbers in another way than in series.
+        Value::Scalar(sample) => {
+            out.push('[');
+            gonum::format_json(out, sample.timestamp_ms as f64 / 1000.0);
+            out.push_str(",\"");
+            gonum::format_float(out, sample.value);
+            out.push_str("\"]");
+        }
         Value::String { timestamp_ms, text } => {
             out.push('[');
-            timestamp(out, *timestamp_ms);
+            gonum::format_json(out, *timestamp_ms as f64 / 1000.0);
             out.push_str(",\"");
             text.chars().for_each(|c| push_char(out, c, Escape::HtmlShort));
             out.push_str("\"]");

@@ -162,7 +162,8 @@ fn a_query_that_waits_too_long_for_its_turn_is_refused() {
         (0..20).map(|_| client::send(hub.address, "GET", target, &[], b"")).collect();
     store.await_waiting(20);
     let answer = hub.get("/api/v1/query?query=a&timeout=10ms");
-    let want = r#"{"status":"error","errorType":"timeout","error":"query timed out in query queue"}"#;
+    let want =
+        r#"{"status":"error","errorType":"timeout","error":"query timed out in query queue"}"#;
     assert_eq!((answer.status, answer.text()), (503, want));
     store.released.store(1, Ordering::SeqCst);
     drop(running);
