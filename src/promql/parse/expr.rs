@@ -59,14 +59,14 @@ impl Parser<'_> {
         let least = if op == BinaryOp::Pow { POW } else { precedence(op) + 1 };
         let right = self.binary(least)?;
         self.look_ahead()?;
-        self.joined(op, return_bool, matching, left, right)
+        self.joined(op, return_bool, *matching, left, right)
     }
 
     fn joined(
         &self,
         op: BinaryOp,
         return_bool: bool,
-        matching: Box<Matching>,
+        matching: Matching,
         left: Node,
         right: Node,
     ) -> Parsed<Node> {
@@ -78,7 +78,7 @@ impl Parser<'_> {
         }
         let below = left.height.max(right.height);
         let (left, right) = (*left.expr, *right.expr);
-        let binary = Binary { op, left, right, return_bool, matching: Some(*matching) };
+        let binary = Binary { op, left, right, return_bool, matching: Some(matching) };
         self.node(Expr { kind: ExprKind::Binary(Box::new(binary)), span }, below)
     }
 

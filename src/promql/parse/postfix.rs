@@ -114,7 +114,7 @@ impl Parser<'_> {
             Pinned::At(instant) => instant,
             Pinned::Seconds(seconds) => {
                 let bound = -(i64::MIN as f64);
-                if !(seconds.abs() < bound) {
+                if seconds.is_nan() || seconds.abs() >= bound {
                     let shown = go_fixed(seconds);
                     let message = format!("timestamp out of bounds for @ modifier: {shown}");
                     return Err(self.error(span, message));
