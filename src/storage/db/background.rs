@@ -73,7 +73,7 @@ impl Signal {
     /// Waits for the next round; false if there is to be none.
     fn wait(&self, is_well: bool) -> bool {
         let mut wanted = self.wanted.lock();
-        let idle = |wanted: &mut Wanted| !wanted.end && !(wanted.round && is_well);
+        let idle = |wanted: &mut Wanted| !(wanted.end || wanted.round && is_well);
         self.change.wait_while_for(&mut wanted, idle, ROUND);
         wanted.round = false;
         !wanted.end

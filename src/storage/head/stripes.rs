@@ -5,6 +5,7 @@
 //! references; never two of one kind.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -66,10 +67,11 @@ impl ByLabels {
     }
 
     fn insert(&mut self, hash: u64, series: Arc<HeadSeries>) {
-        if self.unique.contains_key(&hash) {
-            self.others.push((hash, series));
-        } else {
-            self.unique.insert(hash, series);
+        match self.unique.entry(hash) {
+            Entry::Occupied(_) => self.others.push((hash, series)),
+            Entry::Vacant(free) => {
+                free.insert(series);
+            }
         }
     }
 
