@@ -73,8 +73,10 @@ impl BitWriter {
             rest = aligned << free;
         }
         let whole = left.div_ceil(8);
-        let bytes = rest.to_be_bytes();
-        self.bytes.extend_from_slice(bytes.get(..whole as usize).unwrap_or(&bytes));
+        let length = self.bytes.len() + whole as usize;
+        // Copying eight bytes and taking some back is cheaper than copying some.
+        self.bytes.extend_from_slice(&rest.to_be_bytes());
+        self.bytes.truncate(length);
         self.free_bits = (whole * 8 - left) as u8;
     }
 
@@ -104,8 +106,10 @@ pub struct BitReader<'a> {
     window: u64,
     /// How many bits of the window count; at most 63.
     count: u32,
-    /// How many bits of those that came into the window were behind the end.
-    invented: usize,
+    /// The last bytes, fewer than eight, once they are not in `rest` any more; first byte highest.
+    tail: u64,
+    /// How many bytes of `tail` have not come into the window; below 0 behind the end.
+    tail_bytes: isize,
 }
 
 impl<'a> BitReader<'a> {
@@ -115,7 +119,7 @@ impl<'a> BitReader<'a> {
     /// Starts at the first bit of `bytes`.
     #[must_use]
     pub const fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes, window: 0, count: 0, invented: 0 }
+        Self { rest: bytes, window: 0, count: 0, tail: 0, tail_bytes: 0 }
     }
 
     /// Fills the window up to at least [`REFILLED`](Self::REFILLED) bits.
@@ -128,20 +132,15 @@ impl<'a> BitReader<'a> {
             self.window |= u64::from_be_bytes(*word) >> self.count;
             self.rest = self.rest.get(whole..).unwrap_or_default();
         } else {
-            self.refill_at_end(whole);
+            if !self.rest.is_empty() {
+                (self.tail, self.tail_bytes) = (last_word(self.rest), self.rest.len() as isize);
+                self.rest = &[];
+            }
+            self.window |= self.tail >> self.count;
+            self.tail <<= whole * 8;
+            self.tail_bytes = self.tail_bytes.saturating_sub(whole as isize);
         }
         self.count |= Self::REFILLED;
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn refill_at_end(&mut self, whole: usize) {
-        let mut word = [0_u8; 8];
-        word.iter_mut().zip(self.rest).for_each(|(into, from)| *into = *from);
-        self.window |= u64::from_be_bytes(word) >> self.count;
-        let real = whole.min(self.rest.len());
-        self.rest = self.rest.get(real..).unwrap_or_default();
-        self.invented = self.invented.saturating_add((whole - real) * 8);
     }
 
     /// The next bits, first bit highest; how many of them count depends on what was consumed since
@@ -198,8 +197,19 @@ impl<'a> BitReader<'a> {
     #[inline]
     #[must_use]
     pub const fn is_overrun(&self) -> bool {
-        (self.count as usize) < self.invented
+        (self.count as isize) < self.tail_bytes.saturating_mul(-8)
     }
+}
+
+/// Fewer than eight bytes, zeros behind them.
+///
+/// Takes a copy, as a reader that is lent to a call cannot stay in registers.
+#[cold]
+#[inline(never)]
+fn last_word(rest: &[u8]) -> u64 {
+    let mut word = [0_u8; 8];
+    word.iter_mut().zip(rest).for_each(|(into, from)| *into = *from);
+    u64::from_be_bytes(word)
 }
 
 #[cfg(test)]

@@ -115,15 +115,24 @@ impl XorAppender {
         let trailing = change.trailing_zeros();
         let (old_leading, old_trailing) = (u32::from(self.leading), u32::from(self.trailing));
         if self.leading != NO_WINDOW && leading >= old_leading && trailing >= old_trailing {
-            self.bits.put(0b10, 2);
-            return self.bits.put(change >> old_trailing, 64 - old_leading - old_trailing);
+            let width = 64 - old_leading - old_trailing;
+            return self.put_behind(0b10, 2, change >> old_trailing, width);
         }
         (self.leading, self.trailing) = (leading as u8, trailing as u8);
         let width = 64 - leading - trailing;
         // Six bits cannot say 64; it is written as 0, which no difference needs.
         let header = 0b11 << 11 | leading << 6 | width & 63;
-        self.bits.put(u64::from(header), 13);
-        self.bits.put(change >> trailing, width);
+        self.put_behind(u64::from(header), 13, change >> trailing, width);
+    }
+
+    /// Writes a header and what stands behind it, at once if both fit.
+    #[inline]
+    fn put_behind(&mut self, header: u64, header_width: u32, value: u64, width: u32) {
+        if header_width + width <= 64 {
+            return self.bits.put(header << width | value, header_width + width);
+        }
+        self.bits.put(header, header_width);
+        self.bits.put(value, width);
     }
 
     /// The chunk so far.
@@ -169,6 +178,8 @@ impl XorAppender {
     }
 }
 
+const TIME_GOES_BACK: ChunkError = ChunkError::Malformed("time goes back");
+
 /// Appends the samples of a whole chunk that lie in `start_ms..=end_ms` to the two columns.
 ///
 /// # Errors
@@ -196,15 +207,18 @@ pub fn decode_xor(
     let values = floats.get_mut(old_floats..).unwrap_or_default();
     let kept = decode_columns(body, end_ms, times, values).map(|decoded| {
         let decoded = times.get(..decoded).unwrap_or_default();
-        let before = decoded.partition_point(|time| *time < start_ms);
-        (before, decoded.partition_point(|time| *time <= end_ms))
+        let ends_late = decoded.last().is_some_and(|last| *last > end_ms);
+        let starts_early = decoded.first().is_some_and(|first| *first < start_ms);
+        let position = |time: i64| decoded.partition_point(|known| *known < time);
+        let end = if ends_late { position(end_ms.saturating_add(1)) } else { decoded.len() };
+        (if starts_early { position(start_ms).min(end) } else { 0 }, end)
     });
     let (start, end) = *kept.as_ref().unwrap_or(&(0, 0));
     timestamps.truncate(old_times + end);
     floats.truncate(old_floats + end);
     if start > 0 {
-        timestamps.drain(old_times..old_times + start.min(end));
-        floats.drain(old_floats..old_floats + start.min(end));
+        timestamps.drain(old_times..old_times + start);
+        floats.drain(old_floats..old_floats + start);
     }
     kept.map(|_| ())
 }
@@ -235,22 +249,23 @@ fn decode_columns(
     let mut ascending = first_time <= time;
     value ^= window.next(&mut bits);
     (*second_time, *second_value) = (time, f64::from_bits(value));
-    let mut left = slots.len();
-    if time <= end_ms {
-        for (time_slot, value_slot) in slots {
-            bits.refill();
-            delta = delta.wrapping_add(next_time_change(&mut bits));
-            let before = time;
-            time = time.wrapping_add(delta);
-            ascending &= before <= time;
-            value ^= window.next(&mut bits);
-            (*time_slot, *value_slot) = (time, f64::from_bits(value));
-            left -= 1;
-            if time > end_ms {
-                break;
-            }
+    while time <= end_ms
+        && let Some((time_slot, value_slot)) = slots.next()
+    {
+        bits.refill();
+        delta = delta.wrapping_add(next_time_change(&mut bits));
+        let before = time;
+        time = time.wrapping_add(delta);
+        let change = window.next(&mut bits);
+        value ^= change;
+        (*time_slot, *value_slot) = (time, f64::from_bits(value));
+        // Most series of a real server stand still at a regular pace: two zero bits a sample.
+        if change == 0 && bits.peek() >> 56 == 0 {
+            time = repeat(&mut bits, &mut slots, time, delta, value).ok_or(TIME_GOES_BACK)?;
         }
+        ascending &= before <= time;
     }
+    let left = slots.len();
     if bits.is_overrun() {
         return Err(ChunkError::Truncated);
     }
@@ -258,9 +273,32 @@ fn decode_columns(
         return Err(ChunkError::Malformed("a value window of more than 64 bits"));
     }
     if !ascending {
-        return Err(ChunkError::Malformed("time goes back"));
+        return Err(TIME_GOES_BACK);
     }
     Ok(slots_count - left)
+}
+
+/// Writes the samples that the zero bits of one refill say, all with the same delta and value;
+/// returns the time of the last, `None` if time goes back.
+#[inline(always)]
+fn repeat<'a>(
+    bits: &mut BitReader<'_>,
+    slots: &mut (impl ExactSizeIterator<Item = (&'a mut i64, &'a mut f64)> + 'a),
+    mut time: i64,
+    delta: i64,
+    value: u64,
+) -> Option<i64> {
+    bits.refill();
+    let zeros = bits.peek().leading_zeros().min(BitReader::REFILLED);
+    let count = slots.len().min(zeros as usize / 2);
+    bits.consume(count as u32 * 2);
+    let end = delta.checked_mul(count as i64).and_then(|span| time.checked_add(span));
+    let end = end.filter(|end| time <= *end)?;
+    for (time_slot, value_slot) in slots.by_ref().take(count) {
+        time = time.wrapping_add(delta);
+        (*time_slot, *value_slot) = (time, f64::from_bits(value));
+    }
+    Some(end)
 }
 
 /// Reads the change of the time delta. Leaves at least 32 refilled bits.
