@@ -17,6 +17,10 @@ pub(in crate::hub) enum BodyError {
     Broken(String),
 }
 
+/// How much of a body that is too large is read to no purpose. A client that still writes when the
+/// connection ends does not see the refusal, and tries the same again.
+const DISCARDED_BYTES_MAX: usize = 64 << 20;
+
 /// Appends the body to `into`, which holds at most `limit_bytes` of it, even on an error.
 pub(in crate::hub) async fn read_body(
     body: Body,
@@ -25,10 +29,9 @@ pub(in crate::hub) async fn read_body(
     into: &mut Vec<u8>,
 ) -> Result<(), BodyError> {
     let announced = body.size_hint().lower();
-    if announced > limit_bytes as u64 {
-        return Err(BodyError::TooLarge);
+    if announced <= limit_bytes as u64 {
+        into.reserve(announced as usize);
     }
-    into.reserve(announced as usize);
     let reading = read_frames(body, limit_bytes, into);
     tokio::time::timeout(patience, reading).await.unwrap_or(Err(BodyError::TooSlow))
 }
@@ -38,14 +41,21 @@ async fn read_frames(
     limit_bytes: usize,
     into: &mut Vec<u8>,
 ) -> Result<(), BodyError> {
-    let start = into.len();
+    let mut room = limit_bytes;
+    let mut discarded = 0;
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|error| BodyError::Broken(error.to_string()))?;
         let Ok(data) = frame.into_data() else { continue };
-        if into.len() - start + data.len() > limit_bytes {
-            return Err(BodyError::TooLarge);
+        match room.checked_sub(data.len()) {
+            Some(rest) if discarded == 0 => {
+                room = rest;
+                into.extend_from_slice(&data);
+            }
+            _ => discarded += data.len(),
         }
-        into.extend_from_slice(&data);
+        if discarded > DISCARDED_BYTES_MAX {
+            break;
+        }
     }
-    Ok(())
+    if discarded == 0 { Ok(()) } else { Err(BodyError::TooLarge) }
 }

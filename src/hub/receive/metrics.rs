@@ -17,6 +17,8 @@ pub(super) struct ReceiveMetrics {
     pub(super) over_limit_series: Counter,
     pub(super) native_histograms: Counter,
     pub(super) exemplars: Counter,
+    /// Samples that an earlier one of their own request made too old.
+    pub(super) conflicting: Counter,
     duplicate: Counter,
     out_of_order: Counter,
     out_of_bounds: Counter,
@@ -75,6 +77,7 @@ impl ReceiveMetrics {
             ),
             native_histograms: dropped("native_histogram"),
             exemplars: dropped("exemplar"),
+            conflicting: rejected("conflict_in_request"),
             duplicate: rejected("duplicate_timestamp"),
             out_of_order: rejected("out_of_order"),
             out_of_bounds: rejected("out_of_bounds"),

@@ -101,25 +101,45 @@ fn append(desk: &Desk, batch: &mut Batch, into: &dyn Append) -> Result<(), Refus
         };
         Refusal::new(status, error.to_string())
     })?;
-    if outcome.rejected == 0 {
-        desk.metrics.accepted.add(outcome.accepted as u64);
-        return Ok(());
+    if outcome.accepted == 0 && outcome.rejected > 0 {
+        desk.metrics.reject(batch.verdicts());
+        return Err(Refusal::new(400, rejection(batch)));
     }
-    desk.metrics.reject(batch.verdicts());
-    Err(Refusal::new(400, rejection(batch)))
+    desk.metrics.accepted.add(outcome.accepted as u64);
+    if outcome.rejected > 0 {
+        // Samples that only conflict with others of the same request do not fail it, as with
+        // Prometheus; the store has left them out.
+        desk.metrics.conflicting.add(outcome.rejected as u64);
+        let series = first_rejected(batch).map(|rejected| batch.labels(rejected.series));
+        tracing::warn!(samples = outcome.rejected, ?series, "a request conflicts with itself");
+    }
+    Ok(())
+}
+
+/// Where the first sample that was refused stands in the batch.
+struct Rejected {
+    series: usize,
+    sample: usize,
+    verdict: Verdict,
+}
+
+fn first_rejected(batch: &Batch) -> Option<Rejected> {
+    let is_rejected = |verdict: &Verdict| !verdict.is_accepted();
+    let sample = batch.verdicts().iter().position(is_rejected)?;
+    let verdict = *batch.verdicts().get(sample)?;
+    let holds = |series: &usize| batch.sample_range(*series).contains(&sample);
+    let series = (0..batch.series_count()).find(holds)?;
+    Some(Rejected { series, sample, verdict })
 }
 
 /// Prometheus's text for the first sample that was refused. It does not name the series, so the
 /// log does.
 fn rejection(batch: &Batch) -> String {
-    let is_rejected = |verdict: &Verdict| !verdict.is_accepted();
-    let Some(index) = batch.verdicts().iter().position(is_rejected) else {
+    let Some(Rejected { series, sample, verdict }) = first_rejected(batch) else {
         return Verdict::OutOfBounds.to_string();
     };
-    let verdict = batch.verdicts().get(index).copied().unwrap_or_default();
-    let holds = |series: &usize| batch.sample_range(*series).contains(&index);
-    let series = (0..batch.series_count()).find(holds).map(|series| batch.labels(series));
-    let timestamp_ms = batch.samples().get(index).map_or(0, |sample| sample.timestamp_ms);
+    let timestamp_ms = batch.samples().get(sample).map_or(0, |sample| sample.timestamp_ms);
+    let series = batch.labels(series);
     tracing::warn!(%verdict, ?series, timestamp_ms, "a received sample was refused");
     match verdict {
         Verdict::DuplicateTimestamp => {

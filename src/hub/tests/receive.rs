@@ -123,6 +123,26 @@ fn one_sample_out_of_order_rolls_its_request_back() {
 }
 
 #[test]
+fn samples_that_conflict_within_a_request_cost_only_themselves() {
+    let db = open();
+    let hub = TestHub::with(db.clone(), ReceiveOptions::default());
+    let body = request(&[
+        ("a", &[(T, 1.0), (T - 10, 2.0), (T, 3.0), (T + 10, 4.0)]),
+        ("a", &[(T + 10, 5.0), (T + 20, 6.0)]),
+        ("b", &[(T, 7.0)]),
+    ]);
+    assert_eq!(post(&hub, &body), (204, String::new()));
+    assert_eq!(samples(&*db, "a"), [(T, 1.0), (T + 10, 4.0), (T + 20, 6.0)]);
+    assert_eq!(samples(&*db, "b"), [(T, 7.0)]);
+    let reason = "conflict_in_request";
+    assert_eq!(hub.counted("promlite_receive_samples_rejected_total", reason), 3.0);
+    // What conflicts with what was stored before still rolls its request back.
+    let body = request(&[("a", &[(T, 8.0), (T + 30, 9.0), (T + 30, 1.0)]), ("c", &[(T, 1.0)])]);
+    assert_eq!(post(&hub, &body).0, 400);
+    assert_eq!(samples(&*db, "c"), []);
+}
+
+#[test]
 fn a_series_with_invalid_labels_is_skipped_and_counted() {
     let db = open();
     let hub = TestHub::with(db.clone(), ReceiveOptions::default());
