@@ -41,12 +41,12 @@ const QUESTIONS: [(&str, &str, &str); 4] = [
         r"sum by (cluster) (node_memory_MemTotal_bytes - node_memory_MemAvailable_bytes) / 2^20",
         "MiB",
     ),
+    ("received", "sum by (cluster) (rate(node_network_receive_bytes_total[10s])) / 1024", "KiB/s"),
     (
-        "received",
-        "sum by (cluster) (rate(node_network_receive_bytes_total[10s])) / 1024",
-        "KiB/s",
+        "scraped",
+        "sum by (cluster) (rate(prometheus_agent_samples_appended_total[10s]))",
+        "samples/s",
     ),
-    ("scraped", "sum by (cluster) (rate(prometheus_agent_samples_appended_total[10s]))", "samples/s"),
 ];
 
 /// Two spokes and two hubs in one process, on real metrics of this machine.

@@ -1,7 +1,7 @@
 //! What the programs share.
 
 /// Ends with Ctrl-C and, where there are such signals, with SIGTERM.
-pub async fn told_to_stop() {
+pub(crate) async fn told_to_stop() {
     let interrupted = async {
         // Without a handler the signal ends the program at once, which is safe too.
         let _ = tokio::signal::ctrl_c().await;

@@ -46,6 +46,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::base::metrics::Registry;
+use crate::disk::register_process;
 
 pub use config::AgentOptions;
 pub use error::AgentError;
@@ -80,6 +81,7 @@ impl Agent {
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let registry = Registry::new();
+        register_process(&registry, &disk);
         let log_options = config::log_options(&config.storage);
         let log = AgentLog::open(disk.clone(), clock.clone(), &data_dir, log_options, &registry)?;
         let log = Arc::new(log);
@@ -98,12 +100,17 @@ impl Agent {
         }
         let (closing, is_closing) = watch::channel(false);
         let (ending, is_ending) = watch::channel(false);
-        let means =
-            Means { sink: log.clone(), clock, disk: disk.clone(), registry: registry.clone() };
+        let means = Means {
+            sink: log.clone(),
+            clock: clock.clone(),
+            disk: disk.clone(),
+            registry: registry.clone(),
+        };
         let jobs = Jobs::start(&config, &means, &is_closing)?;
         let shown = page::Shown {
             registry,
             disk,
+            clock,
             pools: jobs.views.clone(),
             destinations: config.remote_write.iter().map(|to| to.url.to_string()).collect(),
             external_labels: config.external_labels,

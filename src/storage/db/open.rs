@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::base::clock::SharedClock;
+use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
-use crate::disk::{LockGuard, SharedDisk, create_dir_synced};
+use crate::disk::{LockGuard, RealDisk, SharedDisk, create_dir_synced};
 use crate::storage::head::{Head, HeadMetrics, HeadOptions, LogPlace, ReplayStats};
 use crate::storage::wal::WalMetrics;
 
@@ -107,6 +107,15 @@ impl Db {
         let background = with_thread.then(|| Background::begin(move || of_thread.round()));
         let background = background.transpose().map_err(io_error("begin a thread for", dir))?;
         Ok(Self(Arc::new(Handle { inner, background })))
+    }
+
+    /// [`Db::open`] on the machine's own disk and clock, for users who look at no metrics.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub fn open_at(dir: impl AsRef<Path>, options: DbOptions) -> Result<Self, DbError> {
+        let (disk, clock) = (RealDisk::shared(), SystemClock::shared());
+        Self::open(disk, clock, dir.as_ref(), options, &Registry::new())
     }
 
     /// Ends upkeep, makes the log survive a crash of the machine and gives the directory free.
