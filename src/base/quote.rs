@@ -7,7 +7,7 @@ pub fn quote(out: &mut String, bytes: &[u8]) {
     out.push('"');
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            quote_char(out, c);
+            put_char(out, c, '"');
         }
         for byte in chunk.invalid() {
             push_hex(out, 'x', u32::from(*byte), 2);
@@ -24,9 +24,19 @@ pub fn quoted(bytes: impl AsRef<[u8]>) -> String {
     out
 }
 
-fn quote_char(out: &mut String, c: char) {
+/// One character in single quotes.
+#[must_use]
+pub fn quoted_char(c: char) -> String {
+    let mut out = String::from('\'');
+    put_char(&mut out, c, '\'');
+    out.push('\'');
+    out
+}
+
+fn put_char(out: &mut String, c: char, quote: char) {
     let letter = match c {
-        '"' | '\\' => Some(c),
+        '\\' => Some(c),
+        _ if c == quote => Some(c),
         '\x07' => Some('a'),
         '\x08' => Some('b'),
         '\x0c' => Some('f'),
@@ -47,18 +57,17 @@ fn quote_char(out: &mut String, c: char) {
 }
 
 /// Go prints letters, marks, numbers, punctuation, symbols and the ASCII space. The standard
-/// library keeps the same table for `Debug`, but there a combining mark is escaped too.
+/// library keeps the same table for its escapes; it is asked behind another character, since it
+/// escapes a combining mark in front.
 fn is_printable(c: char) -> bool {
-    match c {
-        '\'' => true,
-        ' '..='~' => true,
-        _ if c.is_ascii() => false,
-        _ => c.escape_debug().len() == 1 || c.is_alphanumeric() || is_combining(c),
+    if c.is_ascii() {
+        return matches!(c, ' '..='~');
     }
-}
-
-const fn is_combining(c: char) -> bool {
-    matches!(c, '\u{300}'..='\u{36f}' | '\u{1ab0}'..='\u{1aff}' | '\u{20d0}'..='\u{20ff}')
+    let mut bytes = [b'a', 0, 0, 0, 0];
+    let Some(rest) = bytes.get_mut(1..) else { return false };
+    let length = 1 + c.encode_utf8(rest).len();
+    let text = bytes.get(..length).and_then(|bytes| std::str::from_utf8(bytes).ok());
+    text.is_some_and(|text| text.escape_debug().nth(1) == Some(c))
 }
 
 fn push_hex(out: &mut String, letter: char, value: u32, digits: u32) {
@@ -88,5 +97,7 @@ mod tests {
         for (bytes, want) in table {
             assert_eq!(quoted(bytes), want);
         }
+        assert_eq!(quoted("\u{e000}\u{fe0f}\u{378}"), "\"\\ue000\u{fe0f}\\u0378\"");
+        assert_eq!((quoted_char('\'').as_str(), quoted_char('"').as_str()), (r"'\''", "'\"'"));
     }
 }

@@ -12,6 +12,8 @@ use std::cmp::Ordering;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::quote::quoted;
+
 /// The label that holds the metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -243,17 +245,20 @@ impl fmt::Display for LabelsRef<'_> {
         f.write_str("{")?;
         for (index, (name, value)) in self.iter().enumerate() {
             let comma = if index == 0 { "" } else { ", " };
-            if is_legacy_name(name) {
-                write!(f, "{comma}{name}={value:?}")?;
+            let value = quoted(value);
+            if is_legacy_label_name(name) {
+                write!(f, "{comma}{name}={value}")?;
             } else {
-                write!(f, "{comma}{name:?}={value:?}")?;
+                write!(f, "{comma}{}={value}", quoted(name))?;
             }
         }
         f.write_str("}")
     }
 }
 
-fn is_legacy_name(name: &str) -> bool {
+/// True for `[a-zA-Z_][a-zA-Z0-9_]*`: a name that PromQL reads without quotes.
+#[must_use]
+pub fn is_legacy_label_name(name: &str) -> bool {
     let starts = |byte: u8| byte == b'_' || byte.is_ascii_alphabetic();
     name.bytes().enumerate().all(|(i, b)| starts(b) || (i > 0 && b.is_ascii_digit()))
         && !name.is_empty()

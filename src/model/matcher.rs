@@ -3,6 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::base::quote::quoted;
+
+use super::labels::is_legacy_label_name;
 use super::regex::{Regex, RegexError};
 
 /// How a matcher compares.
@@ -110,8 +113,14 @@ impl PartialEq for Matcher {
 
 impl Eq for Matcher {}
 
+/// `name="value"`; a name that is no legacy label name is quoted.
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}{}{:?}", self.name, self.op.text(), self.value)
+        let (op, value) = (self.op.text(), quoted(&*self.value));
+        if is_legacy_label_name(&self.name) {
+            write!(f, "{}{op}{value}", self.name)
+        } else {
+            write!(f, "{}{op}{value}", quoted(&*self.name))
+        }
     }
 }

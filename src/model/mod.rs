@@ -11,7 +11,7 @@ pub mod regex;
 pub mod relabel;
 mod sample;
 
-pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME};
+pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME, is_legacy_label_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::MetricKind;
 pub use sample::{ORDINARY_NAN_BITS, STALE_NAN_BITS, Sample, is_stale, stale_nan};

@@ -4,5 +4,27 @@
 //! Not useful for: knowing where series come from; this folder never imports `storage`.
 
 pub mod ast;
+mod check;
+mod engine;
 mod eval;
 mod functions;
+mod lex;
+mod limits;
+mod notes;
+mod parse;
+mod plan;
+mod print;
+mod quantile;
+mod signature;
+
+pub use check::value_type;
+pub use engine::{
+    Answer, Engine, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
+};
+pub use notes::{Detail, Note, Notes, SHOWN_MAX, Severity};
+pub(crate) use parse::parse_number;
+pub use parse::{
+    NESTING_MAX, ParseError, ParseOptions, line_and_column, parse, parse_metric, parse_selector,
+    parse_with,
+};
+pub use signature::{Arity, SIGNATURES, Signature, signature};

@@ -1,7 +1,8 @@
 //! What a sender must be told.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use crate::agent::log::{AgentLog, AgentLogError};
 use crate::base::clock::SharedClock;
 use crate::disk::SharedDisk;
 use crate::model::Labels;
@@ -124,4 +125,26 @@ pub struct Source {
     pub data_dir: PathBuf,
     /// Labels that every series gets unless it has them.
     pub external_labels: Labels,
+}
+
+impl Source {
+    /// The log of an agent whose data lie in `data_dir`, without external labels.
+    ///
+    /// # Errors
+    /// The log is closed.
+    pub fn new(
+        log: &AgentLog,
+        disk: SharedDisk,
+        clock: SharedClock,
+        data_dir: &Path,
+    ) -> Result<Self, AgentLogError> {
+        Ok(Self {
+            disk,
+            clock,
+            wal_dir: data_dir.join("wal"),
+            progress: Some(log.progress()?),
+            data_dir: data_dir.to_owned(),
+            external_labels: Labels::empty(),
+        })
+    }
 }

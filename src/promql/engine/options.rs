@@ -1,0 +1,75 @@
+//! What an engine may do, and what one run may change.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use crate::promql::{ParseOptions, SHOWN_MAX};
+
+/// Settings of an engine. The defaults are those of a Prometheus server.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct EngineOptions {
+    /// How long a sample stays valid for an instant selector.
+    pub lookback_ms: i64,
+    /// How many samples a query may hold at once.
+    pub max_samples: u64,
+    /// How long a query may run.
+    pub timeout_ms: i64,
+    /// Distance of the steps of a subquery that names none.
+    pub subquery_step_ms: i64,
+    /// Drop metric names once, at the end, instead of at each operation.
+    pub delayed_name_removal: bool,
+    /// What of the language is switched on.
+    pub parse: ParseOptions,
+    /// The source keeps start times of samples. They do not come through the port yet, so that
+    /// only `start_timestamp()` changes: it is refused instead of answering nothing.
+    pub start_timestamps: bool,
+    /// At most this many warnings, and as many infos, are told one by one.
+    pub shown_notes_max: usize,
+    /// Threads that big queries spread over; without them rayon's own.
+    pub pool: Option<Arc<rayon::ThreadPool>>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_ms: 300_000,
+            max_samples: 50_000_000,
+            timeout_ms: 120_000,
+            subquery_step_ms: 60_000,
+            delayed_name_removal: false,
+            parse: ParseOptions::default(),
+            start_timestamps: false,
+            shown_notes_max: SHOWN_MAX,
+            pool: None,
+        }
+    }
+}
+
+impl fmt::Debug for EngineOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EngineOptions")
+            .field("lookback_ms", &self.lookback_ms)
+            .field("max_samples", &self.max_samples)
+            .field("timeout_ms", &self.timeout_ms)
+            .field("subquery_step_ms", &self.subquery_step_ms)
+            .field("delayed_name_removal", &self.delayed_name_removal)
+            .field("parse", &self.parse)
+            .field("start_timestamps", &self.start_timestamps)
+            .field("shown_notes_max", &self.shown_notes_max)
+            .field("threads", &self.pool.as_ref().map(|pool| pool.current_num_threads()))
+            .finish()
+    }
+}
+
+/// What one run changes.
+#[derive(Debug, Clone, Default)]
+pub struct RunOptions {
+    /// Instead of [`EngineOptions::lookback_ms`].
+    pub lookback_ms: Option<i64>,
+    /// Instead of [`EngineOptions::timeout_ms`], if it is shorter.
+    pub timeout_ms: Option<i64>,
+    /// Set it to give up.
+    pub cancel: Option<Arc<AtomicBool>>,
+}

@@ -1,0 +1,180 @@
+//! Running queries.
+
+use std::sync::Arc;
+
+use crate::promql::ast::{Expr, ExprKind, ValueType};
+use crate::promql::eval::{Evaluated, Manners, evaluate};
+use crate::promql::limits::Limits;
+use crate::promql::plan::{Grid, Steps, plan};
+use crate::promql::{parse_with, value_type};
+use crate::series::Queryable;
+
+use super::{Answer, EngineError, EngineOptions, RunOptions, Value};
+
+/// Answers PromQL queries over any source of series. Cheap to clone; queries run on the calling
+/// thread, big ones with the help of a thread pool.
+///
+/// ```
+/// use promlite::model::Labels;
+/// use promlite::promql::{Engine, EngineOptions, RunOptions, Value};
+/// # use promlite::series::{Append, Batch, OnReject, SeriesRef, Queryable};
+/// # fn store() -> impl Queryable { promlite::testkit::ModelStore::new() }
+///
+/// let engine = Engine::new(EngineOptions::default());
+/// let answer = engine.instant(&store(), "1 + 1", 0, &RunOptions::default())?;
+/// assert!(matches!(answer.value, Value::Scalar(sample) if sample.value == 2.0));
+/// # Ok::<(), promlite::promql::EngineError>(())
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct Engine {
+    options: Arc<EngineOptions>,
+}
+
+/// More steps than this are not counted one by one, whatever the limit on samples.
+const STEPS_MIN: usize = 1_000_000;
+
+impl Engine {
+    /// An engine with these settings.
+    #[must_use]
+    pub fn new(options: EngineOptions) -> Self {
+        Self { options: Arc::new(options) }
+    }
+
+    /// The settings.
+    #[must_use]
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// The value of a query at one instant.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn instant(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        time_ms: i64,
+        run: &RunOptions,
+    ) -> Result<Answer, EngineError> {
+        let expr = parse_with(query, &self.options.parse)?;
+        self.instant_of(source, &expr, query, time_ms, run)
+    }
+
+    /// The value of a query at `start_ms`, `start_ms + step_ms`, … up to `end_ms`.
+    ///
+    /// # Errors
+    /// See [`EngineError`]. A query that gives a range vector or a text has no value at many
+    /// steps.
+    pub fn range(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        run: &RunOptions,
+    ) -> Result<Answer, EngineError> {
+        let expr = parse_with(query, &self.options.parse)?;
+        self.range_of(source, &expr, query, (start_ms, end_ms, step_ms), run)
+    }
+
+    /// [`Engine::instant`] of an expression that is parsed already. `query` is the text that its
+    /// spans point into.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn instant_of(
+        &self,
+        source: &dyn Queryable,
+        expr: &Expr,
+        query: &str,
+        time_ms: i64,
+        run: &RunOptions,
+    ) -> Result<Answer, EngineError> {
+        let mut expr = expr;
+        while let ExprKind::Paren(inner) = &expr.kind {
+            expr = inner;
+        }
+        if let ExprKind::String(text) = &expr.kind {
+            let value = Value::String { timestamp_ms: time_ms, text: Arc::clone(text) };
+            let (warnings, infos) = (Vec::new(), Vec::new());
+            return Ok(Answer { value, warnings, infos, samples_read: 0 });
+        }
+        self.run(source, expr, query, self.grid(Steps::once(time_ms), time_ms, 0, run), run)
+    }
+
+    /// [`Engine::range`] of an expression that is parsed already, at start, end and step in
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// See [`EngineError`].
+    pub fn range_of(
+        &self,
+        source: &dyn Queryable,
+        expr: &Expr,
+        query: &str,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        run: &RunOptions,
+    ) -> Result<Answer, EngineError> {
+        let type_name = match value_type(expr) {
+            ValueType::Scalar | ValueType::InstantVector => None,
+            ValueType::RangeVector => Some("range vector"),
+            ValueType::String => Some("string"),
+        };
+        if let Some(name) = type_name {
+            return Err(EngineError::Invalid(format!(
+                "invalid expression type {name:?} for range query, must be Scalar or instant Vector"
+            )));
+        }
+        if step_ms <= 0 {
+            return Err(EngineError::Invalid("step must be greater than 0".into()));
+        }
+        let steps = Steps::between(start_ms, end_ms, step_ms);
+        let steps = steps.ok_or(EngineError::TooManySamples)?;
+        if steps.count == 0 {
+            let (value, warnings, infos) = (Value::Matrix(Vec::new()), Vec::new(), Vec::new());
+            return Ok(Answer { value, warnings, infos, samples_read: 0 });
+        }
+        self.run(source, expr, query, self.grid(steps, end_ms, step_ms, run), run)
+    }
+
+    fn grid(&self, steps: Steps, end_ms: i64, step_ms: i64, run: &RunOptions) -> Grid {
+        let most = usize::try_from(self.options.max_samples).unwrap_or(usize::MAX);
+        Grid {
+            steps,
+            end_ms,
+            step_ms,
+            lookback_ms: run.lookback_ms.unwrap_or(self.options.lookback_ms),
+            subquery_step_ms: self.options.subquery_step_ms,
+            start_timestamps: self.options.start_timestamps,
+            steps_max: most.max(STEPS_MIN),
+        }
+    }
+
+    fn run(
+        &self,
+        source: &dyn Queryable,
+        expr: &Expr,
+        query: &str,
+        grid: Grid,
+        run: &RunOptions,
+    ) -> Result<Answer, EngineError> {
+        if grid.steps.count > grid.steps_max {
+            return Err(EngineError::TooManySamples);
+        }
+        let options = &self.options;
+        let timeout_ms = run.timeout_ms.map_or(options.timeout_ms, |t| t.min(options.timeout_ms));
+        let limits = Limits::start(options.max_samples, timeout_ms, run.cancel.clone());
+        limits.check()?;
+        let plan = plan(expr, grid)?;
+        let (lookback_ms, delayed_name_removal) = (grid.lookback_ms, options.delayed_name_removal);
+        let manners = Manners { lookback_ms, delayed_name_removal };
+        let pool = options.pool.as_deref();
+        let Evaluated { value, notes, mut warnings } =
+            evaluate(&plan, source, &limits, manners, pool)?;
+        let (mut noted, infos) = notes.render(query, options.shown_notes_max);
+        warnings.append(&mut noted);
+        Ok(Answer { value, warnings, infos, samples_read: limits.samples_read() })
+    }
+}

@@ -1,0 +1,167 @@
+//! The value of a whole query.
+
+use crate::model::Sample;
+use crate::promql::engine::{EngineError, MatrixSeries, Value, VectorElement};
+use crate::promql::limits::Limits;
+use crate::promql::notes::Notes;
+use crate::promql::plan::{Node, Plan, Root, Steps, Window};
+use crate::series::{Column, Queryable};
+
+use super::merge::merge;
+use super::operator::{Bound, Head, Operator, Work, without_metadata};
+use super::range::{Source, cut};
+use super::run::Run;
+use super::select::Selection;
+use super::{StepColumn, bind, scalar};
+
+/// How an evaluation treats its data.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Manners {
+    pub(crate) lookback_ms: i64,
+    pub(crate) delayed_name_removal: bool,
+}
+
+/// A value and what is to be said of it.
+pub(crate) struct Evaluated {
+    pub(crate) value: Value,
+    pub(crate) notes: Notes,
+    /// Of the sources.
+    pub(crate) warnings: Vec<String>,
+}
+
+/// Evaluates a plan.
+pub(crate) fn evaluate(
+    plan: &Plan,
+    source: &dyn Queryable,
+    limits: &Limits,
+    manners: Manners,
+    pool: Option<&rayon::ThreadPool>,
+) -> Result<Evaluated, EngineError> {
+    let mut selections = Vec::with_capacity(plan.asks.len());
+    let mut warnings = Vec::new();
+    for ask in &plan.asks {
+        limits.check()?;
+        let mut selection = Selection::ask(source, ask)?;
+        warnings.append(&mut selection.take_warnings());
+        selections.push(selection);
+    }
+    let run = Run::new(selections, limits, manners, plan.root.steps().count);
+    let value = match pool {
+        Some(pool) if run.is_parallel() => pool.install(|| root(&run, &plan.root))?,
+        _ => root(&run, &plan.root)?,
+    };
+    Ok(Evaluated { value, notes: run.notes.into_inner(), warnings })
+}
+
+fn root<'r>(run: &'r Run<'r>, root: &'r Root) -> Result<Value, EngineError> {
+    match root {
+        Root::Scalar(node) if node.steps.instant => {
+            let value = scalar(run, node)?.first().copied().unwrap_or(f64::NAN);
+            Ok(Value::Scalar(Sample { timestamp_ms: node.steps.start_ms, value }))
+        }
+        Root::Vector(node) if node.steps.instant => vector(run, node),
+        Root::Scalar(node) | Root::Vector(node) => matrix(run, named(run, node)?, node.steps),
+        Root::Window(window) => samples(run, window),
+    }
+}
+
+/// Series without the names that were to be dropped at the end.
+struct Cleaned<'r> {
+    inner: Box<dyn Operator + 'r>,
+    heads: Vec<Head>,
+}
+
+impl Operator for Cleaned<'_> {
+    fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    fn column(
+        &self,
+        index: usize,
+        into: &mut StepColumn,
+        work: &mut Work,
+    ) -> Result<(), EngineError> {
+        self.inner.column(index, into, work)
+    }
+}
+
+fn named<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
+    let inner = bind(run, node)?;
+    if !run.delayed_name_removal {
+        return Ok(inner);
+    }
+    let clean = |head: &Head| {
+        Head::new(if head.drop_name { without_metadata(&head.labels) } else { head.labels.clone() })
+    };
+    let heads = inner.heads().iter().map(clean).collect();
+    Ok(merge(Box::new(Cleaned { inner, heads })))
+}
+
+fn vector<'r>(run: &'r Run<'r>, node: &'r Node) -> Result<Value, EngineError> {
+    let bound = named(run, node)?;
+    let timestamp_ms = node.steps.start_ms;
+    let mut elements = Vec::with_capacity(bound.heads().len());
+    let indexes: Vec<usize> = (0..bound.heads().len()).collect();
+    run.in_order(bound.as_ref(), &indexes, 1, |index, column| {
+        let value = column.iter().next();
+        if let (Some((_, value)), Some(head)) = (value, bound.heads().get(index)) {
+            run.limits.hold(1)?;
+            let (labels, sample) = (head.labels.clone(), Sample { timestamp_ms, value });
+            elements.push(VectorElement { labels, sample });
+        }
+        Ok(())
+    })?;
+    Ok(Value::Vector(elements))
+}
+
+fn matrix<'r>(
+    run: &'r Run<'r>,
+    bound: Box<dyn Operator + 'r>,
+    steps: Steps,
+) -> Result<Value, EngineError> {
+    let columns = run.collect(bound.heads().len(), |index, work| {
+        let mut values = work.take_column();
+        bound.column(index, &mut values, work)?;
+        let count = values.count();
+        run.limits.hold(count)?;
+        let mut column = Column::new();
+        column.timestamps.reserve_exact(count);
+        column.floats.reserve_exact(count);
+        for (step, value) in values.iter() {
+            column.push(steps.at(step), value);
+        }
+        work.give_column(values);
+        Ok(column)
+    })?;
+    let series = bound.heads().iter().zip(columns).filter(|(_, column)| !column.is_empty());
+    Ok(sorted(series.map(|(head, column)| (head.labels.clone(), column))))
+}
+
+/// The samples of a window as they are.
+fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineError> {
+    let source = Source::bind(run, window)?;
+    let heads = source.heads();
+    let columns = run.collect(heads.len(), |index, work| {
+        let samples = source.read(index, work)?;
+        let (times, values) = cut(samples.column(), source.range());
+        run.limits.hold(times.len())?;
+        let column = Column { timestamps: times.to_vec(), floats: values.to_vec() };
+        samples.give_back(work);
+        Ok(column)
+    })?;
+    let labels = heads.iter().map(|head| {
+        let drops = run.delayed_name_removal && head.drop_name;
+        if drops { without_metadata(&head.labels) } else { head.labels.clone() }
+    });
+    Ok(sorted(labels.zip(columns).filter(|(_, column)| !column.is_empty())))
+}
+
+fn sorted(series: impl Iterator<Item = (crate::model::Labels, Column)>) -> Value {
+    let mut matrix: Vec<MatrixSeries> =
+        series.map(|(labels, column)| MatrixSeries { labels, column }).collect();
+    if !matrix.is_sorted_by(|a, b| a.labels <= b.labels) {
+        matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    Value::Matrix(matrix)
+}

@@ -1,0 +1,100 @@
+//! One evaluation: its source, its limits, its notes, and how its work is spread over threads.
+
+use parking_lot::Mutex;
+use rayon::prelude::*;
+
+use crate::promql::engine::EngineError;
+use crate::promql::limits::Limits;
+use crate::promql::notes::{Note, Notes};
+
+use super::column::StepColumn;
+use super::operator::{Operator, Work};
+use super::root::Manners;
+use super::select::Selection;
+
+/// What all operations of one evaluation share.
+pub(crate) struct Run<'r> {
+    pub(super) selections: Vec<Selection>,
+    pub(super) limits: &'r Limits,
+    pub(super) lookback_ms: i64,
+    pub(super) delayed_name_removal: bool,
+    /// The evaluation is big enough for several threads.
+    parallel: bool,
+    pub(super) notes: Mutex<Notes>,
+}
+
+/// Less work, in samples or steps at a guess, stays on the calling thread.
+const PARALLEL_WORK: usize = 50_000;
+/// How many cells are computed before they are handed on in order.
+const BATCH_CELLS: usize = 1 << 20;
+
+impl<'r> Run<'r> {
+    pub(super) fn new(
+        selections: Vec<Selection>,
+        limits: &'r Limits,
+        manners: Manners,
+        steps: usize,
+    ) -> Self {
+        let work = selections.iter().map(|selection| selection.work(steps));
+        let parallel = work.fold(0, usize::saturating_add) >= PARALLEL_WORK;
+        let Manners { lookback_ms, delayed_name_removal } = manners;
+        let notes = Mutex::new(Notes::new());
+        Self { selections, limits, lookback_ms, delayed_name_removal, parallel, notes }
+    }
+
+    pub(super) fn note(&self, note: Note) {
+        self.notes.lock().add(note);
+    }
+
+    /// Computes the series of `child` with these indexes and hands them to `each` in that order,
+    /// so that what `each` adds up does not depend on the number of threads.
+    pub(super) fn in_order(
+        &self,
+        child: &(dyn Operator + '_),
+        indexes: &[usize],
+        steps: usize,
+        mut each: impl FnMut(usize, &StepColumn) -> Result<(), EngineError>,
+    ) -> Result<(), EngineError> {
+        if !self.parallel || indexes.len() < 2 {
+            let (mut work, mut column) = (Work::default(), StepColumn::new());
+            for index in indexes {
+                child.column(*index, &mut column, &mut work)?;
+                each(*index, &column)?;
+            }
+            return Ok(());
+        }
+        let batch = (BATCH_CELLS / steps.max(1)).clamp(8, 1024);
+        let mut columns: Vec<StepColumn> = Vec::new();
+        columns.resize_with(batch.min(indexes.len()), StepColumn::new);
+        for part in indexes.chunks(batch) {
+            let slots = columns.par_iter_mut().zip(part.par_iter());
+            slots.try_for_each_init(Work::default, |work, (column, index)| {
+                child.column(*index, column, work)
+            })?;
+            for (index, column) in part.iter().zip(&columns) {
+                each(*index, column)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Computes `make(index)` for all indexes below `count`, in order.
+    pub(super) fn collect<T: Send>(
+        &self,
+        count: usize,
+        make: impl Fn(usize, &mut Work) -> Result<T, EngineError> + Sync,
+    ) -> Result<Vec<T>, EngineError> {
+        if self.parallel && count > 1 {
+            let indexes = (0..count).into_par_iter();
+            indexes.map_init(Work::default, |work, index| make(index, work)).collect()
+        } else {
+            let mut work = Work::default();
+            (0..count).map(|index| make(index, &mut work)).collect()
+        }
+    }
+
+    /// True if the evaluation is big enough for several threads.
+    pub(super) const fn is_parallel(&self) -> bool {
+        self.parallel
+    }
+}

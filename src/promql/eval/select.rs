@@ -1,0 +1,276 @@
+//! Reading series, each once, and the newest sample of a series at each step.
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+use crate::model::is_stale;
+use crate::promql::engine::EngineError;
+use crate::promql::limits::Limits;
+use crate::promql::plan::{Ask, Reading, Shift, Steps};
+use crate::series::{Column, Queryable, Series, TimeRange};
+
+use super::StepColumn;
+use super::operator::{Bound, Head, Operator, Work, without_metadata};
+use super::run::Run;
+
+/// The answer of the source to one question.
+pub(super) struct Selection {
+    pub(super) series: Vec<Box<dyn Series>>,
+    range: TimeRange,
+    /// Samples that more than one operation wants, between the first and the last of them.
+    shared: Vec<Mutex<Shared>>,
+    readers: u32,
+    warnings: Vec<String>,
+}
+
+#[derive(Default)]
+struct Shared {
+    column: Option<Arc<Column>>,
+    reads: u32,
+}
+
+/// Samples that wait for a second reader fill at most this part of what the query may hold.
+const SHARED_PART: u64 = 4;
+
+/// Samples of one series: a thread's own or shared ones.
+pub(super) enum Samples {
+    Own(Column),
+    Shared(Arc<Column>),
+}
+
+impl Samples {
+    pub(super) fn column(&self) -> &Column {
+        match self {
+            Self::Own(column) => column,
+            Self::Shared(column) => column,
+        }
+    }
+
+    pub(super) fn give_back(self, work: &mut Work) {
+        if let Self::Own(column) = self {
+            work.give_samples(column);
+        }
+    }
+}
+
+impl Selection {
+    /// Asks the source.
+    pub(super) fn ask(source: &dyn Queryable, ask: &Ask) -> Result<Self, EngineError> {
+        let set = source.select(&ask.select)?;
+        let shared = if ask.readers > 1 { set.series.len() } else { 0 };
+        Ok(Self {
+            shared: std::iter::repeat_with(Mutex::default).take(shared).collect(),
+            series: set.series,
+            range: ask.select.range,
+            readers: ask.readers,
+            warnings: set.warnings,
+        })
+    }
+
+    pub(super) fn take_warnings(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.warnings)
+    }
+
+    /// How much there is to do, at a guess: samples to be read, or steps to be computed.
+    pub(super) fn work(&self, steps: usize) -> usize {
+        let samples = self.range.end_ms.saturating_sub(self.range.start_ms) / 15_000;
+        let samples = usize::try_from(samples).unwrap_or_default();
+        self.series.len().saturating_mul(samples.max(steps))
+    }
+
+    /// Reads a series: at least its samples in `range`.
+    pub(super) fn read(
+        &self,
+        limits: &Limits,
+        index: usize,
+        range: TimeRange,
+        work: &mut Work,
+    ) -> Result<Samples, EngineError> {
+        limits.check()?;
+        let Some(series) = self.series.get(index) else {
+            return Ok(Samples::Own(work.take_samples()));
+        };
+        if let Some(slot) = self.shared.get(index) {
+            return self.read_shared(limits, series.as_ref(), slot);
+        }
+        let mut column = work.take_samples();
+        series.read(range, &mut column)?;
+        limits.pass(column.len())?;
+        Ok(Samples::Own(column))
+    }
+
+    /// The first reader leaves the samples for the others, the last takes them away.
+    fn read_shared(
+        &self,
+        limits: &Limits,
+        series: &dyn Series,
+        slot: &Mutex<Shared>,
+    ) -> Result<Samples, EngineError> {
+        let mut shared = slot.lock();
+        shared.reads += 1;
+        if let Some(column) = &shared.column {
+            let column = Arc::clone(column);
+            if shared.reads >= self.readers {
+                shared.column = None;
+                limits.release(column.len());
+            }
+            return Ok(Samples::Shared(column));
+        }
+        let mut column = Column::new();
+        series.read(self.range, &mut column)?;
+        limits.pass(column.len())?;
+        let column = Arc::new(column);
+        let room = limits.max_samples() / SHARED_PART;
+        let is_last = shared.reads >= self.readers;
+        if !is_last && limits.samples_held() + column.len() as u64 <= room {
+            limits.hold(column.len())?;
+            shared.column = Some(Arc::clone(&column));
+        }
+        Ok(Samples::Shared(column))
+    }
+}
+
+/// What is answered of the newest sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    Value,
+    /// When it was taken, in seconds.
+    Time,
+}
+
+/// An instant selector.
+struct Newest<'r> {
+    run: &'r Run<'r>,
+    selection: &'r Selection,
+    heads: Vec<Head>,
+    shift: Shift,
+    steps: Steps,
+    answer: Answer,
+}
+
+/// Binds an instant selector.
+pub(super) fn bind<'r>(
+    run: &'r Run<'r>,
+    reading: Reading,
+    steps: Steps,
+    answer: Answer,
+) -> Bound<'r> {
+    let selection = run.selection(reading.ask)?;
+    let labels = selection.series.iter().map(|series| series.labels());
+    let heads = match answer {
+        Answer::Value => labels.map(|labels| Head::new(labels.clone())).collect(),
+        Answer::Time => labels.map(|labels| run.nameless(&Head::new(labels.clone()))).collect(),
+    };
+    let newest = Newest { run, selection, heads, shift: reading.shift, steps, answer };
+    match answer {
+        Answer::Value => Ok(Box::new(newest)),
+        Answer::Time => run.unique(Box::new(newest), steps),
+    }
+}
+
+impl Run<'_> {
+    pub(super) fn selection(&self, ask: usize) -> Result<&Selection, EngineError> {
+        let missing = || EngineError::Execution("a selector was not asked for".into());
+        self.selections.get(ask).ok_or_else(missing)
+    }
+
+    /// The head after an operation whose result is no longer the metric.
+    pub(super) fn nameless(&self, head: &Head) -> Head {
+        if self.delayed_name_removal {
+            Head { labels: head.labels.clone(), drop_name: true }
+        } else {
+            Head { labels: without_metadata(&head.labels), drop_name: true }
+        }
+    }
+}
+
+impl Operator for Newest<'_> {
+    fn heads(&self) -> &[Head] {
+        &self.heads
+    }
+
+    fn column(
+        &self,
+        index: usize,
+        into: &mut StepColumn,
+        work: &mut Work,
+    ) -> Result<(), EngineError> {
+        let (first_ms, last_ms) = self.shift.span(self.steps);
+        let lookback_ms = self.run.lookback_ms;
+        let start_ms = first_ms.saturating_sub(lookback_ms).saturating_add(1);
+        let range = TimeRange::new(start_ms, last_ms);
+        let samples = self.selection.read(self.run.limits, index, range, work)?;
+        let column = samples.column();
+        let is_time = self.answer == Answer::Time;
+        newest(column, self.steps, self.shift, lookback_ms, into, |time_ms, value| {
+            if is_time { time_ms as f64 / 1000.0 } else { value }
+        });
+        samples.give_back(work);
+        Ok(())
+    }
+}
+
+/// For each step the newest sample that is not later and not older than the lookback; nothing
+/// if it is the staleness marker.
+#[inline]
+fn newest(
+    samples: &Column,
+    steps: Steps,
+    shift: Shift,
+    lookback_ms: i64,
+    into: &mut StepColumn,
+    answer: impl Fn(i64, f64) -> f64,
+) {
+    let mut ahead = samples.timestamps.iter().copied().zip(samples.floats.iter().copied());
+    let (mut last, mut next) = (None, ahead.next());
+    into.fill_with(steps.count, |step| {
+        let now_ms = shift.of(steps.at(step));
+        while let Some((time_ms, value)) = next.filter(|(time_ms, _)| *time_ms <= now_ms) {
+            last = Some((time_ms, value));
+            next = ahead.next();
+        }
+        let (time_ms, value) = last?;
+        let is_fresh = time_ms > now_ms.saturating_sub(lookback_ms) && !is_stale(value);
+        is_fresh.then(|| answer(time_ms, value))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stale_nan;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn the_newest_sample_is_the_one_a_search_finds(
+            gaps in prop::collection::vec((1_i64..90, any::<bool>()), 0..60),
+            start_ms in -50_i64..400,
+            step_ms in 1_i64..120,
+            count in 1_usize..80,
+            lookback_ms in 1_i64..200,
+            offset_ms in -60_i64..60,
+        ) {
+            let mut samples = Column::new();
+            let mut now_ms = 0;
+            for (gap, stale) in gaps {
+                now_ms += gap;
+                samples.push(now_ms, if stale { stale_nan() } else { now_ms as f64 });
+            }
+            let steps = Steps { start_ms, step_ms, count, instant: false };
+            let shift = Shift { at_ms: None, offset_ms };
+            let mut got = StepColumn::new();
+            newest(&samples, steps, shift, lookback_ms, &mut got, |_, value| value);
+            for step in 0..count {
+                let at = steps.at(step) - offset_ms;
+                let found = samples.timestamps.iter().rposition(|t| *t <= at);
+                let expected = found
+                    .filter(|i| samples.timestamps[*i] > at - lookback_ms)
+                    .map(|i| samples.floats[i])
+                    .filter(|value| !is_stale(*value));
+                prop_assert_eq!(got.get(step), expected);
+            }
+        }
+    }
+}

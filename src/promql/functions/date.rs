@@ -1,0 +1,136 @@
+//! Parts of a date in UTC.
+
+/// A part of a date.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DateFunction {
+    Minute,
+    Hour,
+    DayOfWeek,
+    DayOfMonth,
+    DayOfYear,
+    DaysInMonth,
+    Month,
+    Year,
+}
+
+const DAY_SECONDS: i128 = 86_400;
+
+impl DateFunction {
+    /// The function with this name.
+    pub(crate) fn find(name: &str) -> Option<Self> {
+        Some(match name {
+            "minute" => Self::Minute,
+            "hour" => Self::Hour,
+            "day_of_week" => Self::DayOfWeek,
+            "day_of_month" => Self::DayOfMonth,
+            "day_of_year" => Self::DayOfYear,
+            "days_in_month" => Self::DaysInMonth,
+            "month" => Self::Month,
+            "year" => Self::Year,
+            _ => return None,
+        })
+    }
+
+    /// The part of the date that is `seconds` after the epoch; fractions are cut off.
+    pub(crate) fn of(self, seconds: f64) -> f64 {
+        self.of_whole(whole(seconds))
+    }
+
+    /// The part of the date that is `seconds` after the epoch.
+    pub(crate) fn of_whole(self, seconds: i64) -> f64 {
+        // Go counts from year 1 in wrapping 64-bit seconds; ours does not wrap.
+        let seconds = i128::from(seconds);
+        let day = seconds.div_euclid(DAY_SECONDS);
+        let second = seconds.rem_euclid(DAY_SECONDS);
+        let (year, month, day_of_month) = civil(day);
+        let part = match self {
+            Self::Minute => second / 60 % 60,
+            Self::Hour => second / 3600,
+            Self::DayOfWeek => (day + 4).rem_euclid(7),
+            Self::DayOfMonth => day_of_month,
+            Self::DayOfYear => day - days_before(year, 1, 1) + 1,
+            Self::DaysInMonth => match month {
+                12 => 31,
+                _ => days_before(year, month + 1, 1) - days_before(year, month, 1),
+            },
+            Self::Month => month,
+            Self::Year => year,
+        };
+        part as f64
+    }
+}
+
+/// What Go's conversion gives on amd64: everything that does not fit is the smallest integer.
+fn whole(seconds: f64) -> i64 {
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&seconds);
+    if fits { seconds as i64 } else { i64::MIN }
+}
+
+/// Year, month and day of the day that is `day` days after the epoch. Eras of 400 years begin in
+/// March, so that the leap day is their last.
+const fn civil(day: i128) -> (i128, i128, i128) {
+    let shifted = day + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, day_of_month)
+}
+
+/// Days from the epoch to a date.
+const fn days_before(year: i128, month: i128, day_of_month: i128) -> i128 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let march_month = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * march_month + 2) / 5 + day_of_month - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_have_their_parts() {
+        // 2016-02-29 23:59:59, a Monday.
+        let leap = 1_456_790_399.9;
+        let parts = [
+            (DateFunction::Year, 2016.0),
+            (DateFunction::Month, 2.0),
+            (DateFunction::DayOfMonth, 29.0),
+            (DateFunction::DayOfWeek, 1.0),
+            (DateFunction::DayOfYear, 60.0),
+            (DateFunction::DaysInMonth, 29.0),
+            (DateFunction::Hour, 23.0),
+            (DateFunction::Minute, 59.0),
+        ];
+        for (function, part) in parts {
+            assert_eq!(function.of(leap), part, "{function:?}");
+        }
+        assert_eq!(DateFunction::DayOfWeek.of(0.0), 4.0);
+        assert_eq!(DateFunction::Year.of(-1.0), 1969.0);
+        assert_eq!(DateFunction::DaysInMonth.of(-1.0), 31.0);
+    }
+
+    #[test]
+    fn every_day_is_found_again() {
+        for day in (-800_000..800_000).step_by(97) {
+            let (year, month, day_of_month) = civil(day);
+            assert_eq!(days_before(year, month, day_of_month), day);
+        }
+    }
+
+    #[test]
+    fn times_that_do_not_fit_do_not_panic() {
+        for seconds in [f64::NAN, f64::INFINITY, -1e300, 1e300] {
+            assert!(DateFunction::Year.of(seconds).is_finite());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! How far apart are the values of a window: variance, quantiles, deviation from the median.
+
+use crate::promql::eval::StepColumn;
+use crate::promql::quantile::{by_value, quantile, quantile_of_sorted};
+
+use super::kahan::Sum;
+use super::window::Windows;
+
+/// The population variance of each window, or its root. It cannot slide without other rounding.
+pub(super) fn variance(windows: &Windows<'_>, root: bool, into: &mut StepColumn) {
+    windows.each(into, |window| {
+        let (mut count, mut mean) = (0.0, Sum::of(0.0, 0.0));
+        let mut squares = Sum::of(0.0, 0.0);
+        for value in windows.slice(window) {
+            count += 1.0;
+            let delta = value - mean.total();
+            mean = mean.plus(delta / count);
+            squares = squares.plus(delta * (value - mean.total()));
+        }
+        let variance = squares.total() / count;
+        Some(if root { variance.sqrt() } else { variance })
+    });
+}
+
+/// The quantile of each window; `at(step)` says which. The window is kept sorted while it slides.
+/// `sorted` is scratch.
+pub(super) fn quantiles(
+    windows: &Windows<'_>,
+    sorted: &mut Vec<f64>,
+    into: &mut StepColumn,
+    at: impl Fn(usize) -> f64,
+) {
+    sorted.clear();
+    let (mut from, mut to) = (0, 0);
+    windows.each(into, |window| {
+        if window.lo >= to {
+            sorted.clear();
+            (from, to) = (window.lo, window.lo);
+        }
+        for value in windows.values.get(from..window.lo).unwrap_or_default() {
+            if let Ok(index) = sorted.binary_search_by(|known| by_value(known, value)) {
+                sorted.remove(index);
+            }
+        }
+        for value in windows.values.get(to..window.hi).unwrap_or_default() {
+            let index = sorted.partition_point(|known| by_value(known, value).is_lt());
+            sorted.insert(index, *value);
+        }
+        (from, to) = (window.lo, window.hi);
+        Some(quantile_of_sorted(at(window.step), sorted))
+    });
+}
+
+/// The median distance from the median of each window; NaN if it holds one. `values` is scratch.
+pub(super) fn deviation(windows: &Windows<'_>, values: &mut Vec<f64>, into: &mut StepColumn) {
+    windows.each(into, |window| {
+        values.clear();
+        values.extend_from_slice(windows.slice(window));
+        if values.iter().any(|value| value.is_nan()) {
+            return Some(f64::NAN);
+        }
+        let median = quantile(0.5, values);
+        values.iter_mut().for_each(|value| *value = (*value - median).abs());
+        Some(quantile(0.5, values))
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::functions::tests::{any_windows, assert_same, naive};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_sliding_quantile_equals_sorting_each_window(
+            data in any_windows(),
+            q in prop_oneof![0.0..=1.0, Just(f64::NAN), Just(-1.0), Just(2.0), Just(0.5)],
+        ) {
+            let windows = data.windows();
+            let (mut got, mut scratch) = (StepColumn::new(), Vec::new());
+            quantiles(&windows, &mut scratch, &mut got, |_| q);
+            let expected = naive(&windows, |values| quantile(q, &mut values.to_vec()));
+            assert_same(&got, &expected)?;
+        }
+    }
+
+    #[test]
+    fn variance_of_large_values_that_are_close_is_exact() {
+        let values = [1e15 + 1.0, 1e15 + 2.0, 1e15 + 3.0];
+        let data = crate::promql::functions::tests::Data::one_window(&values);
+        let mut got = StepColumn::new();
+        variance(&data.windows(), false, &mut got);
+        assert_eq!(got.get(0), Some(2.0 / 3.0));
+    }
+}

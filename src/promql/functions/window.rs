@@ -1,0 +1,55 @@
+//! The samples behind each step, found with two pointers that only move forward.
+
+#![expect(clippy::indexing_slicing, reason = "hot loops; every index is compared with len() first")]
+
+use crate::promql::eval::StepColumn;
+use crate::promql::plan::{Shift, Steps};
+
+/// The samples of one series and the windows that are wanted of them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Windows<'a> {
+    /// Milliseconds, ascending.
+    pub(crate) times: &'a [i64],
+    /// As many as `times`, none of them the staleness marker.
+    pub(crate) values: &'a [f64],
+    pub(crate) steps: Steps,
+    pub(crate) shift: Shift,
+    pub(crate) range_ms: i64,
+}
+
+/// One window that holds at least one sample: `values[lo..hi]`, later than `start_ms`, not later
+/// than `end_ms`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Window {
+    pub(crate) step: usize,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+    pub(crate) lo: usize,
+    pub(crate) hi: usize,
+}
+
+impl<'a> Windows<'a> {
+    /// Asks `value` for each window with samples, in order; steps without samples stay empty.
+    #[inline]
+    pub(crate) fn each(&self, into: &mut StepColumn, mut value: impl FnMut(Window) -> Option<f64>) {
+        let (times, len) = (self.times, self.times.len().min(self.values.len()));
+        let (mut lo, mut hi) = (0, 0);
+        into.fill_with(self.steps.count, |step| {
+            let end_ms = self.shift.of(self.steps.at(step));
+            let start_ms = end_ms.saturating_sub(self.range_ms);
+            while hi < len && times[hi] <= end_ms {
+                hi += 1;
+            }
+            while lo < hi && times[lo] <= start_ms {
+                lo += 1;
+            }
+            if lo == hi { None } else { value(Window { step, start_ms, end_ms, lo, hi }) }
+        });
+    }
+
+    /// The values of a window.
+    #[inline]
+    pub(crate) fn slice(&self, window: Window) -> &'a [f64] {
+        &self.values[window.lo..window.hi]
+    }
+}

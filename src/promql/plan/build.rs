@@ -1,0 +1,275 @@
+//! From the tree of an expression to the plan of a query.
+
+use std::sync::Arc;
+
+use crate::promql::ast::{
+    Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Modifiers, Span,
+    ValueType, VectorSelector,
+};
+use crate::promql::engine::EngineError;
+use crate::promql::{NESTING_MAX, value_type};
+use crate::series::{Hints, Select, TimeRange};
+
+use super::duration::Lengths;
+use super::invariant::{is_invariant, unwrapped};
+use super::{
+    AggregateNode, Ask, BinaryNode, Kind, Node, Parameter, Plan, Reading, Root, Shift, Sides,
+    Steps, Window, WindowSource,
+};
+
+/// When a query is asked for, and what its engine assumes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grid {
+    pub(crate) steps: Steps,
+    pub(crate) end_ms: i64,
+    /// 0 for an instant query.
+    pub(crate) step_ms: i64,
+    pub(crate) lookback_ms: i64,
+    pub(crate) subquery_step_ms: i64,
+    pub(crate) start_timestamps: bool,
+    /// More steps than this are refused.
+    pub(crate) steps_max: usize,
+}
+
+pub(super) type Planned = Result<Node, EngineError>;
+
+/// Plans an expression.
+pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
+    let range_ms = grid.end_ms.saturating_sub(grid.steps.start_ms);
+    let lengths = Lengths { step_ms: grid.step_ms, range_ms };
+    let mut builder = Builder { grid, lengths, asks: Vec::new(), hints: Vec::new(), depth: 0 };
+    let steps = grid.steps;
+    let root = match unwrapped(expr) {
+        window @ Expr { kind: ExprKind::Matrix { .. } | ExprKind::Subquery { .. }, .. } => {
+            Root::Window(builder.window(window, steps)?)
+        }
+        other => match value_type(other) {
+            ValueType::Scalar => Root::Scalar(builder.node(other, steps)?),
+            _ => Root::Vector(builder.node(other, steps)?),
+        },
+    };
+    Ok(Plan { root, asks: builder.asks })
+}
+
+pub(super) struct Builder {
+    pub(super) grid: Grid,
+    pub(super) lengths: Lengths,
+    asks: Vec<Ask>,
+    /// What the operations around the current expression say of the samples they want.
+    hints: Vec<Hints>,
+    depth: usize,
+}
+
+impl Builder {
+    /// Plans an expression that is wanted at `steps`, once if that is enough.
+    pub(super) fn node(&mut self, expr: &Expr, steps: Steps) -> Planned {
+        let expr = unwrapped(expr);
+        self.depth += 1;
+        // The parser keeps to this; a tree built by hand may not.
+        if self.depth > NESTING_MAX {
+            return Err(EngineError::Invalid("expression is nested too deeply".into()));
+        }
+        let is_constant = matches!(expr.kind, ExprKind::Number { .. });
+        let node = if steps.count > 1 && !is_constant && is_invariant(expr) {
+            let inner = self.every_step(expr, steps.first_only())?;
+            Node { kind: Kind::Once(Box::new(inner)), span: expr.span, steps }
+        } else {
+            self.every_step(expr, steps)?
+        };
+        self.depth -= 1;
+        Ok(node)
+    }
+
+    fn every_step(&mut self, expr: &Expr, steps: Steps) -> Planned {
+        let kind = match &expr.kind {
+            ExprKind::Number { value, .. } => Kind::Number(*value),
+            ExprKind::Vector(selector) => Kind::Newest(self.reading(selector, steps)?),
+            ExprKind::Paren(inner) => return self.node(inner, steps),
+            ExprKind::Unary { negative: false, expr } => return self.node(expr, steps),
+            ExprKind::Unary { negative: true, expr } => {
+                Kind::Negate(Box::new(self.node(expr, steps)?))
+            }
+            ExprKind::Binary(binary) => Kind::Binary(Box::new(self.binary(binary, steps)?)),
+            ExprKind::Aggregate(aggregate) => {
+                Kind::Aggregate(Box::new(self.aggregate(aggregate, steps)?))
+            }
+            ExprKind::Call { function, args } => {
+                let by = Hints { func: Some(Arc::clone(function)), ..Hints::default() };
+                self.hints.push(by);
+                let kind = self.call(function, args, expr.span, steps)?;
+                self.hints.pop();
+                kind
+            }
+            ExprKind::String(_) | ExprKind::Matrix { .. } | ExprKind::Subquery { .. } => {
+                return Err(misplaced(expr.span));
+            }
+        };
+        Ok(Node { kind, span: expr.span, steps })
+    }
+
+    fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<BinaryNode, EngineError> {
+        let types = (value_type(&binary.left), value_type(&binary.right));
+        let sides = match types {
+            (ValueType::Scalar, ValueType::Scalar) => Sides::Scalars,
+            (ValueType::InstantVector, ValueType::Scalar) => Sides::VectorScalar,
+            (ValueType::Scalar, ValueType::InstantVector) => Sides::ScalarVector,
+            (ValueType::InstantVector, ValueType::InstantVector) => {
+                Sides::Vectors(binary.matching.clone().unwrap_or_default())
+            }
+            _ => return Err(misplaced(binary.left.span)),
+        };
+        if matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+            return Err(EngineError::Unsupported(format!("operator {}", binary.op.text())));
+        }
+        self.hints.push(Hints::default());
+        let left = self.node(&binary.left, steps)?;
+        let right = self.node(&binary.right, steps)?;
+        self.hints.pop();
+        Ok(BinaryNode { op: binary.op, sides, left, right, return_bool: binary.return_bool })
+    }
+
+    fn aggregate(&mut self, of: &Aggregate, steps: Steps) -> Result<AggregateNode, EngineError> {
+        let mut grouping = of.grouping.clone();
+        grouping.sort_unstable();
+        grouping.dedup();
+        let parameter = match &of.parameter {
+            None => None,
+            Some(Expr { kind: ExprKind::String(text), .. }) => {
+                Some(Parameter::Text(Arc::clone(text)))
+            }
+            Some(expr) => match &unwrapped(expr).kind {
+                ExprKind::String(text) => Some(Parameter::Text(Arc::clone(text))),
+                _ => Some(Parameter::Scalar(self.node(expr, steps)?)),
+            },
+        };
+        self.hints.push(Hints {
+            func: Some(of.op.text().into()),
+            grouping: of.grouping.clone(),
+            by: !of.without,
+            ..Hints::default()
+        });
+        let vector = self.node(&of.expr, steps)?;
+        self.hints.pop();
+        Ok(AggregateNode { op: of.op, vector, parameter, grouping, without: of.without })
+    }
+
+    /// Plans the window of a function, or of the whole query.
+    pub(super) fn window(&mut self, expr: &Expr, steps: Steps) -> Result<Window, EngineError> {
+        let expr = unwrapped(expr);
+        match &expr.kind {
+            ExprKind::Matrix { selector, range } => {
+                refuse_extended(selector)?;
+                let range_ms = self.length(range)?;
+                let shift = self.shift(&selector.at)?;
+                let (first, last) = shift.span(steps);
+                let start_ms = first.saturating_sub(range_ms).saturating_add(1);
+                let ask = self.ask(selector, TimeRange::new(start_ms, last), range_ms, steps);
+                let source = WindowSource::Series(ask);
+                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+            }
+            ExprKind::Subquery { expr: inner, range, step, at } => {
+                let range_ms = self.length(range)?;
+                let step_ms = match step {
+                    Some(step) => self.length(step)?.max(1),
+                    None => self.grid.subquery_step_ms.max(1),
+                };
+                let shift = self.shift(at)?;
+                let source = match self.inner_steps(steps, shift, range_ms, step_ms)? {
+                    inner_steps if inner_steps.count == 0 => WindowSource::Nothing,
+                    inner_steps => WindowSource::Subquery(Box::new(self.node(inner, inner_steps)?)),
+                };
+                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+            }
+            _ => Err(misplaced(expr.span)),
+        }
+    }
+
+    /// The grid of a subquery: multiples of its step behind the start of the first window, up to
+    /// the end of the last.
+    fn inner_steps(
+        &self,
+        steps: Steps,
+        shift: Shift,
+        range_ms: i64,
+        step_ms: i64,
+    ) -> Result<Steps, EngineError> {
+        let (first, end_ms) = shift.span(steps);
+        let open_ms = first.saturating_sub(range_ms);
+        let start_ms = open_ms.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
+        let inner = Steps::between(start_ms, end_ms, step_ms);
+        inner.filter(|inner| inner.count <= self.grid.steps_max).ok_or(EngineError::TooManySamples)
+    }
+
+    pub(super) fn reading(
+        &mut self,
+        selector: &VectorSelector,
+        steps: Steps,
+    ) -> Result<Reading, EngineError> {
+        refuse_extended(selector)?;
+        let shift = self.shift(&selector.at)?;
+        let (first, last) = shift.span(steps);
+        let start_ms = first.saturating_sub(self.grid.lookback_ms).saturating_add(1);
+        let ask = self.ask(selector, TimeRange::new(start_ms, last), 0, steps);
+        Ok(Reading { ask, shift })
+    }
+
+    /// Asks for the series of a selector; one that is asked for already is asked for a longer
+    /// time instead, if the times meet.
+    fn ask(
+        &mut self,
+        selector: &VectorSelector,
+        range: TimeRange,
+        range_ms: i64,
+        steps: Steps,
+    ) -> usize {
+        let step_ms = if steps.instant { 0 } else { steps.step_ms };
+        let around = self.hints.last().cloned().unwrap_or_default();
+        let hints = Hints { step_ms, range_ms, ..around };
+        let known = self.asks.iter_mut().enumerate().find(|(_, ask)| {
+            ask.select.matchers == selector.matchers && ask.select.range.overlaps(range)
+        });
+        if let Some((index, ask)) = known {
+            let select = &mut ask.select;
+            select.range.start_ms = select.range.start_ms.min(range.start_ms);
+            select.range.end_ms = select.range.end_ms.max(range.end_ms);
+            if select.hints != hints {
+                select.hints = Hints { step_ms: 0, ..Hints::default() };
+            }
+            ask.readers += 1;
+            return index;
+        }
+        let select = Select { matchers: selector.matchers.clone(), range, hints };
+        self.asks.push(Ask { select, readers: 1 });
+        self.asks.len() - 1
+    }
+
+    pub(super) fn shift(&self, at: &Modifiers) -> Result<Shift, EngineError> {
+        let at_ms = at.at.map(|at| match at {
+            AtModifier::Timestamp(time_ms) => time_ms,
+            AtModifier::Start => self.grid.steps.start_ms,
+            AtModifier::End => self.grid.end_ms,
+        });
+        let offset_ms = match &at.offset {
+            Some(offset) => self.lengths.of(offset, true)?,
+            None => 0,
+        };
+        Ok(Shift { at_ms, offset_ms })
+    }
+
+    fn length(&self, expr: &DurationExpr) -> Result<i64, EngineError> {
+        self.lengths.of(expr, false)
+    }
+}
+
+fn refuse_extended(selector: &VectorSelector) -> Result<(), EngineError> {
+    match selector.extended {
+        None => Ok(()),
+        Some(_) => Err(EngineError::Unsupported("modifiers anchored and smoothed".into())),
+    }
+}
+
+/// An operand of a type that the parser's check would have refused.
+pub(super) fn misplaced(span: Span) -> EngineError {
+    let (start, end) = (span.start, span.end);
+    EngineError::Invalid(format!("{start}:{end}: operand of an unexpected type"))
+}

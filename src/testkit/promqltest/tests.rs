@@ -1,0 +1,231 @@
+//! The runner itself, against subjects that answer what the test tells them.
+
+use std::cell::RefCell;
+
+use super::*;
+use crate::model::{Labels, Sample};
+use crate::promql::{Answer, EngineError, MatrixSeries, Value, VectorElement};
+use crate::series::{Column, Queryable};
+use crate::testkit::ModelStore;
+
+type Asked = (String, i64, i64, i64);
+
+/// Answers every question with one series, and keeps what it was asked.
+struct Fixed {
+    value: f64,
+    warnings: Vec<String>,
+    error: Option<&'static str>,
+    asked: RefCell<Vec<Asked>>,
+}
+
+fn fixed(value: f64) -> Fixed {
+    Fixed { value, warnings: Vec::new(), error: None, asked: RefCell::default() }
+}
+
+impl Fixed {
+    fn answer(&self, value: Value) -> Result<Answer, EngineError> {
+        match self.error {
+            Some(error) => Err(EngineError::Execution(error.into())),
+            None => Ok(Answer {
+                value,
+                warnings: self.warnings.clone(),
+                infos: Vec::new(),
+                samples_read: 0,
+            }),
+        }
+    }
+}
+
+impl Subject for Fixed {
+    fn instant(&self, _: &dyn Queryable, query: &str, at: i64) -> Result<Answer, EngineError> {
+        self.asked.borrow_mut().push((query.into(), at, at, 0));
+        let sample = Sample { timestamp_ms: at, value: self.value };
+        self.answer(Value::Vector(vec![VectorElement { labels: Labels::empty(), sample }]))
+    }
+
+    fn range(
+        &self,
+        _: &dyn Queryable,
+        query: &str,
+        start: i64,
+        end: i64,
+        step: i64,
+    ) -> Result<Answer, EngineError> {
+        self.asked.borrow_mut().push((query.into(), start, end, step));
+        let mut column = Column::new();
+        let steps = (end - start) / step.max(1);
+        (0..=steps).for_each(|index| column.push(start + index * step, self.value));
+        self.answer(Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), column }]))
+    }
+}
+
+fn run(subject: &Fixed, script: &str) -> Report {
+    run_script_on("test", script, subject, &mut ModelStore::new())
+}
+
+#[test]
+fn an_instant_query_is_asked_in_all_forms() {
+    let subject = fixed(1.0);
+    let report = run(&subject, "eval instant at 50s sum(m offset 5s)\n  {} 1\n");
+    assert_eq!(report.to_string(), "1 passed, 0 failed");
+    let pinned = "sum(m @ 50.000 offset 5s)";
+    let mut want = vec![
+        ("sum(m offset 5s)".into(), 50_000, 50_000, 0),
+        ("sum(m offset 5s)".into(), -10_000, 110_000, 60_000),
+    ];
+    for at_ms in [-500_000, 0, 10_000, 50_000, 500_000] {
+        want.push((pinned.into(), at_ms, at_ms, 0));
+        want.push((pinned.into(), at_ms - 60_000, at_ms + 60_000, 60_000));
+    }
+    assert_eq!(*subject.asked.borrow(), want);
+}
+
+#[test]
+fn only_what_is_not_pinned_is_pinned() {
+    let cases = [
+        ("a @ 7 + b @ start()", "a @ 7.000 + b @ 9.000"),
+        ("rate(a[1m]) > bool 1", "rate(a[1m] @ 9.000) > bool 1"),
+        ("max_over_time(a[1h:]) + a", "max_over_time(a[1h:] @ 9.000) + a @ 9.000"),
+        ("sum_over_time(a[1h:] @ 5)", "sum_over_time(a[1h:] @ 5.000)"),
+    ];
+    for (query, want) in cases {
+        let query = crate::promql::parse(query).unwrap();
+        let forms = forms::pinned(query, 9000);
+        assert_eq!(
+            forms.iter().map(|form| form.at_ms).collect::<Vec<_>>(),
+            [-90_000, 0, 1800, 9000, 90_000]
+        );
+        assert!(forms.iter().all(|form| form.query == want), "{}", forms[0].query);
+    }
+    let forms = forms::pinned(crate::promql::parse("a").unwrap(), 0);
+    assert_eq!(forms.iter().map(|form| form.at_ms).collect::<Vec<_>>(), [-1000, 0, 1000]);
+    assert!(forms::pinned(crate::promql::parse("a > time()").unwrap(), 0).is_empty());
+}
+
+#[test]
+fn queries_that_know_their_times_are_not_asked_as_ranges() {
+    let subject = fixed(1.0);
+    run(&subject, "eval instant at 0 a + step()\n  {} 1\n");
+    assert!(subject.asked.borrow().iter().all(|asked| asked.3 == 0));
+}
+
+#[test]
+fn wrong_answers_are_failures_with_their_line() {
+    let cases = [
+        ("{} 2", "expected 2 for {} but got 1"),
+        ("{a=\"b\"} 1", "unexpected metric {} in result, has value 1"),
+        ("", "unexpected metric {} in result, has value 1"),
+        ("{} 1\n  {a=\"b\"} 1", "expected metric {a=\"b\"} with 1 not found"),
+        ("1", "expected scalar 1, but got series"),
+        ("{} {{count:1}}", "expected a histogram (not supported yet) for {} but got 1"),
+        ("expect fail\n  {} 1", "expected an error but got none"),
+        ("expect warn\n  {} 1", "expected warning annotations are missing, found: []"),
+    ];
+    for (lines, want) in cases {
+        let report = run(&fixed(1.0), &format!("# first\neval instant at 0 a\n  {lines}\n"));
+        assert_eq!((report.passed, report.failed.len()), (0, 1), "{lines}");
+        assert_eq!(report.failed[0].line, 2);
+        assert!(report.failed[0].message.ends_with(want), "{}", report.failed[0].message);
+    }
+}
+
+#[test]
+fn a_range_is_compared_step_by_step() {
+    let script = |values| format!("eval range from 0 to 2m step 1m a\n  {{}} {values}\n");
+    assert_eq!(run(&fixed(1.0), &script("1 1 1")).passed, 1);
+    assert_eq!(run(&fixed(1.0), &script("1x2")).passed, 1);
+    for values in ["1 1", "1 1 1 1", "1 _ 1", "1 2 1", "_ 1 1 1"] {
+        assert_eq!(run(&fixed(1.0), &script(values)).passed, 0, "{values}");
+    }
+}
+
+#[test]
+fn annotations_are_all_expected_or_none_is_looked_at() {
+    let warned = |warnings: &[&str]| Fixed {
+        warnings: warnings.iter().map(|text| (*text).into()).collect(),
+        ..fixed(1.0)
+    };
+    let cases = [
+        (&["odd (1:2)"][..], "", true),
+        (&["odd (1:2)"], "expect warn", true),
+        (&["odd (1:2)"], "expect warn msg: odd (1:2)", true),
+        (&["odd (1:2)"], "expect warn msg: odd", false),
+        (&["odd (1:2)"], "expect warn regex: ^o.d .*", true),
+        (&["odd (1:2)"], "expect no_warn", false),
+        (&["odd (1:2)"], "expect no_info", true),
+        (&["odd (1:2)", "other"], "expect warn msg: odd (1:2)", false),
+        (&["odd", "other"], "expect warn msg: odd\n  expect warn msg: other", true),
+        (&[], "expect warn", false),
+        (&[], "expect no_warn", true),
+    ];
+    for (warnings, line, want) in cases {
+        let script = format!("eval instant at 0 a\n  {line}\n  {{}} 1\n");
+        // An empty line would end the case.
+        let report = run(&warned(warnings), &script.replace("\n  \n", "\n"));
+        assert_eq!(report.passed == 1, want, "{warnings:?} {line}");
+    }
+}
+
+#[test]
+fn failures_are_matched_by_their_text() {
+    let failing = || Fixed { error: Some("no such thing"), ..fixed(1.0) };
+    let cases = [
+        ("eval instant at 0 a\n  expect fail", true),
+        ("eval instant at 0 a\n  expect fail msg: no such thing", true),
+        ("eval instant at 0 a\n  expect fail msg: no such", false),
+        ("eval instant at 0 a\n  expect fail regex: such", true),
+        ("eval_fail instant at 0 a", true),
+        ("eval_fail instant at 0 a\n  expected_fail_message no such thing", true),
+        ("eval_fail instant at 0 a\n  expected_fail_regexp thing$", true),
+        ("eval_fail instant at 0 a\n  expected_fail_message other", false),
+        ("eval instant at 0 a", false),
+        ("eval range from 0 to 1m step 1m a\n  expect fail", true),
+    ];
+    for (script, want) in cases {
+        assert_eq!(run(&failing(), script).passed == 1, want, "{script}");
+    }
+}
+
+#[test]
+fn what_stores_cannot_hold_fails_what_depends_on_it_until_it_is_cleared() {
+    let load = "load 5m\n  floats 1\n  mixed{x=\"1\"} 1 {{count:1}}\n\n\
+                load_with_nhcb 5m\n  h_bucket{le=\"1\"} 1\n\n\
+                load 1m\n  started@st 0s\n  started 1\n\n";
+    let fails = |query: &str| {
+        let script = format!("{load}eval instant at 0 {query}\n  {{}} 1\n");
+        run(&fixed(1.0), &script).failed.first().map(|failure| failure.message.clone())
+    };
+    for query in ["floats", "rate(h_bucket[5m])", "mixed{x=\"2\"}", "missing"] {
+        assert_eq!(fails(query), None);
+    }
+    let message = fails("sum(mixed)").unwrap();
+    assert_eq!(message, "sum(mixed): not supported yet: histograms (loaded in line 1)");
+    assert!(fails("floats + on() (h)").unwrap().contains("custom buckets (loaded in line 5)"));
+    assert!(fails("rate(started[5m])").unwrap().contains("start timestamps"));
+    let script = format!("{load}clear\neval instant at 0 mixed\n  {{}} 1\n");
+    assert_eq!(run(&fixed(1.0), &script).passed, 1);
+}
+
+#[test]
+fn a_script_that_cannot_be_read_fails_each_of_its_cases() {
+    let report = run(&fixed(1.0), "eval instant at 0 a\n  {} 1\n\nwhat\n\neval instant at 0 b\n");
+    assert_eq!(report.passed, 0);
+    assert_eq!(report.failed.iter().map(|failure| failure.line).collect::<Vec<_>>(), [1, 6]);
+    assert_eq!(
+        report.failed[0].message,
+        "line 4 of the script cannot be read: invalid command \"what\""
+    );
+    let report = run(&fixed(1.0), "load 5x\n  a 1\n");
+    assert_eq!(
+        report.to_string(),
+        "test:1: line 1 of the script cannot be read: unknown \
+             unit \"x\" in duration \"5x\"\n0 passed, 1 failed"
+    );
+}
+
+#[test]
+fn a_query_that_cannot_be_read_fails_alone() {
+    let report = run(&fixed(1.0), "eval instant at 0 a(\n\neval instant at 0 b\n  {} 1\n");
+    assert_eq!((report.passed, report.failed.len()), (1, 1));
+    assert!(report.failed[0].message.contains("unclosed left parenthesis"));
+}
