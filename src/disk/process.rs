@@ -9,10 +9,12 @@ use crate::base::metrics::{Kind, Registry};
 const TICKS_PER_SECOND: f64 = 100.0;
 const KIB: f64 = 1024.0;
 
+type Read = fn(&dyn Disk) -> Option<f64>;
+
 /// Registers `process_cpu_seconds_total`, `process_resident_memory_bytes` and their like under
 /// the names that every Prometheus client uses. Where there is no `/proc`, nothing is registered.
 pub fn register_process(registry: &Registry, disk: &SharedDisk) {
-    let readings: [(&'static str, &'static str, Kind, fn(&dyn Disk) -> Option<f64>); 7] = [
+    let readings: [(&'static str, &'static str, Kind, Read); 7] = [
         (
             "process_cpu_seconds_total",
             "Total user and system CPU time spent in seconds.",

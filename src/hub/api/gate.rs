@@ -60,6 +60,11 @@ impl Gate {
         })
     }
 
+    #[cfg(test)]
+    pub(in crate::hub) fn running_count(&self) -> usize {
+        self.running.lock().len()
+    }
+
     /// Tells everything that runs to give up.
     pub(in crate::hub) fn cancel_all(&self) {
         for cancel in self.running.lock().iter() {
@@ -85,5 +90,54 @@ impl Drop for Recall<'_> {
     fn drop(&mut self) {
         self.cancel.store(true, Ordering::SeqCst);
         self.gate.running.lock().retain(|cancel| !Arc::ptr_eq(cancel, &self.cancel));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::runtime::Runtime;
+
+    /// Works until it is told that nobody waits, then says so.
+    fn until_cancelled(leave: &Leave, told: &AtomicBool) -> Result<(), ApiError> {
+        while !leave.cancel.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        told.store(true, Ordering::SeqCst);
+        Err(ApiError { kind: ErrorKind::Canceled, message: String::new() })
+    }
+
+    #[test]
+    fn work_whose_caller_left_is_told_and_gives_its_place_free_at_its_end() {
+        let gate = Gate::new(1);
+        let told = Arc::new(AtomicBool::new(false));
+        let told_too = told.clone();
+        Runtime::new().unwrap().block_on(async {
+            let run = gate.run(Duration::MAX, move |leave| until_cancelled(&leave, &told_too));
+            let left = tokio::time::timeout(Duration::from_millis(20), run).await;
+            assert!(left.is_err());
+            let next = gate.run(Duration::from_secs(20), |_| Ok(7)).await;
+            assert_eq!(next, Ok(7));
+            assert!(told.load(Ordering::SeqCst));
+        });
+    }
+
+    #[test]
+    fn all_that_runs_can_be_recalled() {
+        let gate = Arc::new(Gate::new(2));
+        let runtime = Runtime::new().unwrap();
+        let work = |gate: Arc<Gate>| async move {
+            let told = Arc::new(AtomicBool::new(false));
+            gate.run(Duration::MAX, move |leave| until_cancelled(&leave, &told)).await
+        };
+        let running = [work(gate.clone()), work(gate.clone())].map(|work| runtime.spawn(work));
+        while gate.running_count() < 2 {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        gate.cancel_all();
+        for one in running {
+            let error = runtime.block_on(one).unwrap().unwrap_err();
+            assert_eq!(error.kind, ErrorKind::Canceled);
+        }
     }
 }

@@ -25,7 +25,7 @@ pub(super) fn parse(text: &str) -> Option<i64> {
 /// Rounds to milliseconds in the same steps as Go's `parseTime`, so that the same one comes out.
 fn from_seconds(seconds: f64) -> Option<i64> {
     let whole = seconds.trunc();
-    if !(whole.abs() < (i64::MAX / SECOND_MS) as f64) {
+    if whole.is_nan() || whole.abs() >= (i64::MAX / SECOND_MS) as f64 {
         return None;
     }
     let nanos = ((seconds - whole) * 1000.0).round() / 1000.0 * 1e9;

@@ -12,6 +12,7 @@ mod instant;
 mod json;
 mod lookup;
 mod params;
+mod pretty;
 mod query;
 mod request;
 mod status;

@@ -14,6 +14,7 @@ use super::form::Form;
 use super::gate::Leave;
 use super::json;
 use super::params::{self, QueryOptions, Steps};
+use super::pretty::pretty;
 
 /// Longest that a query may wait and run together; the engine's own limit may be shorter.
 const PATIENCE_MS: i64 = 120_000;
@@ -152,7 +153,11 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
 }
 
 /// Prints an expression in its canonical form.
-pub(super) fn format(form: &Form) -> Result<String, ApiError> {
-    let expr = promql::parse(form.get("query")).map_err(|error| params::invalid("query", error))?;
-    Ok(success(&Notes::default(), |out| json::html_safe_text(out, &expr.to_string())))
+pub(super) async fn format(service: &Arc<Service>, form: &Form) -> Result<String, ApiError> {
+    let query = form.get("query").to_owned();
+    let work = move |_| {
+        let expr = promql::parse(&query).map_err(|error| params::invalid("query", error))?;
+        Ok(success(&Notes::default(), |out| json::html_safe_text(out, &pretty(&expr))))
+    };
+    service.lookups.run(Duration::from_millis(PATIENCE_MS.unsigned_abs()), work).await
 }

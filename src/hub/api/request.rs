@@ -32,7 +32,7 @@ pub(in crate::hub) async fn answer(
         Ok(form) => match endpoint {
             Endpoint::Query => query::instant(service, store, &form).await,
             Endpoint::QueryRange => query::range(service, store, &form).await,
-            Endpoint::FormatQuery => query::format(&form),
+            Endpoint::FormatQuery => query::format(service, &form).await,
             Endpoint::Series => lookup::series(service, store, &form).await,
             Endpoint::Labels => lookup::names(service, store, &form).await,
             Endpoint::LabelValues => lookup::values(service, store, &form, name).await,

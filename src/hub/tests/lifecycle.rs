@@ -169,6 +169,24 @@ fn a_query_that_waits_too_long_for_its_turn_is_refused() {
     drop(running);
 }
 
+#[test]
+fn a_client_that_goes_away_is_not_waited_for() {
+    let store = Arc::new(Stuck::default());
+    let hub = TestHub::with(store.clone(), ReceiveOptions::default());
+    let client = client::send(hub.address, "GET", "/api/v1/query?query=a", &[], b"");
+    store.await_waiting(1);
+    assert_eq!(hub.service.queries.running_count(), 1);
+    drop(client);
+    for _ in 0..5_000 {
+        if hub.service.queries.running_count() == 0 {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert_eq!(hub.service.queries.running_count(), 0, "the query was not recalled");
+    store.released.store(1, Ordering::SeqCst);
+}
+
 fn options(disk: &MemoryDisk) -> HubOptions {
     let disk: SharedDisk = Arc::new(disk.clone());
     HubOptions { disk, ..HubOptions::new(HubConfig::default(), "data", "127.0.0.1:0") }
@@ -180,7 +198,7 @@ fn a_hub_starts_answers_and_stops() {
     let runtime = Runtime::new().unwrap();
     let hub = runtime.block_on(Hub::start(options(&disk))).unwrap();
     let address = hub.local_addr();
-    let get = |target| client::ask(address, "GET", target, &[], b"");
+    let get = |target| ask(address, "GET", target, &[], b"");
     assert_eq!(get("/-/ready").status, 200);
     let metrics = get("/metrics");
     let wanted = ["promlite_build_info{", "prometheus_tsdb_head_series ", "prometheus_ready 1"];

@@ -1,0 +1,82 @@
+//! An expression over several lines, as `/format_query` answers it.
+//!
+//! A part that is longer than a line is broken at its operands, and these are indented. What
+//! stands between operands is taken from the expression's own text, so that it is written in one
+//! place only.
+
+use crate::promql::ast::{Expr, ExprKind};
+
+const LINE_BYTES_MAX: usize = 100;
+const INDENT: &str = "  ";
+
+/// The expression with lines that are short where that can be.
+pub(super) fn pretty(expr: &Expr) -> String {
+    let mut out = String::new();
+    put(&mut out, expr, 0);
+    out
+}
+
+fn put(out: &mut String, expr: &Expr, level: usize) {
+    let text = expr.to_string();
+    match &expr.kind {
+        // Prometheus looks at the length of what the sign stands before.
+        ExprKind::Unary { expr: inner, .. } => {
+            let mut child = String::new();
+            put(&mut child, inner, level);
+            put_indent(out, level);
+            out.push_str(text.strip_suffix(&inner.to_string()).unwrap_or_default());
+            out.push_str(child.trim());
+        }
+        // A subquery that fits is not indented by Prometheus.
+        ExprKind::Subquery { .. } if text.len() <= LINE_BYTES_MAX => out.push_str(&text),
+        ExprKind::Subquery { expr: inner, .. } => {
+            put(out, inner, level);
+            out.push_str(text.strip_prefix(&inner.to_string()).unwrap_or_default());
+        }
+        _ if text.len() <= LINE_BYTES_MAX => put_line(out, &text, level),
+        ExprKind::Paren(inner) => put_list(out, "", &[inner], level),
+        ExprKind::Call { function, args } => {
+            put_list(out, function, &args.iter().collect::<Vec<_>>(), level);
+        }
+        ExprKind::Aggregate(aggregate) => {
+            let operands: Vec<_> = aggregate.parameter.iter().chain([&aggregate.expr]).collect();
+            let texts: Vec<_> = operands.iter().map(ToString::to_string).collect();
+            let tail = format!("({})", texts.join(", "));
+            put_list(out, text.strip_suffix(&tail).unwrap_or_default(), &operands, level);
+        }
+        ExprKind::Binary(binary) => {
+            let (left, right) = (binary.left.to_string(), binary.right.to_string());
+            let operator = text.strip_prefix(&left).and_then(|text| text.strip_suffix(&right));
+            put(out, &binary.left, level + 1);
+            out.push('\n');
+            put_line(out, operator.unwrap_or_default().trim(), level);
+            out.push('\n');
+            put(out, &binary.right, level + 1);
+        }
+        ExprKind::Number { .. }
+        | ExprKind::String(_)
+        | ExprKind::Vector(_)
+        | ExprKind::Matrix { .. } => put_line(out, &text, level),
+    }
+}
+
+/// `head(`, each operand on lines of its own, `)`
+fn put_list(out: &mut String, head: &str, operands: &[&Expr], level: usize) {
+    put_line(out, head, level);
+    out.push_str("(\n");
+    for (index, operand) in operands.iter().enumerate() {
+        out.push_str(if index > 0 { ",\n" } else { "" });
+        put(out, operand, level + 1);
+    }
+    out.push('\n');
+    put_line(out, ")", level);
+}
+
+fn put_line(out: &mut String, text: &str, level: usize) {
+    put_indent(out, level);
+    out.push_str(text);
+}
+
+fn put_indent(out: &mut String, level: usize) {
+    out.extend(std::iter::repeat_n(INDENT, level));
+}
