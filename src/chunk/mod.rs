@@ -4,3 +4,9 @@
 //!
 //! Useful for: encoding and decoding one chunk. Not useful for: keeping chunks; see
 //! [`crate::storage`].
+
+mod encoding;
+mod xor;
+
+pub use encoding::{ChunkError, Encoding, decode_floats, sample_count};
+pub use xor::{XorAppender, decode_xor};

@@ -21,3 +21,26 @@ pub fn write_atomic(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     disk.rename(&temporary, path)?;
     path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
 }
+
+/// Makes a folder and those above it whose names survive a crash of the machine.
+///
+/// # Errors
+/// The disk's answer.
+pub fn create_dir_synced(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    let mut missing = Vec::new();
+    let mut at = dir;
+    while !at.as_os_str().is_empty() && !disk.exists(at) {
+        missing.push(at);
+        let Some(above) = at.parent() else { break };
+        at = above;
+    }
+    disk.create_dir_all(dir)?;
+    for made in missing.iter().rev() {
+        match made.parent() {
+            Some(above) if above.as_os_str().is_empty() => disk.sync_dir(Path::new("."))?,
+            Some(above) => disk.sync_dir(above)?,
+            None => {}
+        }
+    }
+    Ok(())
+}

@@ -17,6 +17,9 @@
 //! Useful for: any file. Not useful for: knowing what the bytes mean.
 
 mod atomic;
+mod buffered;
+mod faulty;
+mod memory;
 mod mmap;
 mod real;
 
@@ -27,7 +30,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use atomic::write_atomic;
+pub use atomic::{create_dir_synced, write_atomic};
+pub use buffered::BufferedFile;
+pub use faulty::{Counts, Crash, FaultyDisk};
+pub use memory::MemoryDisk;
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.

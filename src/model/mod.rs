@@ -8,6 +8,7 @@ mod labels;
 mod matcher;
 mod metadata;
 pub mod regex;
+pub mod relabel;
 mod sample;
 
 pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME, is_legacy_label_name};

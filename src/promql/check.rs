@@ -72,52 +72,62 @@ impl Checker<'_> {
         Err(ParseError::new(self.query, span, message.into()))
     }
 
+    // It recurses, so what needs room on the stack is in functions of its own.
     fn expr(&self, expr: &mut Expr) -> Result<ValueType, ParseError> {
         let span = expr.span;
-        Ok(match &mut expr.kind {
-            ExprKind::Number { .. } => Scalar,
-            ExprKind::String(_) => Text,
+        match &mut expr.kind {
+            ExprKind::Number { .. } => Ok(Scalar),
+            ExprKind::String(_) => Ok(Text),
             ExprKind::Vector(selector) => {
-                self.selector(selector, span, true)?;
-                InstantVector
+                self.selector(selector, span, true).map(|()| InstantVector)
             }
             ExprKind::Matrix { selector, .. } => {
-                self.selector(selector, span, true)?;
-                ValueType::RangeVector
+                self.selector(selector, span, true).map(|()| ValueType::RangeVector)
             }
             ExprKind::Subquery { expr, .. } => {
                 let found = self.expr(expr)?;
-                if found != InstantVector {
-                    let found = found.text();
-                    let message =
-                        format!("subquery is only allowed on instant vector, got {found} instead");
-                    return self.fail(span, message);
-                }
-                ValueType::RangeVector
+                self.subquery(found, span)
             }
-            ExprKind::Paren(inner) => self.expr(inner)?,
+            ExprKind::Paren(inner) => self.expr(inner),
             ExprKind::Unary { expr, .. } => {
                 let found = self.expr(expr)?;
-                if !matches!(found, Scalar | InstantVector) {
-                    let message = format!(
-                        "unary expression only allowed on expressions of type scalar or instant \
-                         vector, got \"{}\"",
-                        found.documented()
-                    );
-                    return self.fail(span, message);
-                }
-                found
+                self.unary(found, span)
             }
-            ExprKind::Binary(binary) => self.binary(binary, span)?,
-            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate)?,
+            ExprKind::Binary(binary) => {
+                let left = self.expr(&mut binary.left)?;
+                let right = self.expr(&mut binary.right)?;
+                self.binary(binary, left, right, span)
+            }
+            ExprKind::Aggregate(aggregate) => self.aggregate(aggregate),
             ExprKind::Call { function, args } => match signature(function) {
-                Some(known) => self.call(known, args, span)?,
+                Some(known) => self.call(known, args, span),
                 None => {
                     let message = format!("unknown function with name {}", quoted(&**function));
-                    return self.fail(span, message);
+                    self.fail(span, message)
                 }
             },
-        })
+        }
+    }
+
+    fn subquery(&self, found: ValueType, span: Span) -> Result<ValueType, ParseError> {
+        if found == InstantVector {
+            return Ok(ValueType::RangeVector);
+        }
+        let found = found.text();
+        let message = format!("subquery is only allowed on instant vector, got {found} instead");
+        self.fail(span, message)
+    }
+
+    fn unary(&self, found: ValueType, span: Span) -> Result<ValueType, ParseError> {
+        if matches!(found, Scalar | InstantVector) {
+            return Ok(found);
+        }
+        let message = format!(
+            "unary expression only allowed on expressions of type scalar or instant vector, \
+             got \"{}\"",
+            found.documented()
+        );
+        self.fail(span, message)
     }
 
     fn selector(&self, selector: &VectorSelector, span: Span, needs_matcher: bool) -> Checked {
@@ -151,11 +161,12 @@ impl Checker<'_> {
 
     fn expect(&self, expr: &mut Expr, wanted: ValueType, place: &str) -> Checked {
         let found = self.expr(expr)?;
-        if found == wanted {
-            return Ok(());
-        }
+        if found == wanted { Ok(()) } else { self.mismatch(expr.span, wanted, place, found) }
+    }
+
+    fn mismatch(&self, span: Span, wanted: ValueType, place: &str, found: ValueType) -> Checked {
         let (wanted, found) = (wanted.documented(), found.documented());
-        self.fail(expr.span, format!("expected type {wanted} in {place}, got {found}"))
+        self.fail(span, format!("expected type {wanted} in {place}, got {found}"))
     }
 
     fn call(
@@ -219,9 +230,13 @@ impl Checker<'_> {
         }
     }
 
-    fn binary(&self, binary: &mut Binary, span: Span) -> Result<ValueType, ParseError> {
-        let left = self.expr(&mut binary.left)?;
-        let right = self.expr(&mut binary.right)?;
+    fn binary(
+        &self,
+        binary: &mut Binary,
+        left: ValueType,
+        right: ValueType,
+        span: Span,
+    ) -> Result<ValueType, ParseError> {
         let Binary { op, return_bool, .. } = *binary;
         let operator = self.operator_span(binary);
         if return_bool && !op.is_comparison() {

@@ -221,8 +221,8 @@ mod tests {
         }
         let (warnings, infos) = notes.render("0123456789", SHOWN_MAX);
         assert_eq!(warnings, ["PromQL warning: overlap (2 occurrences) (1:8)"]);
-        let want = "PromQL info: repaired, from buckets 0.5 to 60000, with a max diff of 0.33, over \
-                    2 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:01:00Z (1:8)";
+        let want = "PromQL info: repaired, from buckets 0.5 to 60000, with a max diff of 0.33, \
+                    over 2 samples from 1970-01-01T00:00:00Z to 1970-01-01T00:01:00Z (1:8)";
         assert_eq!(infos, [want]);
     }
 

@@ -8,8 +8,10 @@
 
 mod append;
 mod column;
+mod merge;
 mod select;
 
 pub use append::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
 pub use column::{Chunk, Column, TimeRange};
+pub use merge::{Merged, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};

@@ -5,6 +5,9 @@
 //! `\101` is octal, and `a**`, `a{1001}` and `(?x)` are refused, in the words of Go's parser.
 //! Reading one dialect with the other's parser would get these wrong without a trace, so the
 //! pattern is read here, once from left to right, and written down anew.
+//!
+//! Not taken over: a repetition right behind flags (`a(?i)*`, for Go the same as `a*`) and single
+//! surrogates (`\x{d800}`, `\p{Cs}`) are refused.
 
 use super::RegexError;
 
@@ -186,8 +189,7 @@ impl<'a> Translator<'a> {
             let Some(end) = rest.find('>') else { return fault(BAD_CAPTURE, rest) };
             let name = rest.get(opening.len()..end).unwrap_or_default();
             let is_word = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-            let taken = self.group_names.iter().flatten().any(|known| known == name);
-            if name.is_empty() || !name.bytes().all(is_word) || taken {
+            if name.is_empty() || !name.bytes().all(is_word) {
                 return fault(BAD_CAPTURE, rest.get(..=end).unwrap_or_default());
             }
             self.at += end + 1;
@@ -224,7 +226,7 @@ impl<'a> Translator<'a> {
                 _ => return fault(BAD_PERL, self.from(start)),
             }
         }
-        fault("missing closing )", self.pattern)
+        fault(BAD_PERL, self.from(start))
     }
 
     /// Writes the operator that stands between `start` and here.
@@ -377,14 +379,17 @@ impl<'a> Translator<'a> {
             "Any" => "\\p{any}".to_owned(),
             // Go leaves unassigned code points out of the category.
             "C" => "\\p{Cc}\\p{Cf}\\p{Co}".to_owned(),
+            "LC" => "\\p{Lu}\\p{Ll}\\p{Lt}".to_owned(),
             _ if bare.len() <= 2 => format!("\\p{{gc={bare}}}"),
             _ => format!("\\p{{sc={bare}}}"),
         };
         let class = format!("[{}{members}]", if negated { "^" } else { "" });
-        let mut chars = bare.chars();
-        let spelled = chars.next().is_some_and(|c| c.is_ascii_uppercase())
-            && chars.all(|c| c.is_ascii_alphabetic() || c == '_')
-            && (bare.len() != 2 || bare.ends_with(|c: char| c.is_ascii_lowercase()));
+        let is_word = |word: &str| {
+            let rest = word.strip_prefix(|c: char| c.is_ascii_uppercase());
+            rest.is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_alphabetic()))
+        };
+        let is_category = bare.len() != 2 || bare.ends_with(|c: char| c.is_ascii_lowercase());
+        let spelled = bare.split('_').all(is_word) && (is_category || bare == "LC");
         if spelled && regex_syntax::parse(&class).is_ok() {
             Ok(class)
         } else {

@@ -28,10 +28,15 @@ impl fmt::Display for RegexError {
 impl std::error::Error for RegexError {}
 
 /// A compiled pattern; cloning is a reference count.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct Regex(Arc<Inner>);
 
-#[derive(Debug)]
+impl fmt::Debug for Regex {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Regex").field(&self.0.pattern).finish()
+    }
+}
+
 struct Inner {
     pattern: Box<str>,
     group_names: Vec<Option<String>>,
@@ -43,7 +48,6 @@ struct Inner {
 }
 
 /// What a pattern is, if that can be told without an engine.
-#[derive(Debug)]
 enum Shape {
     /// Exactly these texts, ascending.
     Set(Vec<Arc<str>>),
@@ -60,7 +64,7 @@ enum Shape {
 /// Beyond this a set is not worth its look-ups; Prometheus's bound.
 const SET_MATCHES_MAX: usize = 256;
 /// Patterns come from users, so what they may cost has a bound.
-const ENGINE_BYTES_MAX: usize = 64 << 20;
+const ENGINE_BYTES_MAX: usize = 32 << 20;
 
 impl Regex {
     /// Compiles `^(?s:pattern)$`.
@@ -160,15 +164,14 @@ impl Regex {
         captures: &Captures,
         group: template::Group<'_>,
     ) -> &'a str {
-        let named = |name: &str| {
-            let is_name = |known: &Option<String>| known.as_deref() == Some(name);
-            self.0.group_names.iter().position(is_name).map(|index| index + 1)
+        let names = self.0.group_names.iter().zip(1..);
+        let span = match group {
+            template::Group::Number(number) => captures.get_group(number),
+            // A name may be given to several groups; the first that captured something counts.
+            template::Group::Name(name) => names
+                .filter(|(known, _)| known.as_deref() == Some(name))
+                .find_map(|(_, index)| captures.get_group(index)),
         };
-        let index = match group {
-            template::Group::Number(number) => Some(number),
-            template::Group::Name(name) => named(name),
-        };
-        let span = index.and_then(|index| captures.get_group(index));
         span.and_then(|span| text.get(span.start..span.end)).unwrap_or_default()
     }
 }

@@ -13,6 +13,9 @@ const GROUPING_OPENS: Context = Context { place: "grouping opts", expected: "\"(
 const GROUPING_LABEL: Context = Context { place: "grouping opts", expected: "label" };
 const GROUPING_GOES_ON: Context = Context { place: "grouping opts", expected: "\",\" or \")\"" };
 
+/// True for `without`, and the labels.
+type Grouping = (bool, Vec<Arc<str>>);
+
 impl Parser<'_> {
     /// True if the aggregator at hand is no name of a metric.
     pub(super) fn opens_aggregation(&self) -> bool {
@@ -24,23 +27,34 @@ impl Parser<'_> {
 
     pub(super) fn aggregation(&mut self, op: AggregateOp) -> Parsed<Node> {
         let start = self.advance().span.start;
-        self.within(AGGREGATION, |parser| {
-            let before = parser.grouping()?;
-            let (args, below) = parser.arguments()?;
-            let after = if before.is_none() { parser.grouping()? } else { None };
-            let span = parser.span_from(start);
-            if before.is_none() && after.is_none() {
-                parser.look_ahead()?;
-            }
-            let (without, grouping) = before.or(after).unwrap_or_default();
-            let (parameter, expr) = parser.operands(op, args, span)?;
-            let aggregate = Aggregate { op, expr, parameter, grouping, without };
-            parser.node(Expr { kind: ExprKind::Aggregate(Box::new(aggregate)), span }, below)
-        })
+        let outer = self.set_context(AGGREGATION);
+        let before = self.grouping()?;
+        let (args, below) = self.arguments()?;
+        self.set_context(outer);
+        self.aggregated(op, start, before, args, below)
+    }
+
+    fn aggregated(
+        &mut self,
+        op: AggregateOp,
+        start: usize,
+        before: Option<Grouping>,
+        args: Vec<Expr>,
+        below: usize,
+    ) -> Parsed<Node> {
+        let after = if before.is_none() { self.grouping()? } else { None };
+        let span = self.span_from(start);
+        if before.is_none() && after.is_none() {
+            self.look_ahead()?;
+        }
+        let (without, grouping) = before.or(after).unwrap_or_default();
+        let (parameter, expr) = self.operands(op, args, span)?;
+        let aggregate = Aggregate { op, expr, parameter, grouping, without };
+        self.node(Expr { kind: ExprKind::Aggregate(Box::new(aggregate)), span }, below)
     }
 
     /// `by (…)` or `without (…)`; true for the latter.
-    fn grouping(&mut self) -> Parsed<Option<(bool, Vec<Arc<str>>)>> {
+    fn grouping(&mut self) -> Parsed<Option<Grouping>> {
         let without = match self.peek().kind {
             TokenKind::Keyword(Keyword::By) => false,
             TokenKind::Keyword(Keyword::Without) => true,

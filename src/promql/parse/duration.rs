@@ -42,13 +42,27 @@ impl Parser<'_> {
         if is_term(term) || (opens && sign.is_some()) {
             let signed = sign.map(|op| (op, self.advance().span));
             let duration = if opens { self.paren_duration(false)? } else { self.term(signed)? };
-            return self.settled(match signed {
-                Some((op, span)) => self.signed(op, span, duration)?,
-                None => duration,
-            });
+            return match signed {
+                // The plus stays: without it what follows would be read as part of the offset.
+                Some((BinaryOp::Add, sign)) if opens => {
+                    let span = Span { start: sign.start, end: duration.span.end };
+                    let kind = DurationKind::Unary(false, Box::new(duration));
+                    Ok(DurationExpr { kind, span })
+                }
+                Some((op, sign)) => {
+                    let duration = self.signed_duration(op, sign, duration)?;
+                    self.settled(duration)
+                }
+                None => self.settled(duration),
+            };
         }
         let duration = self.duration(0)?;
         self.look_ahead()?;
+        let span = duration.span;
+        // Printed without parentheses it would read as something else.
+        if matches!(duration.kind, DurationKind::Binary(..)) && term != TokenKind::LeftParen {
+            return Ok(DurationExpr { kind: DurationKind::Paren(Box::new(duration)), span });
+        }
         self.settled(duration)
     }
 
@@ -70,23 +84,23 @@ impl Parser<'_> {
 
     /// Arithmetic whose operators outside of parentheses all bind at least as tight as `least`.
     fn duration(&mut self, least: u8) -> Parsed<DurationExpr> {
-        self.deeper(|parser| {
-            let mut left = parser.unary_duration()?;
-            let mut length = 0;
-            while let TokenKind::Operator(op) = parser.peek().kind {
-                let Some(tightness) = precedence(op).filter(|found| *found >= least) else { break };
-                length += 1;
-                if length > super::NESTING_MAX {
-                    return Err(parser.too_deep(left.span));
-                }
-                let operator = parser.advance();
-                let right =
-                    parser.duration(if op == BinaryOp::Pow { POW } else { tightness + 1 })?;
-                parser.look_ahead()?;
-                left = parser.combined(op, operator.span, left, right)?;
+        self.enter()?;
+        let mut left = self.unary_duration()?;
+        let mut length = 0;
+        while let TokenKind::Operator(op) = self.peek().kind {
+            let Some(tightness) = precedence(op).filter(|found| *found >= least) else { break };
+            length += 1;
+            if length > super::NESTING_MAX {
+                return Err(self.too_deep(left.span));
             }
-            Ok(left)
-        })
+            let operator = self.advance();
+            let least = if op == BinaryOp::Pow { POW } else { tightness + 1 };
+            let right = self.duration(least)?;
+            self.look_ahead()?;
+            left = self.combined(op, operator.span, left, right)?;
+        }
+        self.leave();
+        Ok(left)
     }
 
     fn combined(
@@ -113,14 +127,19 @@ impl Parser<'_> {
             TokenKind::Operator(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
                 let span = self.advance().span;
                 let operand = self.duration(POW)?;
-                self.signed(op, span, operand)
+                self.signed_duration(op, span, operand)
             }
             TokenKind::LeftParen => self.paren_duration(true),
             _ => self.term(None),
         }
     }
 
-    fn signed(&self, op: BinaryOp, sign: Span, operand: DurationExpr) -> Parsed<DurationExpr> {
+    fn signed_duration(
+        &self,
+        op: BinaryOp,
+        sign: Span,
+        operand: DurationExpr,
+    ) -> Parsed<DurationExpr> {
         let negative = op == BinaryOp::Sub;
         let span = Span { start: sign.start, end: operand.span.end };
         let kind = match operand.kind {

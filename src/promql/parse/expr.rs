@@ -39,17 +39,17 @@ impl Parser<'_> {
 
     /// An expression whose operators outside of parentheses all bind at least as tight as `least`.
     fn binary(&mut self, least: u8) -> Parsed<Node> {
-        self.deeper(|parser| {
-            let mut left = parser.unary()?;
-            while let TokenKind::Operator(op) = parser.peek().kind {
-                if precedence(op) < least {
-                    break;
-                }
-                parser.advance();
-                left = parser.binary_rest(left, op)?;
+        self.enter()?;
+        let mut left = self.unary()?;
+        while let TokenKind::Operator(op) = self.peek().kind {
+            if precedence(op) < least {
+                break;
             }
-            Ok(left)
-        })
+            self.advance();
+            left = self.binary_rest(left, op)?;
+        }
+        self.leave();
+        Ok(left)
     }
 
     fn binary_rest(&mut self, left: Node, op: BinaryOp) -> Parsed<Node> {
@@ -59,6 +59,17 @@ impl Parser<'_> {
         let least = if op == BinaryOp::Pow { POW } else { precedence(op) + 1 };
         let right = self.binary(least)?;
         self.look_ahead()?;
+        self.joined(op, return_bool, *matching, left, right)
+    }
+
+    fn joined(
+        &self,
+        op: BinaryOp,
+        return_bool: bool,
+        matching: Matching,
+        left: Node,
+        right: Node,
+    ) -> Parsed<Node> {
         let span = Span { start: left.expr.span.start, end: right.expr.span.end };
         let fills = matching.fill_left.is_some() || matching.fill_right.is_some();
         if fills && !self.options.fill_modifiers {
@@ -66,14 +77,14 @@ impl Parser<'_> {
             return Err(self.error(span, message));
         }
         let below = left.height.max(right.height);
-        let (left, right) = (left.expr, right.expr);
+        let (left, right) = (*left.expr, *right.expr);
         let binary = Binary { op, left, right, return_bool, matching: Some(matching) };
         self.node(Expr { kind: ExprKind::Binary(Box::new(binary)), span }, below)
     }
 
     /// What may stand between an operator and its right operand, behind `bool`.
-    fn matching(&mut self) -> Parsed<Matching> {
-        let mut matching = Matching::default();
+    fn matching(&mut self) -> Parsed<Box<Matching>> {
+        let mut matching = Box::<Matching>::default();
         if let TokenKind::Keyword(word @ (Keyword::On | Keyword::Ignoring)) = self.peek().kind {
             self.advance();
             matching.on = word == Keyword::On;
@@ -131,60 +142,66 @@ impl Parser<'_> {
             }
         };
         let start = self.advance().span.start;
-        let Node { expr, height } = self.binary(POW)?;
-        let span = Span { start, end: expr.span.end };
-        match expr.kind {
-            // A sign in front of a number is part of the number.
-            ExprKind::Number { value, as_duration } => {
-                let value = if negative { -value } else { value };
-                Ok(Node {
-                    expr: Expr { kind: ExprKind::Number { value, as_duration }, span },
-                    height,
-                })
-            }
-            _ => {
-                let kind = ExprKind::Unary { negative, expr: Box::new(expr) };
-                self.node(Expr { kind, span }, height)
-            }
+        let operand = self.binary(POW)?;
+        self.signed(negative, start, operand)
+    }
+
+    fn signed(&self, negative: bool, start: usize, mut operand: Node) -> Parsed<Node> {
+        let span = Span { start, end: operand.expr.span.end };
+        // A sign in front of a number is part of the number.
+        if let ExprKind::Number { value, .. } = &mut operand.expr.kind {
+            *value = if negative { -*value } else { *value };
+            operand.expr.span = span;
+            return Ok(operand);
         }
+        let kind = ExprKind::Unary { negative, expr: operand.expr };
+        self.node(Expr { kind, span }, operand.height)
     }
 
     fn primary(&mut self) -> Parsed<Node> {
-        let token = self.peek();
         let opens = self.peek_at(1).kind == TokenKind::LeftParen;
-        match token.kind {
-            TokenKind::Number | TokenKind::Duration => {
-                let (value, as_duration) = self.number()?;
-                let kind = ExprKind::Number { value, as_duration };
-                self.node(Expr { kind, span: token.span }, 0)
-            }
-            TokenKind::String => {
-                self.advance();
-                let kind = ExprKind::String(self.string(token)?.into());
-                self.node(Expr { kind, span: token.span }, 0)
-            }
+        match self.peek().kind {
+            TokenKind::Number | TokenKind::Duration | TokenKind::String => self.literal(),
             TokenKind::LeftParen => self.paren(),
             TokenKind::Identifier if opens => self.call(),
             TokenKind::Keyword(word) if word.is_function() && opens => self.call(),
             TokenKind::Aggregator(op) if self.opens_aggregation() => self.aggregation(op),
-            _ => {
-                let (selector, span) = self.vector_selector()?;
-                self.node(Expr { kind: ExprKind::Vector(selector), span }, 0)
-            }
+            _ => self.plain_selector(),
         }
+    }
+
+    fn literal(&mut self) -> Parsed<Node> {
+        let token = self.peek();
+        let kind = if token.kind == TokenKind::String {
+            self.advance();
+            ExprKind::String(self.string(token)?.into())
+        } else {
+            let (value, as_duration) = self.number()?;
+            ExprKind::Number { value, as_duration }
+        };
+        self.node(Expr { kind, span: token.span }, 0)
+    }
+
+    fn plain_selector(&mut self) -> Parsed<Node> {
+        let (selector, span) = self.vector_selector()?;
+        self.node(Expr { kind: ExprKind::Vector(selector), span }, 0)
     }
 
     fn paren(&mut self) -> Parsed<Node> {
         let start = self.advance().span.start;
         let inner = self.expression()?;
         let end = self.expect(TokenKind::RightParen)?.span.end;
-        let kind = ExprKind::Paren(Box::new(inner.expr));
+        let kind = ExprKind::Paren(inner.expr);
         self.node(Expr { kind, span: Span { start, end } }, inner.height)
     }
 
     fn call(&mut self) -> Parsed<Node> {
         let name = self.advance();
         let (args, below) = self.arguments()?;
+        self.known_call(name, args, below)
+    }
+
+    fn known_call(&self, name: Token, args: Vec<Expr>, below: usize) -> Parsed<Node> {
         let span = self.span_from(name.span.start);
         let function = self.text(name.span);
         match signature(function) {
@@ -206,23 +223,28 @@ impl Parser<'_> {
     pub(super) fn arguments(&mut self) -> Parsed<(Vec<Expr>, usize)> {
         self.expect(TokenKind::LeftParen)?;
         let (mut args, mut below) = (Vec::new(), 0);
-        if self.accept(TokenKind::RightParen).is_some() {
-            return Ok((args, below));
-        }
-        loop {
+        let mut more = self.accept(TokenKind::RightParen).is_none();
+        while more {
             let arg = self.expression()?;
             below = below.max(arg.height);
-            args.push(arg.expr);
-            if self.accept(TokenKind::RightParen).is_some() {
-                return Ok((args, below));
-            }
-            let comma = self.expect(TokenKind::Comma)?;
-            if !starts_expression(self.peek()) {
-                self.look_ahead()?;
-                let message = "trailing commas not allowed in function call args";
-                return Err(self.error(comma.span, message));
-            }
+            args.push(*arg.expr);
+            more = self.goes_on()?;
         }
+        Ok((args, below))
+    }
+
+    /// True behind a comma, false behind the closing parenthesis.
+    fn goes_on(&mut self) -> Parsed<bool> {
+        if self.accept(TokenKind::RightParen).is_some() {
+            return Ok(false);
+        }
+        let comma = self.expect(TokenKind::Comma)?;
+        if starts_expression(self.peek()) {
+            return Ok(true);
+        }
+        self.look_ahead()?;
+        let message = "trailing commas not allowed in function call args";
+        Err(self.error(comma.span, message))
     }
 
     /// From `start` to the end of the token that was taken last.

@@ -12,6 +12,8 @@ mod literal;
 mod postfix;
 mod selector;
 #[cfg(test)]
+pub(super) mod table_tests;
+#[cfg(test)]
 mod tests;
 
 pub use error::{ParseError, line_and_column};
@@ -24,9 +26,10 @@ use super::ast::{Expr, Span};
 use super::check::check;
 use super::lex::{Keyword, Lexed, Token, TokenKind, lex, unquote};
 
-/// How deep expressions may be nested. A chain of left-associative operators counts as nesting,
-/// since its tree is that deep.
-pub const NESTING_MAX: usize = 500;
+/// How deep expressions may be nested, so that reading and evaluating them does with the 2 MiB of
+/// stack that a thread has by default. A chain of left-associative operators counts as nesting,
+/// since its tree is that deep. Builds without optimisation need several times the stack.
+pub const NESTING_MAX: usize = if cfg!(debug_assertions) { 90 } else { 300 };
 
 /// What of the language is switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +91,7 @@ pub fn parse_with(query: &str, options: &ParseOptions) -> Result<Expr, ParseErro
     let mut expr = parser.expression()?.expr;
     parser.expect_end()?;
     check(query, &mut expr)?;
-    Ok(expr)
+    Ok(*expr)
 }
 
 /// Reads what stands in a `match[]` parameter: a selector without modifiers. It may match all
@@ -118,9 +121,9 @@ pub fn parse_metric(text: &str) -> Result<Labels, ParseError> {
 
 type Parsed<T> = Result<T, ParseError>;
 
-/// A finished part of the tree and how deep it is.
+/// A finished part of the tree and how deep it is. Boxed, as recursion keeps many on the stack.
 struct Node {
-    expr: Expr,
+    expr: Box<Expr>,
     height: usize,
 }
 
@@ -222,27 +225,22 @@ impl<'a> Parser<'a> {
         self.lexer_error().map_or(Ok(()), Err)
     }
 
-    /// Runs `inner` so that an unexpected token in it is told in terms of `context`.
-    fn within<T>(
-        &mut self,
-        context: Context,
-        inner: impl FnOnce(&mut Self) -> Parsed<T>,
-    ) -> Parsed<T> {
-        let outer = std::mem::replace(&mut self.context, context);
-        let result = inner(self);
-        self.context = outer;
-        result
+    /// From now on, an unexpected token is told in terms of `context`; gives the former one.
+    const fn set_context(&mut self, context: Context) -> Context {
+        std::mem::replace(&mut self.context, context)
     }
 
-    /// Runs `inner` one level deeper.
-    fn deeper<T>(&mut self, inner: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    /// Goes one level deeper; [`Parser::leave`] comes back.
+    fn enter(&mut self) -> Parsed<()> {
         if self.depth >= NESTING_MAX {
             return Err(self.too_deep(self.peek().span));
         }
         self.depth += 1;
-        let result = inner(self);
+        Ok(())
+    }
+
+    const fn leave(&mut self) {
         self.depth -= 1;
-        result
     }
 
     fn too_deep(&self, span: Span) -> ParseError {
@@ -254,7 +252,7 @@ impl<'a> Parser<'a> {
         if below >= NESTING_MAX {
             return Err(self.too_deep(expr.span));
         }
-        Ok(Node { expr, height: below + 1 })
+        Ok(Node { expr: Box::new(expr), height: below + 1 })
     }
 
     /// The text of a string token.

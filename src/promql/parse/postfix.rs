@@ -42,7 +42,7 @@ impl Parser<'_> {
 
     fn bracket(&mut self, node: Node) -> Parsed<Node> {
         let opening = self.advance();
-        let range = self.within(BRACKET, Self::positive_duration)?;
+        let range = self.length(BRACKET)?;
         if self.accept(TokenKind::RightBracket).is_some() {
             return self.matrix(node, range, self.span_from(opening.span.start));
         }
@@ -51,14 +51,21 @@ impl Parser<'_> {
         }
         let mut step = None;
         if self.accept(TokenKind::RightBracket).is_none() {
-            step = Some(self.within(STEP, Self::positive_duration)?);
+            step = Some(self.length(STEP)?);
             if self.accept(TokenKind::RightBracket).is_none() {
                 return Err(self.unexpected(BEHIND_STEP));
             }
         }
         let span = self.span_from(node.expr.span.start);
-        let (expr, at) = (Box::new(node.expr), Modifiers::default());
+        let (expr, at) = (node.expr, Modifiers::default());
         self.node(Expr { kind: ExprKind::Subquery { expr, range, step, at }, span }, node.height)
+    }
+
+    fn length(&mut self, context: Context) -> Parsed<DurationExpr> {
+        let outer = self.set_context(context);
+        let length = self.positive_duration()?;
+        self.set_context(outer);
+        Ok(length)
     }
 
     fn matrix(&self, node: Node, range: DurationExpr, bracket: Span) -> Parsed<Node> {
@@ -77,7 +84,9 @@ impl Parser<'_> {
 
     fn offset(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.advance();
-        let offset = self.within(OFFSET, Self::offset_duration)?;
+        let outer = self.set_context(OFFSET);
+        let offset = self.offset_duration()?;
+        self.set_context(outer);
         let end = self.span_from(0).end;
         let span = expr.span;
         let Some(at) = modifiers(expr) else {
@@ -96,14 +105,16 @@ impl Parser<'_> {
 
     fn at_modifier(&mut self, expr: &mut Expr) -> Parsed<()> {
         self.advance();
-        let pinned = self.within(AT, Self::pinned)?;
+        let outer = self.set_context(AT);
+        let pinned = self.pinned()?;
+        self.set_context(outer);
         let end = self.span_from(0).end;
         let span = expr.span;
         let instant = match pinned {
             Pinned::At(instant) => instant,
             Pinned::Seconds(seconds) => {
                 let bound = -(i64::MIN as f64);
-                if !(seconds.abs() < bound) {
+                if seconds.is_nan() || seconds.abs() >= bound {
                     let shown = go_fixed(seconds);
                     let message = format!("timestamp out of bounds for @ modifier: {shown}");
                     return Err(self.error(span, message));

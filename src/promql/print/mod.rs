@@ -185,7 +185,7 @@ impl Display for DurationExpr {
             DurationKind::Step => f.write_str("step()"),
             DurationKind::Range => f.write_str("range()"),
             DurationKind::Unary(negative, inner) => {
-                write!(f, "{}{inner}", if *negative { "-" } else { "" })
+                write!(f, "{}{inner}", if *negative { "-" } else { "+" })
             }
             DurationKind::Binary(op, left, right) => write!(f, "{left} {} {right}", op.text()),
             DurationKind::MinOf(left, right) => write!(f, "min_of({left}, {right})"),

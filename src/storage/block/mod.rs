@@ -1,1 +1,29 @@
 //! What is in an immutable folder of two hours or more?
+//!
+//! | name            | holds                                                             |
+//! |-----------------|-------------------------------------------------------------------|
+//! | `meta.json`     | what the block covers and where it comes from: [`BlockMeta`]       |
+//! | `index`         | which series there are: [`crate::storage::index`]                  |
+//! | `chunks/000001` | samples, in segments                                              |
+//! | `tombstones`    | which samples are deleted all the same                            |
+//!
+//! The layouts are in `FORMAT.md` beside this file.
+//!
+//! Useful for: writing a block once, asking it any number of times.
+//! Not useful for: deciding which blocks there should be; see [`crate::storage::db`].
+
+mod chunks;
+mod error;
+mod meta;
+mod reader;
+mod series;
+#[cfg(test)]
+mod tests;
+mod tombstones;
+mod writer;
+
+pub use error::BlockError;
+pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
+pub use reader::Block;
+pub use tombstones::{Tombstones, add_interval};
+pub use writer::{BlockWriter, WriterOptions};

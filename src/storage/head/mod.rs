@@ -1,1 +1,38 @@
 //! What came in lately and may still grow?
+//!
+//! Useful for: taking samples in (log first, then memory), reading them back, telling the log
+//! again after a start, letting go of what a block holds.
+//! Not useful for: deciding when a block is due; see [`super::db`].
+//!
+//! # Ids
+//!
+//! | id                              | names                                       | lives         |
+//! |---------------------------------|---------------------------------------------|---------------|
+//! | [`SeriesRef`](crate::series::SeriesRef) | a series, in log and memory; from 1, never used twice | as the log names it |
+//!
+//! # Who waits for whom
+//!
+//! Batches are looked up in parallel and committed one at a time. A reader copies what it needs of
+//! a series under that series' own lock, when it selects, and decodes later without any lock: so
+//! an answer is a view of one moment, whatever is appended or truncated meanwhile.
+
+mod append;
+mod bounds;
+mod cut;
+#[cfg(test)]
+mod log_tests;
+mod metrics;
+mod postings;
+mod read;
+mod replay;
+mod series;
+mod state;
+mod stripes;
+#[cfg(test)]
+mod tests;
+mod truncate;
+
+pub(in crate::storage) use cut::range_end_ms;
+pub(in crate::storage) use metrics::HeadMetrics;
+pub use replay::ReplayStats;
+pub(in crate::storage) use state::{Head, HeadOptions, LogPlace, SeriesChunks};

@@ -1,1 +1,53 @@
 //! What was acknowledged, so that it can be told again after a crash?
+//!
+//! Prometheus's write-ahead log, both ways: real Prometheus reads what this folder writes, and the
+//! reverse. The bytes are described in `FORMAT.md`.
+//!
+//! Useful for: keeping records ([`Wal`]), telling them all again ([`replay`], [`recover`]),
+//! following them while they are written ([`Tail`]), folding old ones together ([`checkpoint`]).
+//! Not useful for: knowing what is still needed; the owner of the log says so.
+//!
+//! # What is on disk when a call returns
+//!
+//! | call          | survives a crash of the process | survives a crash of the machine          |
+//! |---------------|---------------------------------|------------------------------------------|
+//! | [`Wal::log`]  | the batch, whole                | what stands in a segment that is closed  |
+//! | [`Wal::sync`] | everything                      | everything                               |
+//! | [`Wal::cut`]  | everything                      | everything before the new segment        |
+//! | an error      | everything acknowledged before  | as before the call                       |
+
+mod checkpoint;
+mod codec;
+mod error;
+mod frame;
+mod reader;
+mod record;
+mod repair;
+mod rows;
+mod scan;
+mod segment;
+mod tail;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use checkpoint::{
+    CheckpointStats, checkpoint, last_checkpoint, remove_checkpoints_before, truncatable,
+};
+pub use codec::Compression;
+pub use error::{Corruption, Fault, RecordError, WalError};
+pub use reader::{ReplayEnd, replay};
+pub use record::{
+    RecordKind, decode_samples, decode_series, decode_times, decode_tombstones, encode_samples,
+    encode_series, encode_tombstones, kind,
+};
+pub use repair::{Recovery, quarantine, recover};
+pub use segment::Position;
+pub use tail::Tail;
+pub use writer::{Progress, Wal, WalMetrics, WalOptions};
+
+/// Segments are written in pages of this size; no fragment of a record crosses a page.
+pub const PAGE_BYTES: usize = 32 * 1024;
+
+/// Type, length and checksum before each fragment of a record.
+pub(crate) const HEADER_BYTES: usize = 7;

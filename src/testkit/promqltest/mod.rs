@@ -18,4 +18,4 @@ mod series;
 mod tests;
 
 pub use load::ScriptStore;
-pub use run::{Failure, Report, Subject, run_script_on};
+pub use run::{Failure, Report, Subject, run_script, run_script_on, script_options};

@@ -4,8 +4,12 @@ use std::fmt;
 
 use crate::model::Sample;
 use crate::promql::ast::Expr;
-use crate::promql::{Answer, EngineError, MatrixSeries, ParseOptions, Value, VectorElement};
+use crate::promql::{
+    Answer, Engine, EngineError, EngineOptions, MatrixSeries, ParseOptions, RunOptions, Value,
+    VectorElement,
+};
 use crate::series::Queryable;
+use crate::testkit::ModelStore;
 
 use super::load::{Missing, ScriptStore, load};
 use super::script::{CommandKind, Eval, Load, eval_lines, parse};
@@ -39,6 +43,50 @@ pub trait Subject {
         end_ms: i64,
         step_ms: i64,
     ) -> Result<Answer, EngineError>;
+}
+
+impl Subject for Engine {
+    fn instant(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        time_ms: i64,
+    ) -> Result<Answer, EngineError> {
+        self.instant(source, query, time_ms, &RunOptions::default())
+    }
+
+    fn range(
+        &self,
+        source: &dyn Queryable,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+    ) -> Result<Answer, EngineError> {
+        self.range(source, query, start_ms, end_ms, step_ms, &RunOptions::default())
+    }
+}
+
+/// The settings that upstream gives the engine for its scripts: the whole language, names dropped
+/// late, few samples, all annotations.
+#[must_use]
+pub fn script_options() -> EngineOptions {
+    EngineOptions {
+        max_samples: 10_000,
+        timeout_ms: 100_000,
+        delayed_name_removal: true,
+        start_timestamps: true,
+        parse: ParseOptions::all(),
+        shown_notes_max: usize::MAX,
+        ..EngineOptions::default()
+    }
+}
+
+/// Runs a script on a new [`ModelStore`] and an engine with these `options`, for upstream's
+/// scripts [`script_options`].
+#[must_use]
+pub fn run_script(name: &str, text: &str, options: &EngineOptions) -> Report {
+    run_script_on(name, text, &Engine::new(options.clone()), &mut ModelStore::new())
 }
 
 /// How a script went.

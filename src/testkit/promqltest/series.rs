@@ -108,7 +108,7 @@ fn sequence(text: &str) -> Result<Vec<SeriesValue>, String> {
 enum Item {
     Gaps(u64),
     Floats { first: f64, step: f64, more: u64 },
-    Histograms { first: Histogram, step: Option<(bool, Histogram)>, more: u64 },
+    Histograms { first: Arc<Histogram>, step: Option<(bool, Arc<Histogram>)>, more: u64 },
 }
 
 impl Item {
@@ -133,9 +133,9 @@ impl Item {
                 }
             }
             Self::Histograms { first, step, more } => {
-                let base = Arc::new(first);
+                let base = first;
                 let negative = step.as_ref().is_some_and(|step| step.0);
-                let step = step.map(|(_, step)| Arc::new(step));
+                let step = step.map(|(_, step)| step);
                 for count in 0..=more.cast_signed() {
                     let count = if negative { -count } else { count };
                     let (base, step) = (base.clone(), step.clone());
@@ -194,7 +194,8 @@ fn histograms(input: &str) -> IResult<&str, Item> {
         Some(_) => map(times, Some).parse(input)?,
         None => opt(times).parse(input)?,
     };
-    let step = step.map(|(sign, step)| (sign == '-', step));
+    let step = step.map(|(sign, step)| (sign == '-', Arc::new(step)));
+    let first = Arc::new(first);
     Ok((input, Item::Histograms { first, step, more: more.unwrap_or(0) }))
 }
 

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::model::{Labels, Sample};
 use crate::promql::{Answer, EngineError, MatrixSeries, Value, VectorElement};
@@ -228,4 +230,73 @@ fn a_query_that_cannot_be_read_fails_alone() {
     let report = run(&fixed(1.0), "eval instant at 0 a(\n\neval instant at 0 b\n  {} 1\n");
     assert_eq!((report.passed, report.failed.len()), (1, 1));
     assert!(report.failed[0].message.contains("unclosed left parenthesis"));
+}
+
+/// Scripts of this project; Prometheus passes them too.
+const SCRIPTS: [(&str, &str); 11] = [
+    ("aggregations", include_str!("../../../testdata/promql/aggregations.test")),
+    ("at_offset", include_str!("../../../testdata/promql/at_offset.test")),
+    ("errors", include_str!("../../../testdata/promql/errors.test")),
+    ("functions", include_str!("../../../testdata/promql/functions.test")),
+    ("histogram_quantile", include_str!("../../../testdata/promql/histogram_quantile.test")),
+    ("operators", include_str!("../../../testdata/promql/operators.test")),
+    ("over_time", include_str!("../../../testdata/promql/over_time.test")),
+    ("rates", include_str!("../../../testdata/promql/rates.test")),
+    ("selectors", include_str!("../../../testdata/promql/selectors.test")),
+    ("staleness", include_str!("../../../testdata/promql/staleness.test")),
+    ("subqueries", include_str!("../../../testdata/promql/subqueries.test")),
+];
+
+#[test]
+fn the_engine_answers_all_scripts_of_this_project() {
+    let mut passed = 0;
+    for (name, text) in SCRIPTS {
+        let report = run_script(name, text, &script_options());
+        assert!(report.failed.is_empty(), "{report}");
+        assert_eq!(report.passed, script::eval_lines(text).len(), "{name}");
+        passed += report.passed;
+    }
+    assert!(passed > 300, "only {passed} cases");
+}
+
+/// Pieces that scripts are made of.
+const PIECES: [&str; 28] = [
+    "load 1m",
+    "load_with_nhcb 5m",
+    "clear",
+    "eval instant at 1m",
+    "eval range from 0 to 1m step",
+    "eval_fail instant at 0",
+    "expect fail",
+    "expect warn msg:",
+    "expect regex: (",
+    "expect string",
+    "expect range vector from 0 to 1m step 1m",
+    "\n",
+    "\n\n",
+    "\n  ",
+    " ",
+    "a{b=\"c\"}",
+    "@st",
+    "0s",
+    "-1m+1sx3",
+    "1+2x3",
+    "_x2",
+    "{{count:1 buckets:[1",
+    "]}}",
+    "x",
+    "1",
+    "a",
+    "\"",
+    "#",
+];
+
+proptest! {
+    #[test]
+    fn any_script_is_run_or_refused(pieces in prop::collection::vec(0..PIECES.len(), 0..30)) {
+        let text: String = pieces.iter().map(|index| PIECES[*index]).collect();
+        let report = run(&fixed(1.0), &text);
+        let evals = script::eval_lines(&text).len();
+        prop_assert!(report.passed + report.failed.len() <= evals.max(1));
+    }
 }

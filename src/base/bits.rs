@@ -1,0 +1,269 @@
+//! Bits behind one another, the first bit of a byte its highest.
+//!
+//! | call            | bits                                            |
+//! |-----------------|-------------------------------------------------|
+//! | `put(value, n)` | the low `n` bits of `value`, highest first      |
+//! | a finished text | the last byte's unused low bits are zero        |
+
+/// Appends bits to bytes that it owns. The bytes are complete after every call.
+#[derive(Debug, Default, Clone)]
+pub struct BitWriter {
+    bytes: Vec<u8>,
+    /// How many low bits of the last byte are unused; 0 to 7.
+    free_bits: u8,
+}
+
+impl BitWriter {
+    /// Continues behind `bytes`, all of whose bits count.
+    #[must_use]
+    pub const fn after(bytes: Vec<u8>) -> Self {
+        Self { bytes, free_bits: 0 }
+    }
+
+    /// What was written; unused bits of the last byte are zero.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The bytes before the first bit that [`put`](Self::put) may still change.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes
+    }
+
+    /// Gives the bytes away.
+    #[must_use]
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Bytes that the writer holds in memory.
+    #[must_use]
+    pub fn capacity_bytes(&self) -> usize {
+        self.bytes.capacity()
+    }
+
+    /// Makes room for `additional` bytes, growing by a half at a time: most writers are small and
+    /// many live at once, so doubling would waste more than it saves.
+    #[inline]
+    pub fn reserve(&mut self, additional: usize) {
+        if self.bytes.capacity() - self.bytes.len() < additional {
+            self.bytes.reserve_exact(additional.max(self.bytes.len() / 2));
+        }
+    }
+
+    /// Appends the low `count` bits of `value`; `count` is at most 64.
+    #[inline]
+    pub fn put(&mut self, value: u64, count: u32) {
+        debug_assert!(count <= 64, "a value has 64 bits");
+        let Some(unused) = 64_u32.checked_sub(count).filter(|unused| *unused < 64) else { return };
+        let aligned = value << unused;
+        let free = u32::from(self.free_bits);
+        let mut left = count;
+        let mut rest = aligned;
+        if free > 0 {
+            if let Some(last) = self.bytes.last_mut() {
+                *last |= (aligned >> (64 - free)) as u8;
+            }
+            if count <= free {
+                self.free_bits = (free - count) as u8;
+                return;
+            }
+            left = count - free;
+            rest = aligned << free;
+        }
+        let whole = left.div_ceil(8);
+        let length = self.bytes.len() + whole as usize;
+        // Copying eight bytes and taking some back is cheaper than copying some.
+        self.bytes.extend_from_slice(&rest.to_be_bytes());
+        self.bytes.truncate(length);
+        self.free_bits = (whole * 8 - left) as u8;
+    }
+
+    /// Appends a uvarint at the current bit.
+    pub fn put_uvarint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.put(value, 8);
+    }
+
+    /// Appends a zig-zag varint at the current bit.
+    pub fn put_varint(&mut self, value: i64) {
+        self.put_uvarint(((value << 1) ^ (value >> 63)) as u64);
+    }
+}
+
+/// Reads bits from a window of 64 that is refilled eight bytes at a time.
+///
+/// Behind the end it reads zeros, so that the hot loops need no check a bit; who reads looks at
+/// [`is_overrun`](Self::is_overrun) once, at the end. Its loops must be bounded by something else.
+#[derive(Debug, Clone)]
+pub struct BitReader<'a> {
+    rest: &'a [u8],
+    /// The next bits, first bit highest. Bits below `count` are zero or what will come there.
+    window: u64,
+    /// How many bits of the window count; at most 63.
+    count: u32,
+    /// The last bytes, fewer than eight, once they are not in `rest` any more; first byte highest.
+    tail: u64,
+    /// How many bytes of `tail` have not come into the window; below 0 behind the end.
+    tail_bytes: isize,
+}
+
+impl<'a> BitReader<'a> {
+    /// How many bits are there to be read after a refill, at least.
+    pub const REFILLED: u32 = 56;
+
+    /// Starts at the first bit of `bytes`.
+    #[must_use]
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self { rest: bytes, window: 0, count: 0, tail: 0, tail_bytes: 0 }
+    }
+
+    /// Fills the window up to at least [`REFILLED`](Self::REFILLED) bits.
+    #[inline(always)]
+    pub fn refill(&mut self) {
+        // Bits that come in twice, now and with a later refill, are the same both times, so the
+        // window may hold more than `count` says.
+        let whole = ((63 - self.count) >> 3) as usize & 7;
+        if let Some(word) = self.rest.first_chunk::<8>() {
+            self.window |= u64::from_be_bytes(*word) >> self.count;
+            self.rest = self.rest.get(whole..).unwrap_or_default();
+        } else {
+            if !self.rest.is_empty() {
+                (self.tail, self.tail_bytes) = (last_word(self.rest), self.rest.len() as isize);
+                self.rest = &[];
+            }
+            self.window |= self.tail >> self.count;
+            self.tail <<= whole * 8;
+            self.tail_bytes = self.tail_bytes.saturating_sub(whole as isize);
+        }
+        self.count |= Self::REFILLED;
+    }
+
+    /// The next bits, first bit highest; how many of them count depends on what was consumed since
+    /// the last refill.
+    #[inline(always)]
+    #[must_use]
+    pub const fn peek(&self) -> u64 {
+        self.window
+    }
+
+    /// Steps over `count` bits, of those that the last refill brought.
+    #[inline(always)]
+    pub const fn consume(&mut self, count: u32) {
+        debug_assert!(count <= self.count, "more bits than were refilled");
+        self.window <<= count;
+        self.count = self.count.wrapping_sub(count);
+    }
+
+    /// Refills and reads `count` bits, at most 64.
+    #[inline]
+    pub fn read(&mut self, count: u32) -> u64 {
+        if count > Self::REFILLED {
+            let high = self.read(count - 32);
+            return high << 32 | self.read(32);
+        }
+        self.refill();
+        let value = (self.window >> 1) >> (63 - count);
+        self.consume(count);
+        value
+    }
+
+    /// Reads a uvarint at the current bit; `None` if it does not fit into 64 bits.
+    pub fn read_uvarint(&mut self) -> Option<u64> {
+        let mut value = 0_u64;
+        for index in 0..10 {
+            let byte = self.read(8);
+            if index == 9 && byte > 1 {
+                return None;
+            }
+            value |= (byte & 0x7f) << (7 * index);
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    /// Reads a zig-zag varint at the current bit; `None` if it does not fit into 64 bits.
+    pub fn read_varint(&mut self) -> Option<i64> {
+        self.read_uvarint().map(|raw| ((raw >> 1) as i64) ^ -((raw & 1) as i64))
+    }
+
+    /// True if bits were consumed that the bytes did not have.
+    #[inline]
+    #[must_use]
+    pub const fn is_overrun(&self) -> bool {
+        (self.count as isize) < self.tail_bytes.saturating_mul(-8)
+    }
+}
+
+/// Fewer than eight bytes, zeros behind them.
+///
+/// Takes a copy, as a reader that is lent to a call cannot stay in registers.
+#[cold]
+#[inline(never)]
+fn last_word(rest: &[u8]) -> u64 {
+    let mut word = [0_u8; 8];
+    word.iter_mut().zip(rest).for_each(|(into, from)| *into = *from);
+    u64::from_be_bytes(word)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn low(value: u64, count: u32) -> u64 {
+        if count == 0 { 0 } else { value & (u64::MAX >> (64 - count)) }
+    }
+
+    proptest! {
+        #[test]
+        fn bits_come_back_as_they_went(parts: Vec<(u64, u8)>) {
+            let mut writer = BitWriter::default();
+            let mut bits = 0;
+            for (value, count) in &parts {
+                writer.put(*value, u32::from(count % 65));
+                bits += usize::from(count % 65);
+                prop_assert_eq!(writer.bytes().len(), bits.div_ceil(8));
+            }
+            let mut reader = BitReader::new(writer.bytes());
+            for (value, count) in &parts {
+                let count = u32::from(count % 65);
+                prop_assert_eq!(reader.read(count), low(*value, count));
+            }
+            prop_assert!(!reader.is_overrun());
+            prop_assert_eq!(reader.read((8 - bits as u32 % 8) % 8), 0, "padding");
+            prop_assert!(!reader.is_overrun());
+            prop_assert_eq!(reader.read(1), 0);
+            prop_assert!(reader.is_overrun());
+        }
+
+        #[test]
+        fn integers_come_back_at_any_bit(skip in 0_u32..8, unsigned: u64, signed: i64) {
+            let mut writer = BitWriter::default();
+            writer.put(0x55, skip);
+            writer.put_uvarint(unsigned);
+            writer.put_varint(signed);
+            let mut reader = BitReader::new(writer.bytes());
+            reader.read(skip);
+            prop_assert_eq!(reader.read_uvarint(), Some(unsigned));
+            prop_assert_eq!(reader.read_varint(), Some(signed));
+            prop_assert!(!reader.is_overrun());
+        }
+    }
+
+    #[test]
+    fn a_writer_continues_behind_whole_bytes() {
+        let mut writer = BitWriter::after(vec![0xab]);
+        writer.put(0b101, 3);
+        writer.put(0b1_1111_0000, 9);
+        assert_eq!(writer.bytes(), [0xab, 0b1011_1111, 0]);
+        writer.put(1, 4);
+        assert_eq!(writer.into_bytes(), [0xab, 0b1011_1111, 1]);
+    }
+}

@@ -1,0 +1,106 @@
+//! Which encodings there are, and what can be wrong with a chunk.
+
+use std::fmt;
+
+/// The encoding byte that stands before a chunk's bytes on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Encoding {
+    /// Floats.
+    Xor = 1,
+    /// Histograms with integer counts.
+    Histogram = 2,
+    /// Histograms with float counts.
+    FloatHistogram = 3,
+    /// Floats, with start timestamps if there are any.
+    Xor2 = 4,
+    /// Histograms with integer counts and start timestamps.
+    HistogramSt = 5,
+    /// Histograms with float counts and start timestamps.
+    FloatHistogramSt = 6,
+}
+
+impl TryFrom<u8> for Encoding {
+    type Error = ChunkError;
+
+    fn try_from(byte: u8) -> Result<Self, ChunkError> {
+        Ok(match byte {
+            1 => Self::Xor,
+            2 => Self::Histogram,
+            3 => Self::FloatHistogram,
+            4 => Self::Xor2,
+            5 => Self::HistogramSt,
+            6 => Self::FloatHistogramSt,
+            _ => return Err(ChunkError::Unknown(byte)),
+        })
+    }
+}
+
+/// Prometheus's name of the encoding.
+impl fmt::Display for Encoding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Xor => "XOR",
+            Self::Histogram => "histogram",
+            Self::FloatHistogram => "floathistogram",
+            Self::Xor2 => "XOR2",
+            Self::HistogramSt => "histogramST",
+            Self::FloatHistogramSt => "floathistogramST",
+        })
+    }
+}
+
+/// Why a chunk could not be read or written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ChunkError {
+    /// The bytes end before the samples do.
+    Truncated,
+    /// The bytes say something that no writer writes.
+    Malformed(&'static str),
+    /// An encoding that this version does not read.
+    Unsupported(Encoding),
+    /// A byte that names no encoding.
+    Unknown(u8),
+    /// The chunk holds as many samples as its count can say.
+    Full,
+}
+
+impl fmt::Display for ChunkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Truncated => f.write_str("chunk ends before its samples do"),
+            Self::Malformed(what) => write!(f, "malformed chunk: {what}"),
+            Self::Unsupported(encoding) => write!(f, "chunk encoding {encoding} is not supported"),
+            Self::Unknown(byte) => write!(f, "unknown chunk encoding {byte}"),
+            Self::Full => f.write_str("chunk is full"),
+        }
+    }
+}
+
+impl std::error::Error for ChunkError {}
+
+/// How many samples a chunk of any encoding says it holds.
+///
+/// # Errors
+/// [`ChunkError::Truncated`] if there are fewer than two bytes.
+pub fn sample_count(data: &[u8]) -> Result<u16, ChunkError> {
+    data.first_chunk().map(|count| u16::from_be_bytes(*count)).ok_or(ChunkError::Truncated)
+}
+
+/// Appends the float samples of a chunk that lie in `start_ms..=end_ms` to the two columns.
+///
+/// # Errors
+/// See [`ChunkError`]; the columns are then as they were.
+pub fn decode_floats(
+    encoding: u8,
+    data: &[u8],
+    range: (i64, i64),
+    timestamps: &mut Vec<i64>,
+    floats: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    match Encoding::try_from(encoding)? {
+        Encoding::Xor => super::decode_xor(data, range, timestamps, floats),
+        other => Err(ChunkError::Unsupported(other)),
+    }
+}

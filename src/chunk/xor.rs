@@ -1,0 +1,588 @@
+//! Floats as XOR chunks: differences of time deltas, and of each value's bits to those before.
+//!
+//! The layout is in `FORMAT.md`.
+
+use bytes::Bytes;
+
+use crate::base::bits::{BitReader, BitWriter};
+use crate::base::varint::Cursor;
+
+use super::{ChunkError, sample_count};
+
+/// Says "no value difference was written yet"; no difference has so many leading zeros.
+const NO_WINDOW: u8 = 0xff;
+/// Five bits hold the number of leading zeros.
+const LEADING_MAX: u32 = 31;
+/// The most that one sample can take: a bit-shifted uvarint or 4 + 64 bits, and 13 + 64 bits.
+const SAMPLE_BYTES_MAX: usize = 21;
+/// What a new chunk takes at once: the samples of some minutes.
+const FIRST_BYTES: usize = 64;
+
+/// Widths of the time classes `10`, `110` and `1110`.
+const TIME_BITS: [u32; 3] = [14, 17, 20];
+
+/// Writes one chunk, sample by sample. Its bytes are a readable chunk at any time.
+#[derive(Debug, Clone)]
+pub struct XorAppender {
+    bits: BitWriter,
+    min_time_ms: i64,
+    max_time_ms: i64,
+    value: f64,
+    delta_ms: u64,
+    count: u16,
+    leading: u8,
+    trailing: u8,
+}
+
+impl Default for XorAppender {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl XorAppender {
+    /// A chunk without samples.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut header = Vec::with_capacity(FIRST_BYTES);
+        header.extend_from_slice(&[0, 0]);
+        Self {
+            bits: BitWriter::after(header),
+            min_time_ms: i64::MAX,
+            max_time_ms: i64::MIN,
+            value: 0.0,
+            delta_ms: 0,
+            count: 0,
+            leading: NO_WINDOW,
+            trailing: 0,
+        }
+    }
+
+    /// Appends a sample that is newer than those before.
+    ///
+    /// # Errors
+    /// [`ChunkError::Full`] if there are 65 535 samples.
+    pub fn append(&mut self, timestamp_ms: i64, value: f64) -> Result<(), ChunkError> {
+        let count = self.count.checked_add(1).ok_or(ChunkError::Full)?;
+        self.bits.reserve(SAMPLE_BYTES_MAX);
+        if self.count == 0 {
+            self.bits.put_varint(timestamp_ms);
+            self.bits.put(value.to_bits(), 64);
+            self.min_time_ms = timestamp_ms;
+        } else {
+            let delta_ms = timestamp_ms.wrapping_sub(self.max_time_ms) as u64;
+            if self.count == 1 {
+                self.bits.put_uvarint(delta_ms);
+            } else {
+                self.put_time(delta_ms.wrapping_sub(self.delta_ms) as i64);
+            }
+            self.delta_ms = delta_ms;
+            self.put_value(value.to_bits() ^ self.value.to_bits());
+        }
+        self.max_time_ms = timestamp_ms;
+        self.value = value;
+        self.count = count;
+        if let Some(header) = self.bits.bytes_mut().first_chunk_mut() {
+            *header = count.to_be_bytes();
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn put_time(&mut self, change: i64) {
+        if change == 0 {
+            return self.bits.put(0, 1);
+        }
+        let mut prefix = 0b10_u64;
+        for (index, width) in TIME_BITS.into_iter().enumerate() {
+            let half = 1_i64 << (width - 1);
+            if -half < change && change <= half {
+                let low = change as u64 & ((1 << width) - 1);
+                return self.bits.put(prefix << width | low, width + 2 + index as u32);
+            }
+            prefix = prefix << 1 | 0b10;
+        }
+        self.bits.put(0b1111, 4);
+        self.bits.put(change as u64, 64);
+    }
+
+    #[inline]
+    fn put_value(&mut self, change: u64) {
+        if change == 0 {
+            return self.bits.put(0, 1);
+        }
+        let leading = change.leading_zeros().min(LEADING_MAX);
+        let trailing = change.trailing_zeros();
+        let (old_leading, old_trailing) = (u32::from(self.leading), u32::from(self.trailing));
+        if self.leading != NO_WINDOW && leading >= old_leading && trailing >= old_trailing {
+            let width = 64 - old_leading - old_trailing;
+            return self.put_behind(0b10, 2, change >> old_trailing, width);
+        }
+        (self.leading, self.trailing) = (leading as u8, trailing as u8);
+        let width = 64 - leading - trailing;
+        // Six bits cannot say 64; it is written as 0, which no difference needs.
+        let header = 0b11 << 11 | leading << 6 | width & 63;
+        self.put_behind(u64::from(header), 13, change >> trailing, width);
+    }
+
+    /// Writes a header and what stands behind it, at once if both fit.
+    #[inline]
+    fn put_behind(&mut self, header: u64, header_width: u32, value: u64, width: u32) {
+        if header_width + width <= 64 {
+            return self.bits.put(header << width | value, header_width + width);
+        }
+        self.bits.put(header, header_width);
+        self.bits.put(value, width);
+    }
+
+    /// The chunk so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bits.bytes()
+    }
+
+    /// How many samples there are.
+    #[must_use]
+    pub const fn sample_count(&self) -> u16 {
+        self.count
+    }
+
+    /// Time of the first sample; `i64::MAX` without one.
+    #[must_use]
+    pub const fn min_time_ms(&self) -> i64 {
+        self.min_time_ms
+    }
+
+    /// Time of the last sample; `i64::MIN` without one.
+    #[must_use]
+    pub const fn max_time_ms(&self) -> i64 {
+        self.max_time_ms
+    }
+
+    /// The last sample's value, or 0.
+    #[must_use]
+    pub const fn last_value(&self) -> f64 {
+        self.value
+    }
+
+    /// Bytes that the appender takes in memory, itself included.
+    #[must_use]
+    pub fn memory_bytes(&self) -> usize {
+        size_of::<Self>() + self.bits.capacity_bytes()
+    }
+
+    /// The finished chunk, in no more memory than it needs.
+    #[must_use]
+    pub fn finish(self) -> Bytes {
+        Bytes::from(self.bits.into_bytes().into_boxed_slice())
+    }
+}
+
+const TIME_GOES_BACK: ChunkError = ChunkError::Malformed("time goes back");
+
+/// Appends the samples of a whole chunk that lie in `start_ms..=end_ms` to the two columns.
+///
+/// # Errors
+/// [`ChunkError::Truncated`] or [`ChunkError::Malformed`]; the columns are then as they were.
+pub fn decode_xor(
+    data: &[u8],
+    (start_ms, end_ms): (i64, i64),
+    timestamps: &mut Vec<i64>,
+    floats: &mut Vec<f64>,
+) -> Result<(), ChunkError> {
+    let count = usize::from(sample_count(data)?);
+    let body = data.get(2..).unwrap_or_default();
+    // The first two samples take more, each of the others at least two bits: so a lying count
+    // cannot make the columns grow beyond 32 times the chunk.
+    if count > 2 + body.len() * 4 {
+        return Err(ChunkError::Truncated);
+    }
+    if count == 0 {
+        return Ok(());
+    }
+    let (old_times, old_floats) = (timestamps.len(), floats.len());
+    timestamps.resize(old_times + count, 0);
+    floats.resize(old_floats + count, 0.0);
+    let times = timestamps.get_mut(old_times..).unwrap_or_default();
+    let values = floats.get_mut(old_floats..).unwrap_or_default();
+    let kept = decode_columns(body, end_ms, times, values).map(|decoded| {
+        let decoded = times.get(..decoded).unwrap_or_default();
+        let ends_late = decoded.last().is_some_and(|last| *last > end_ms);
+        let starts_early = decoded.first().is_some_and(|first| *first < start_ms);
+        let position = |time: i64| decoded.partition_point(|known| *known < time);
+        let end = if ends_late { position(end_ms.saturating_add(1)) } else { decoded.len() };
+        (if starts_early { position(start_ms).min(end) } else { 0 }, end)
+    });
+    let (start, end) = *kept.as_ref().unwrap_or(&(0, 0));
+    timestamps.truncate(old_times + end);
+    floats.truncate(old_floats + end);
+    if start > 0 {
+        timestamps.drain(old_times..old_times + start);
+        floats.drain(old_floats..old_floats + start);
+    }
+    kept.map(|_| ())
+}
+
+/// Fills the columns until they are full or a sample is later than `end_ms`; returns how many
+/// samples it wrote.
+fn decode_columns(
+    body: &[u8],
+    end_ms: i64,
+    times: &mut [i64],
+    values: &mut [f64],
+) -> Result<usize, ChunkError> {
+    let mut cursor = Cursor::new(body);
+    let mut time = cursor.varint().map_err(|_| ChunkError::Truncated)?;
+    let mut value = cursor.u64_be().map_err(|_| ChunkError::Truncated)?;
+    let mut slots = times.iter_mut().zip(values);
+    let slots_count = slots.len();
+    if let Some((time_slot, value_slot)) = slots.next() {
+        (*time_slot, *value_slot) = (time, f64::from_bits(value));
+    }
+    let Some((second_time, second_value)) = slots.next() else { return Ok(slots_count.min(1)) };
+    let mut delta = cursor.uvarint().map_err(|_| ChunkError::Truncated)? as i64;
+    let mut bits = BitReader::new(cursor.rest());
+    let mut window = Window { width: 64, trailing: 0, is_sound: true };
+    bits.refill();
+    let first_time = time;
+    time = time.wrapping_add(delta);
+    let mut ascending = first_time <= time;
+    value ^= window.next(&mut bits);
+    (*second_time, *second_value) = (time, f64::from_bits(value));
+    while time <= end_ms
+        && let Some((time_slot, value_slot)) = slots.next()
+    {
+        bits.refill();
+        delta = delta.wrapping_add(next_time_change(&mut bits));
+        let before = time;
+        time = time.wrapping_add(delta);
+        let change = window.next(&mut bits);
+        value ^= change;
+        (*time_slot, *value_slot) = (time, f64::from_bits(value));
+        // Most series of a real server stand still at a regular pace: two zero bits a sample.
+        if change == 0 && bits.peek() >> 56 == 0 {
+            time = repeat(&mut bits, &mut slots, time, delta, value).ok_or(TIME_GOES_BACK)?;
+        }
+        ascending &= before <= time;
+    }
+    let left = slots.len();
+    if bits.is_overrun() {
+        return Err(ChunkError::Truncated);
+    }
+    if !window.is_sound {
+        return Err(ChunkError::Malformed("a value window of more than 64 bits"));
+    }
+    if !ascending {
+        return Err(TIME_GOES_BACK);
+    }
+    Ok(slots_count - left)
+}
+
+/// Writes the samples that the zero bits of one refill say, all with the same delta and value;
+/// returns the time of the last, `None` if time goes back.
+#[inline(always)]
+fn repeat<'a>(
+    bits: &mut BitReader<'_>,
+    slots: &mut (impl ExactSizeIterator<Item = (&'a mut i64, &'a mut f64)> + 'a),
+    mut time: i64,
+    delta: i64,
+    value: u64,
+) -> Option<i64> {
+    bits.refill();
+    let zeros = bits.peek().leading_zeros().min(BitReader::REFILLED);
+    let count = slots.len().min(zeros as usize / 2);
+    bits.consume(count as u32 * 2);
+    let end = delta.checked_mul(count as i64).and_then(|span| time.checked_add(span));
+    let end = end.filter(|end| time <= *end)?;
+    for (time_slot, value_slot) in slots.by_ref().take(count) {
+        time = time.wrapping_add(delta);
+        (*time_slot, *value_slot) = (time, f64::from_bits(value));
+    }
+    Some(end)
+}
+
+/// Reads the change of the time delta. Leaves at least 32 refilled bits.
+#[inline(always)]
+fn next_time_change(bits: &mut BitReader<'_>) -> i64 {
+    let next = bits.peek();
+    if next >> 63 == 0 {
+        bits.consume(1);
+        return 0;
+    }
+    // The 14-bit class is by far the most frequent one.
+    if next >> 62 == 0b10 {
+        bits.consume(16);
+        return widen(next << 2 >> 50, 14);
+    }
+    if next >> 61 == 0b110 {
+        bits.consume(20);
+        return widen(next << 3 >> 47, 17);
+    }
+    if next >> 60 == 0b1110 {
+        bits.consume(24);
+        return widen(next << 4 >> 44, 20);
+    }
+    bits.consume(4);
+    let change = bits.read(64) as i64;
+    bits.refill();
+    change
+}
+
+/// The classes hold `-(2^(n-1) - 1) ..= 2^(n-1)`: not two's complement.
+#[inline(always)]
+const fn widen(raw: u64, width: u32) -> i64 {
+    let above = (raw > 1 << (width - 1)) as i64;
+    raw as i64 - (above << width)
+}
+
+/// Which bits of a value changed last time.
+struct Window {
+    width: u32,
+    trailing: u32,
+    is_sound: bool,
+}
+
+impl Window {
+    /// Reads which bits of the value change. Needs 13 refilled bits.
+    #[inline(always)]
+    fn next(&mut self, bits: &mut BitReader<'_>) -> u64 {
+        let next = bits.peek();
+        if next >> 63 == 0 {
+            bits.consume(1);
+            return 0;
+        }
+        if next >> 62 == 0b10 {
+            bits.consume(2);
+        } else {
+            bits.consume(13);
+            let leading = (next >> 57) as u32 & 31;
+            let width = (next >> 51) as u32 & 63;
+            self.width = if width == 0 { 64 } else { width };
+            self.is_sound &= leading + self.width <= 64;
+            self.trailing = 64_u32.wrapping_sub(leading + self.width) & 63;
+        }
+        bits.refill();
+        if self.width <= BitReader::REFILLED {
+            let change = bits.peek() >> (64 - self.width);
+            bits.consume(self.width);
+            change << self.trailing
+        } else {
+            bits.read(self.width) << self.trailing
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::stale_nan;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    const ALL: (i64, i64) = (i64::MIN, i64::MAX);
+
+    /// Reads one bit at a time, straight from the description of the format.
+    struct Model<'a> {
+        data: &'a [u8],
+        at: usize,
+    }
+
+    impl Model<'_> {
+        fn bits(&mut self, count: u32) -> Option<u64> {
+            let mut value = 0;
+            for _ in 0..count {
+                let byte = self.data.get(self.at / 8)?;
+                value = value << 1 | u64::from(byte >> (7 - self.at % 8) & 1);
+                self.at += 1;
+            }
+            Some(value)
+        }
+
+        fn uvarint(&mut self) -> Option<u64> {
+            let mut value = 0_u128;
+            for index in 0..10 {
+                let byte = self.bits(8)?;
+                value |= u128::from(byte & 0x7f) << (7 * index);
+                if byte < 0x80 {
+                    return u64::try_from(value).ok();
+                }
+            }
+            None
+        }
+
+        fn time_change(&mut self) -> Option<i64> {
+            for width in [0, 14, 17, 20] {
+                if self.bits(1)? == 0 {
+                    let raw = self.bits(width)? as i64;
+                    let above = width > 0 && raw > 1 << (width - 1);
+                    return Some(if above { raw - (1 << width) } else { raw });
+                }
+            }
+            self.bits(64).map(|raw| raw as i64)
+        }
+
+        fn value(&mut self, before: u64, window: &mut (u32, u32)) -> Option<u64> {
+            if self.bits(1)? == 0 {
+                return Some(before);
+            }
+            if self.bits(1)? == 1 {
+                let leading = self.bits(5)? as u32;
+                let width = self.bits(6)? as u32;
+                let width = if width == 0 { 64 } else { width };
+                *window = (width, 64_u32.checked_sub(leading + width)?);
+            }
+            Some(before ^ self.bits(window.0)? << window.1)
+        }
+
+        fn samples(data: &[u8]) -> Option<Vec<(i64, u64)>> {
+            let count = sample_count(data).ok()?;
+            let mut model = Model { data, at: 16 };
+            let mut window = (64, 0);
+            let mut samples: Vec<(i64, u64)> = Vec::new();
+            let mut delta = 0_i64;
+            for index in 0..count {
+                let sample = match samples.last().copied() {
+                    None => {
+                        let raw = model.uvarint()?;
+                        ((raw >> 1) as i64 ^ -((raw & 1) as i64), model.bits(64)?)
+                    }
+                    Some((time, value)) => {
+                        delta = if index == 1 {
+                            model.uvarint()? as i64
+                        } else {
+                            delta.wrapping_add(model.time_change()?)
+                        };
+                        let next = Some(time.wrapping_add(delta)).filter(|next| *next >= time)?;
+                        (next, model.value(value, &mut window)?)
+                    }
+                };
+                samples.push(sample);
+            }
+            Some(samples)
+        }
+    }
+
+    fn encode(samples: &[(i64, f64)]) -> Bytes {
+        let mut appender = XorAppender::new();
+        for (time, value) in samples {
+            appender.append(*time, *value).unwrap();
+        }
+        assert_eq!(usize::from(appender.sample_count()), samples.len());
+        assert_eq!(appender.max_time_ms(), samples.last().map_or(i64::MIN, |last| last.0));
+        appender.finish()
+    }
+
+    fn decode(data: &[u8], range: (i64, i64)) -> Result<Vec<(i64, u64)>, ChunkError> {
+        let (mut times, mut floats) = (vec![-1], vec![-1.0]);
+        let result = decode_xor(data, range, &mut times, &mut floats);
+        assert_eq!((times[0], floats[0], times.len()), (-1, -1.0, floats.len()));
+        let samples: Vec<_> =
+            times.iter().copied().zip(floats.iter().map(|v| v.to_bits())).collect();
+        assert!(result.is_ok() || samples.len() == 1);
+        result.map(|()| samples[1..].to_vec())
+    }
+
+    fn value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            any::<u64>().prop_map(f64::from_bits),
+            (-1000_i32..1000).prop_map(f64::from),
+            (-100_000_i32..100_000).prop_map(|cents| f64::from(cents) / 100.0),
+            Just(stale_nan()),
+            Just(-0.0),
+        ]
+    }
+
+    fn samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
+        let step = prop_oneof![
+            Just(15_000_i64),
+            14_990_i64..15_010,
+            1_i64..200_000,
+            1_i64..3_000_000,
+            1_i64..=i64::MAX / 400,
+        ];
+        let start = prop_oneof![Just(1_767_571_200_000), -1000_i64..1000, Just(i64::MIN)];
+        (start, vec((step, value()), 0..300)).prop_map(|(start, steps)| {
+            let mut time: i64 = start;
+            let next = |(step, value)| {
+                time += step;
+                (time, value)
+            };
+            steps.into_iter().map(next).collect()
+        })
+    }
+
+    fn raw(samples: &[(i64, f64)]) -> Vec<(i64, u64)> {
+        samples.iter().map(|(time, value)| (*time, value.to_bits())).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn samples_come_back_as_they_went(samples in samples()) {
+            let data = encode(&samples);
+            prop_assert_eq!(Model::samples(&data), Some(raw(&samples)));
+            prop_assert_eq!(decode(&data, ALL), Ok(raw(&samples)));
+        }
+
+        #[test]
+        fn only_samples_of_the_range_are_kept(
+            samples in samples(), a in 0_usize..300, b in 0_usize..300,
+        ) {
+            prop_assume!(!samples.is_empty());
+            let pick = |index: usize| samples[index % samples.len()].0;
+            let range = (pick(a), pick(b) + 1);
+            let mut wanted = raw(&samples);
+            wanted.retain(|sample| range.0 <= sample.0 && sample.0 <= range.1);
+            prop_assert_eq!(decode(&encode(&samples), range), Ok(wanted));
+        }
+
+        #[test]
+        fn damaged_chunks_are_read_as_the_model_reads_them(
+            samples in samples(), at: usize, flip: u8, cut: usize,
+        ) {
+            let mut data = encode(&samples).to_vec();
+            let at = at % data.len();
+            data[at] ^= flip;
+            prop_assert_eq!(decode(&data, ALL).ok(), Model::samples(&data));
+            data.truncate(cut % data.len());
+            prop_assert_eq!(decode(&data, ALL).ok(), Model::samples(&data));
+        }
+
+        #[test]
+        fn any_bytes_are_read_as_the_model_reads_them(data: Vec<u8>, count in 0_u8..8) {
+            prop_assert_eq!(decode(&data, ALL).ok(), Model::samples(&data));
+            let counted = [&[0, count], data.as_slice()].concat();
+            prop_assert_eq!(decode(&counted, ALL).ok(), Model::samples(&counted));
+        }
+    }
+
+    #[test]
+    fn a_count_without_samples_allocates_nothing() {
+        let (mut times, mut floats) = (Vec::new(), Vec::new());
+        let result = decode_xor(&[0xff, 0xff, 0, 0, 0], ALL, &mut times, &mut floats);
+        assert_eq!(result, Err(ChunkError::Truncated));
+        assert_eq!((times.capacity(), floats.capacity()), (0, 0));
+    }
+
+    #[test]
+    fn time_classes_are_lopsided() {
+        // The class of 14 bits reaches from -8191 to 8192.
+        for (change, bits) in [(8192, 16), (-8191, 16), (8193, 20), (-8192, 20), (0, 1)] {
+            let times = [0, 100_000, 200_000 + change];
+            let data = encode(&times.map(|time| (time, 1.0)));
+            // Count, first time, first value, second delta; then a bit for each value.
+            let bytes = 2 + 1 + 8 + 3 + (1_usize + bits + 1).div_ceil(8);
+            assert_eq!(data.len(), bytes, "change {change}");
+            assert_eq!(decode(&data, ALL).unwrap()[2].0, 200_000 + change);
+        }
+    }
+
+    #[test]
+    fn a_full_chunk_refuses_more() {
+        let mut appender = XorAppender::new();
+        for time in 0..65_535 {
+            appender.append(time, 1.0).unwrap();
+        }
+        assert_eq!(appender.append(65_535, 1.0), Err(ChunkError::Full));
+        assert_eq!(decode(appender.bytes(), ALL).unwrap().len(), 65_535);
+    }
+}

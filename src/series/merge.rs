@@ -1,0 +1,387 @@
+//! Several sources as one: blocks and head of a storage, storages of a program.
+
+use std::sync::Arc;
+
+use crate::model::Labels;
+
+use super::column::{Chunk, Column, TimeRange};
+use super::select::{QueryError, Queryable, Select, Series, SeriesSet};
+
+/// Answers from several sources. A series that several have is one series; where they have a
+/// sample for the same time, the source that comes first wins.
+#[derive(Clone)]
+pub struct Merged(Vec<Arc<dyn Queryable>>);
+
+impl Merged {
+    /// The earlier of `sources` win. Reading is cheapest if they are in order of time.
+    #[must_use]
+    pub const fn new(sources: Vec<Arc<dyn Queryable>>) -> Self {
+        Self(sources)
+    }
+
+    fn texts(
+        &self,
+        ask: &Select,
+        list: impl Fn(&dyn Queryable) -> Result<Vec<Arc<str>>, QueryError>,
+    ) -> Result<Vec<Arc<str>>, QueryError> {
+        let mut all = Vec::new();
+        for source in &self.0 {
+            let texts = list(&**source)?;
+            if all.is_empty() {
+                all = texts;
+            } else {
+                all.extend(texts);
+                // Both halves ascend, which makes this sort a merge.
+                all.sort();
+                all.dedup();
+            }
+        }
+        if ask.hints.limit > 0 {
+            all.truncate(ask.hints.limit);
+        }
+        Ok(all)
+    }
+}
+
+impl std::fmt::Debug for Merged {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Merged({} sources)", self.0.len())
+    }
+}
+
+impl Queryable for Merged {
+    fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
+        let sets: Result<Vec<_>, _> = self.0.iter().map(|source| source.select(ask)).collect();
+        let mut merged = merge_sets(sets?);
+        if ask.hints.limit > 0 {
+            merged.series.truncate(ask.hints.limit);
+        }
+        Ok(merged)
+    }
+
+    fn label_names(&self, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+        self.texts(ask, |source| source.label_names(ask))
+    }
+
+    fn label_values(&self, name: &str, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+        self.texts(ask, |source| source.label_values(name, ask))
+    }
+}
+
+/// Several answers to the same question as one. Where they have a sample for the same time, the
+/// set that comes first wins.
+#[must_use]
+pub fn merge_sets(sets: Vec<SeriesSet>) -> SeriesSet {
+    let mut merged = SeriesSet::default();
+    let mut sources = 0;
+    for mut set in sets {
+        merged.warnings.append(&mut set.warnings);
+        sources += usize::from(!set.series.is_empty());
+        if merged.series.is_empty() {
+            merged.series = set.series;
+        } else {
+            merged.series.append(&mut set.series);
+        }
+    }
+    if sources > 1 {
+        // Stable, so that equal series stay in the order of the sources; and each source is a
+        // sorted run, which makes this sort a merge.
+        merged.series.sort_by(|a, b| a.labels().cmp(b.labels()));
+        merged.series = join_equals(merged.series);
+    }
+    merged
+}
+
+fn join_equals(sorted: Vec<Box<dyn Series>>) -> Vec<Box<dyn Series>> {
+    let mut joined: Vec<Box<dyn Series>> = Vec::with_capacity(sorted.len());
+    let mut rest = sorted.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        let mut parts = Vec::new();
+        while let Some(same) = rest.next_if(|next| next.labels() == first.labels()) {
+            parts.push(same);
+        }
+        joined.push(if parts.is_empty() {
+            first
+        } else {
+            let labels = first.labels().clone();
+            parts.insert(0, first);
+            Box::new(MergedSeries { labels, parts })
+        });
+    }
+    joined
+}
+
+/// A series that several sources have.
+struct MergedSeries {
+    labels: Labels,
+    parts: Vec<Box<dyn Series>>,
+}
+
+impl Series for MergedSeries {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
+        let start = into.len();
+        let mut runs = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let run_start = into.len();
+            if let Err(error) = part.read(range, into) {
+                truncate(into, start);
+                return Err(error);
+            }
+            if into.len() > run_start {
+                runs.push(run_start..into.len());
+            }
+        }
+        let is_ascending = runs.windows(2).all(|pair| match pair {
+            [before, behind] => {
+                into.timestamps.get(before.end - 1) < into.timestamps.get(behind.start)
+            }
+            _ => true,
+        });
+        if !is_ascending {
+            let apart: Vec<Run<'_>> = runs.iter().map(|run| Run::of(into, run.clone())).collect();
+            let merged = merge_runs(apart);
+            truncate(into, start);
+            into.timestamps.extend_from_slice(&merged.timestamps);
+            into.floats.extend_from_slice(&merged.floats);
+        }
+        Ok(())
+    }
+
+    fn chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
+        let start = into.len();
+        for part in &self.parts {
+            if let Err(error) = part.chunks(range, into) {
+                into.truncate(start);
+                return Err(error);
+            }
+        }
+        into.get_mut(start..).unwrap_or_default().sort_by_key(|chunk| chunk.min_time_ms);
+        Ok(())
+    }
+}
+
+fn truncate(column: &mut Column, length: usize) {
+    column.timestamps.truncate(length);
+    column.floats.truncate(length);
+}
+
+/// Samples of one source; not empty.
+#[derive(Clone, Copy)]
+struct Run<'a> {
+    timestamps: &'a [i64],
+    floats: &'a [f64],
+}
+
+impl<'a> Run<'a> {
+    fn of(column: &'a Column, range: std::ops::Range<usize>) -> Self {
+        Self {
+            timestamps: column.timestamps.get(range.clone()).unwrap_or_default(),
+            floats: column.floats.get(range).unwrap_or_default(),
+        }
+    }
+
+    fn first_ms(&self) -> i64 {
+        self.timestamps.first().copied().unwrap_or(i64::MAX)
+    }
+
+    fn last_ms(&self) -> i64 {
+        self.timestamps.last().copied().unwrap_or(i64::MIN)
+    }
+
+    /// Moves the samples before `end_ms` to `out`.
+    fn move_before(&mut self, end_ms: i64, out: &mut Column) {
+        // Sources that take turns are frequent: two replicas of one scrape.
+        let is_single = self.timestamps.get(1).is_some_and(|second| *second >= end_ms);
+        let is_before = |time: &i64| *time < end_ms;
+        let count = if is_single { 1 } else { self.timestamps.partition_point(is_before) };
+        let (times, times_left) = self.timestamps.split_at(count);
+        let (floats, floats_left) = self.floats.split_at(count.min(self.floats.len()));
+        out.timestamps.extend_from_slice(times);
+        out.floats.extend_from_slice(floats);
+        (self.timestamps, self.floats) = (times_left, floats_left);
+    }
+
+    fn move_all(self, out: &mut Column) {
+        out.timestamps.extend_from_slice(self.timestamps);
+        out.floats.extend_from_slice(self.floats);
+    }
+}
+
+/// Merges runs; where several have a sample for the same time, the first of them wins.
+fn merge_runs(runs: Vec<Run<'_>>) -> Column {
+    let mut by_start: Vec<(usize, Run<'_>)> = runs.into_iter().enumerate().collect();
+    by_start.sort_by_key(|(_, run)| run.first_ms());
+    let mut merged = Column::new();
+    let mut rest = by_start.into_iter().peekable();
+    while let Some(first) = rest.next() {
+        // Only runs that overlap one another are merged sample by sample.
+        let mut end_ms = first.1.last_ms();
+        let mut cluster = vec![first];
+        while let Some(next) = rest.next_if(|(_, run)| run.first_ms() <= end_ms) {
+            end_ms = end_ms.max(next.1.last_ms());
+            cluster.push(next);
+        }
+        if let [(_, alone)] = cluster.as_slice() {
+            alone.move_all(&mut merged);
+            continue;
+        }
+        cluster.sort_by_key(|(priority, _)| *priority);
+        let mut kept = Column::new();
+        for (_, run) in cluster {
+            let before = std::mem::take(&mut kept);
+            merge_two(Run::of(&before, 0..before.len()), run, &mut kept);
+        }
+        Run::of(&kept, 0..kept.len()).move_all(&mut merged);
+    }
+    merged
+}
+
+/// Merges two runs; `first` wins.
+fn merge_two(mut first: Run<'_>, mut second: Run<'_>, out: &mut Column) {
+    while let (Some(ours), Some(theirs)) = (first.timestamps.first(), second.timestamps.first()) {
+        if ours == theirs {
+            second.timestamps = second.timestamps.get(1..).unwrap_or_default();
+            second.floats = second.floats.get(1..).unwrap_or_default();
+        } else if ours < theirs {
+            first.move_before(*theirs, out);
+        } else {
+            second.move_before(*ours, out);
+        }
+    }
+    first.move_all(out);
+    second.move_all(out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Matcher;
+    use crate::testkit::ModelStore;
+    use bytes::Bytes;
+    use proptest::collection::{btree_set, vec};
+    use proptest::prelude::*;
+    use std::collections::BTreeMap;
+
+    fn labels(name: &str) -> Labels {
+        Labels::from_pairs([("__name__", name), ("job", "test")]).unwrap()
+    }
+
+    fn all() -> Select {
+        Select::new(vec![Matcher::equal("job", "test")], TimeRange::ALL)
+    }
+
+    fn merged(stores: Vec<ModelStore>) -> Merged {
+        let share = |store| Arc::new(store) as Arc<dyn Queryable>;
+        Merged::new(stores.into_iter().map(share).collect())
+    }
+
+    fn read(source: &dyn Queryable) -> Vec<(Labels, Vec<(i64, f64)>)> {
+        let mut column = Column::new();
+        let mut read = |series: &dyn Series| {
+            column.clear();
+            column.push(-7, 7.0);
+            series.read(TimeRange::ALL, &mut column).unwrap();
+            assert_eq!((column.timestamps[0], column.floats[0]), (-7, 7.0));
+            let samples = column.timestamps.iter().copied().zip(column.floats.iter().copied());
+            (series.labels().clone(), samples.skip(1).collect())
+        };
+        source.select(&all()).unwrap().series.iter().map(|series| read(&**series)).collect()
+    }
+
+    proptest! {
+        #[test]
+        fn merged_sources_are_the_union_and_the_first_wins(
+            sources in vec(vec((0_u8..4, 0_i64..1000, btree_set(0_i64..40, 0..20)), 0..4), 0..5),
+        ) {
+            let mut wanted: BTreeMap<Labels, BTreeMap<i64, f64>> = BTreeMap::new();
+            let mut stores = Vec::new();
+            for (value, source) in (0..).map(f64::from).zip(&sources) {
+                let store = ModelStore::new();
+                for (name, offset, times) in source {
+                    let labels = labels(&format!("m{name}"));
+                    for time in times {
+                        // Sources far apart and sources that overlap.
+                        let time = offset / 100 * 100 + time;
+                        store.add(&labels, time, value);
+                        wanted.entry(labels.clone()).or_default().entry(time).or_insert(value);
+                    }
+                }
+                stores.push(store);
+            }
+            let wanted: Vec<(Labels, Vec<(i64, f64)>)> = wanted
+                .into_iter()
+                .map(|(labels, samples)| (labels, samples.into_iter().collect()))
+                .collect();
+            prop_assert_eq!(read(&merged(stores)), wanted);
+        }
+    }
+
+    #[test]
+    fn names_and_values_are_united_and_cut_at_the_limit() {
+        let stores: Vec<ModelStore> = ["b", "a", "c", "a"]
+            .iter()
+            .map(|name| {
+                let store = ModelStore::new();
+                store.add(&labels(name).with(name, "x"), 1, 1.0);
+                store
+            })
+            .collect();
+        let source = merged(stores);
+        let texts = |texts: Vec<Arc<str>>| texts.iter().map(|text| text.to_string()).collect();
+        let names: Vec<String> = texts(source.label_names(&all()).unwrap());
+        assert_eq!(names, ["__name__", "a", "b", "c", "job"]);
+        let mut ask = all();
+        ask.hints.limit = 2;
+        let values: Vec<String> = texts(source.label_values("__name__", &ask).unwrap());
+        assert_eq!(values, ["a", "b"]);
+        assert_eq!(source.select(&ask).unwrap().series.len(), 2);
+    }
+
+    /// A series with one chunk, which cannot be decoded.
+    struct Stored(Labels, Chunk);
+
+    impl Series for Stored {
+        fn labels(&self) -> &Labels {
+            &self.0
+        }
+
+        fn read(&self, _: TimeRange, into: &mut Column) -> Result<(), QueryError> {
+            into.push(1, 1.0);
+            Err(QueryError::Corrupt("a chunk".into()))
+        }
+
+        fn chunks(&self, _: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
+            into.push(self.1.clone());
+            Ok(())
+        }
+    }
+
+    fn stored(start_ms: i64) -> SeriesSet {
+        let (min_time_ms, max_time_ms) = (start_ms, start_ms + 5);
+        let chunk = Chunk { min_time_ms, max_time_ms, encoding: 1, data: Bytes::new() };
+        let series: Vec<Box<dyn Series>> = vec![Box::new(Stored(labels("m"), chunk))];
+        SeriesSet { series, warnings: vec![format!("from {start_ms}")] }
+    }
+
+    #[test]
+    fn chunks_are_sorted_by_start_and_warnings_kept() {
+        let set = merge_sets(vec![stored(20), stored(10), stored(15)]);
+        assert_eq!(set.warnings, ["from 20", "from 10", "from 15"]);
+        let mut chunks = Vec::new();
+        set.series[0].chunks(TimeRange::ALL, &mut chunks).unwrap();
+        assert!(chunks.iter().map(|chunk| chunk.min_time_ms).eq([10, 15, 20]));
+    }
+
+    #[test]
+    fn a_failed_read_leaves_the_column_as_it_was() {
+        let set = merge_sets(vec![stored(10), stored(20)]);
+        let mut column = Column::new();
+        column.push(0, 0.5);
+        assert!(set.series[0].read(TimeRange::ALL, &mut column).is_err());
+        assert_eq!((column.timestamps, column.floats), (vec![0], vec![0.5]));
+    }
+}

@@ -1,0 +1,172 @@
+//! What Prometheus wrote is read as Prometheus reads it, and written again byte by byte.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::*;
+use crate::chunk::{Encoding, XorAppender, decode_xor, sample_count};
+use crate::model::{ORDINARY_NAN_BITS, STALE_NAN_BITS};
+use crate::series::{Merged, QueryError};
+use crate::storage::block::{Block, BlockMeta, BlockWriter, Tombstones};
+
+/// From here on the head has samples too.
+const HEAD_START_MS: i64 = 1_767_614_400_000;
+
+#[derive(Deserialize)]
+struct FloatsLine {
+    labels: BTreeMap<String, String>,
+    samples: Vec<(i64, String)>,
+}
+
+#[derive(Deserialize)]
+struct ChunksLine {
+    block: String,
+    labels: BTreeMap<String, String>,
+    series_ref: u32,
+    chunks: Vec<ChunkLine>,
+}
+
+#[derive(Deserialize)]
+struct ChunkLine {
+    bytes: usize,
+    encoding: String,
+    mint: i64,
+    maxt: i64,
+    samples: u16,
+}
+
+fn lines<T: for<'de> Deserialize<'de>>(name: &str) -> Vec<T> {
+    let text = RealDisk.read(&golden_dir().join(name)).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+fn value_bits(text: &str) -> u64 {
+    match text {
+        "NaN" => ORDINARY_NAN_BITS,
+        "StaleNaN" => STALE_NAN_BITS,
+        _ => text.parse::<f64>().unwrap().to_bits(),
+    }
+}
+
+#[test]
+fn float_series_are_read_as_prometheus_reads_them() {
+    let open = |dir: &PathBuf| Block::open(&disk(), dir).unwrap() as Arc<dyn Queryable>;
+    let blocks = Merged::new(golden_blocks().iter().map(open).collect());
+    let mut wanted = BTreeMap::new();
+    for line in lines::<FloatsLine>("floats.jsonl") {
+        let samples: BTreeMap<i64, u64> =
+            line.samples.iter().map(|(time, value)| (*time, value_bits(value))).collect();
+        wanted.insert(Labels::from_pairs(line.labels).unwrap(), samples);
+    }
+    let mut column = Column::new();
+    let (mut floats, mut others, mut samples) = (0, 0, 0);
+    let set = blocks.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap();
+    assert!(set.series.is_sorted_by(|a, b| a.labels() < b.labels()));
+    for series in set.series {
+        let mut chunks = Vec::new();
+        series.chunks(TimeRange::ALL, &mut chunks).unwrap_or_default();
+        let is_float = |chunk: &Chunk| chunk.encoding == Encoding::Xor as u8;
+        column.clear();
+        if chunks.is_empty() || !chunks.iter().all(is_float) {
+            let error = series.read(TimeRange::ALL, &mut column).unwrap_err();
+            assert!(matches!(error, QueryError::Unavailable(_)), "{error}");
+            assert!(column.is_empty());
+            others += 1;
+            continue;
+        }
+        series.read(TimeRange::ALL, &mut column).unwrap();
+        let wanted = &wanted[series.labels()];
+        let got = bits(&column);
+        samples += got.len();
+        let until_head: Vec<_> = got.iter().filter(|s| s.0 < HEAD_START_MS).copied().collect();
+        let wanted_until_head: Vec<_> =
+            wanted.range(..HEAD_START_MS).map(|(time, bits)| (*time, *bits)).collect();
+        assert_eq!(until_head, wanted_until_head, "{}", series.labels());
+        assert!(got.iter().all(|(time, bits)| wanted[time] == *bits), "{}", series.labels());
+        floats += 1;
+    }
+    assert_eq!((floats, others, samples), (16, 7, 8254));
+}
+
+#[test]
+fn chunks_are_where_prometheus_lists_them() {
+    let mut listed = 0;
+    for line in lines::<ChunksLine>("chunks.jsonl") {
+        let (_, series) = contents(&golden_dir().join(&line.block));
+        let labels = Labels::from_pairs(line.labels).unwrap();
+        let (id, _, chunks) = series.iter().find(|(_, found, _)| *found == labels).unwrap();
+        assert_eq!(*id, line.series_ref);
+        assert_eq!(chunks.len(), line.chunks.len());
+        for (chunk, wanted) in chunks.iter().zip(&line.chunks) {
+            let encoding = Encoding::try_from(chunk.encoding).unwrap().to_string();
+            assert_eq!(encoding, wanted.encoding);
+            assert_eq!((chunk.min_time_ms, chunk.max_time_ms), (wanted.mint, wanted.maxt));
+            assert_eq!(chunk.data.len(), wanted.bytes);
+            assert_eq!(sample_count(&chunk.data), Ok(wanted.samples));
+            listed += 1;
+        }
+    }
+    assert_eq!(listed, 241);
+}
+
+#[test]
+fn float_chunks_are_encoded_again_byte_by_byte() {
+    let mut encoded = 0;
+    for block in golden_blocks() {
+        for (_, labels, chunks) in contents(&block).1 {
+            for chunk in chunks.iter().filter(|chunk| chunk.encoding == Encoding::Xor as u8) {
+                let mut column = Column::new();
+                let all = (i64::MIN, i64::MAX);
+                let Column { timestamps, floats } = &mut column;
+                decode_xor(&chunk.data, all, timestamps, floats).unwrap();
+                assert_eq!(timestamps.first(), Some(&chunk.min_time_ms));
+                assert_eq!(timestamps.last(), Some(&chunk.max_time_ms));
+                let mut appender = XorAppender::new();
+                for (time, value) in timestamps.iter().zip(floats) {
+                    appender.append(*time, *value).unwrap();
+                }
+                assert_eq!(appender.bytes(), chunk.data, "{labels} at {}", chunk.min_time_ms);
+                encoded += 1;
+            }
+        }
+    }
+    assert_eq!(encoded, 99);
+}
+
+#[test]
+fn a_block_is_written_again_byte_by_byte() {
+    let target = tempfile::tempdir().unwrap();
+    for block in golden_blocks() {
+        let (symbols, series) = contents(&block);
+        let meta = BlockMeta::read(&RealDisk, &block).unwrap();
+        let mut symbols = symbols.iter().map(String::as_str);
+        let mut writer = BlockWriter::new(disk(), target.path(), meta.ulid, &mut symbols).unwrap();
+        for (_, labels, chunks) in &series {
+            writer.add_series(labels, chunks).unwrap();
+        }
+        let written = writer.finish(meta.clone()).unwrap().unwrap();
+        // Deletions come later, and are counted then.
+        let mut stats = meta.stats;
+        stats.num_tombstones = 0;
+        assert_eq!(written.stats, stats);
+        let copy = target.path().join(meta.ulid.to_string());
+        let (tombstones, size_bytes) = Tombstones::read(&RealDisk, &block).unwrap();
+        meta.write(&RealDisk, &copy).unwrap();
+        tombstones.write(&RealDisk, &copy).unwrap();
+        assert_eq!(tombstones.count() as u64, meta.stats.num_tombstones);
+        let copied = Tombstones::read(&RealDisk, &copy).unwrap();
+        assert_eq!(copied, (tombstones.clone(), size_bytes));
+        for name in ["meta.json", "index", "chunks/000001", "tombstones"] {
+            let is_same = RealDisk.read(&block.join(name)).unwrap()
+                == RealDisk.read(&copy.join(name)).unwrap();
+            // Prometheus writes the rows of several series in the order of a hash table.
+            let is_unordered = name == "tombstones" && tombstones.count() > 1;
+            assert!(is_same || is_unordered, "{name} of {}", meta.ulid);
+        }
+        let (ours, theirs) = (Block::open(&disk(), &copy), Block::open(&disk(), &block));
+        assert_eq!(ours.unwrap().size_bytes(), theirs.unwrap().size_bytes());
+    }
+}

@@ -1,0 +1,78 @@
+//! Questions to a data directory, and samples for it.
+
+use std::sync::Arc;
+
+use crate::series::{
+    Append, AppendError, Batch, OnReject, Outcome, QueryError, Queryable, Select, SeriesSet,
+    merge_sets,
+};
+use crate::storage::block::Block;
+
+use super::{Db, plan};
+
+impl Append for Db {
+    fn append(&self, batch: &mut Batch, on_reject: OnReject) -> Result<Outcome, AppendError> {
+        let inner = &self.0.inner;
+        let outcome = inner.head.append(batch, on_reject)?;
+        if let Some(background) = &self.0.background {
+            let head = inner.head.span();
+            if head.is_some_and(|head| plan::is_due(head, inner.options.block_range_ms)) {
+                background.ask();
+            }
+        }
+        Ok(outcome)
+    }
+}
+
+impl Db {
+    /// The blocks that may know something about the span of a question, oldest first.
+    ///
+    /// To be taken after the head has answered: what the head has let go of by then is in them.
+    fn blocks_for(&self, ask: &Select) -> Vec<Arc<Block>> {
+        let list = self.0.inner.block_list();
+        let blocks = list.blocks.iter().filter(|block| block.meta().range().overlaps(ask.range));
+        blocks.cloned().collect()
+    }
+
+    fn texts(
+        &self,
+        ask: &Select,
+        list: impl Fn(&dyn Queryable) -> Result<Vec<Arc<str>>, QueryError>,
+    ) -> Result<Vec<Arc<str>>, QueryError> {
+        let mut all = list(&self.0.inner.head)?;
+        for block in self.blocks_for(ask) {
+            all.extend(list(&*block)?);
+        }
+        all.sort_unstable();
+        all.dedup();
+        if ask.hints.limit > 0 {
+            all.truncate(ask.hints.limit);
+        }
+        Ok(all)
+    }
+}
+
+impl Queryable for Db {
+    fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
+        let head = self.0.inner.head.select(ask)?;
+        let mut sets = Vec::new();
+        for block in self.blocks_for(ask) {
+            sets.push(block.select(ask)?);
+        }
+        // In order of time, in which merging is cheapest.
+        sets.push(head);
+        let mut merged = merge_sets(sets);
+        if ask.hints.limit > 0 {
+            merged.series.truncate(ask.hints.limit);
+        }
+        Ok(merged)
+    }
+
+    fn label_names(&self, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+        self.texts(ask, |source| source.label_names(ask))
+    }
+
+    fn label_values(&self, name: &str, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+        self.texts(ask, |source| source.label_values(name, ask))
+    }
+}

@@ -1,0 +1,81 @@
+//! How far the head reaches in time, and from where on it takes samples.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use crate::series::TimeRange;
+
+/// Changed by the holder of the commit lock, read by anyone.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    /// `i64::MAX` while there is no sample, and during a truncation.
+    min_time_ms: AtomicI64,
+    /// `i64::MIN` until the first sample; never goes back.
+    max_time_ms: AtomicI64,
+    /// End of what is in blocks.
+    min_valid_ms: AtomicI64,
+}
+
+impl Bounds {
+    pub(super) const fn new(min_valid_ms: i64) -> Self {
+        Self {
+            min_time_ms: AtomicI64::new(i64::MAX),
+            max_time_ms: AtomicI64::new(i64::MIN),
+            min_valid_ms: AtomicI64::new(min_valid_ms),
+        }
+    }
+
+    /// First and last time of stored samples.
+    pub(super) fn span(&self) -> Option<TimeRange> {
+        let min_time_ms = self.min_time_ms.load(Ordering::Acquire);
+        let range = TimeRange::new(min_time_ms, self.max_time_ms.load(Ordering::Acquire));
+        (range.start_ms <= range.end_ms).then_some(range)
+    }
+
+    /// False only if no sample in `range` is stored.
+    pub(super) fn may_overlap(&self, range: TimeRange) -> bool {
+        let min_time_ms = self.min_time_ms.load(Ordering::Acquire);
+        let newest_ms = self.max_time_ms();
+        // The oldest time is not known during a truncation.
+        let begins = min_time_ms <= range.end_ms || min_time_ms == i64::MAX;
+        begins && newest_ms.is_some_and(|newest_ms| range.start_ms <= newest_ms)
+    }
+
+    /// The newest time ever stored.
+    pub(super) fn max_time_ms(&self) -> Option<i64> {
+        let max_time_ms = self.max_time_ms.load(Ordering::Acquire);
+        (max_time_ms != i64::MIN).then_some(max_time_ms)
+    }
+
+    pub(super) fn min_valid_ms(&self) -> i64 {
+        self.min_valid_ms.load(Ordering::Acquire)
+    }
+
+    /// Oldest time that a sample may have: half a range behind the newest one of the whole head,
+    /// or of `first_ms` if there is none, and not in a block.
+    pub(super) fn min_appendable_ms(&self, first_ms: i64, range_ms: i64) -> i64 {
+        let newest_ms = self.max_time_ms().unwrap_or(first_ms);
+        newest_ms.saturating_sub(range_ms / 2).max(self.min_valid_ms())
+    }
+
+    /// Notes that samples in `range` are stored.
+    pub(super) fn widen(&self, range: TimeRange) {
+        self.min_time_ms.fetch_min(range.start_ms, Ordering::AcqRel);
+        self.max_time_ms.fetch_max(range.end_ms, Ordering::AcqRel);
+    }
+
+    /// From now on nothing before `min_valid_ms` is taken.
+    pub(super) fn refuse_before(&self, min_valid_ms: i64) {
+        self.min_valid_ms.fetch_max(min_valid_ms, Ordering::AcqRel);
+    }
+
+    /// Forgets the oldest time: what is stored from here on enters it anew, and whoever counts
+    /// what was there before adds that by [`Bounds::widen_down`].
+    pub(super) fn forget_min_time(&self) {
+        self.min_time_ms.store(i64::MAX, Ordering::Release);
+    }
+
+    /// Notes that there are samples from `min_time_ms` on.
+    pub(super) fn widen_down(&self, min_time_ms: i64) {
+        self.min_time_ms.fetch_min(min_time_ms, Ordering::AcqRel);
+    }
+}

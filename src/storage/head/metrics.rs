@@ -1,0 +1,133 @@
+//! What the head counts, under Prometheus's names.
+
+use crate::base::metrics::{Counter, Gauge, Histogram, Registry};
+use crate::series::Verdict;
+
+const FLOAT: &[(&str, &str)] = &[("type", "float")];
+const SECONDS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
+
+/// Instruments of one head. Several heads may share a registry: what they count adds up.
+#[derive(Debug, Clone)]
+pub(in crate::storage) struct HeadMetrics {
+    pub(super) series: Gauge,
+    pub(super) series_created: Counter,
+    pub(super) series_removed: Counter,
+    pub(super) chunks: Gauge,
+    pub(super) chunks_created: Counter,
+    pub(super) chunks_removed: Counter,
+    pub(super) samples_appended: Counter,
+    out_of_order: Counter,
+    out_of_bounds: Counter,
+    too_old: Counter,
+    duplicates: Counter,
+    pub(super) min_time: Gauge,
+    pub(super) max_time: Gauge,
+    pub(super) max_time_seconds: Gauge,
+    pub(super) truncations: Counter,
+    pub(super) gc_seconds: Histogram,
+    pub(super) wal_truncate_seconds: Histogram,
+    pub(super) checkpoints: Counter,
+    pub(super) checkpoints_failed: Counter,
+    pub(super) unknown_refs: Counter,
+    pub(super) replay_seconds: Gauge,
+}
+
+impl HeadMetrics {
+    pub(in crate::storage) fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
+        let floats = |name, help| registry.counter_with(name, help, FLOAT);
+        let gauge = |name, help| registry.gauge(name, help);
+        let seconds = |name, help| registry.histogram_with(name, help, SECONDS, &[]);
+        Self {
+            series: gauge("prometheus_tsdb_head_series", "Series in the head."),
+            series_created: counter(
+                "prometheus_tsdb_head_series_created_total",
+                "Series that were created in the head.",
+            ),
+            series_removed: counter(
+                "prometheus_tsdb_head_series_removed_total",
+                "Series that were removed from the head.",
+            ),
+            chunks: gauge("prometheus_tsdb_head_chunks", "Chunks in the head."),
+            chunks_created: counter(
+                "prometheus_tsdb_head_chunks_created_total",
+                "Chunks that were begun in the head.",
+            ),
+            chunks_removed: counter(
+                "prometheus_tsdb_head_chunks_removed_total",
+                "Chunks that were removed from the head.",
+            ),
+            samples_appended: floats(
+                "prometheus_tsdb_head_samples_appended_total",
+                "Samples that were appended.",
+            ),
+            out_of_order: floats(
+                "prometheus_tsdb_out_of_order_samples_total",
+                "Samples refused because their series has a newer one.",
+            ),
+            out_of_bounds: floats(
+                "prometheus_tsdb_out_of_bound_samples_total",
+                "Samples refused because they are older than what the head may still change.",
+            ),
+            too_old: floats(
+                "prometheus_tsdb_too_old_samples_total",
+                "Samples refused because they are older than the window for late ones.",
+            ),
+            duplicates: floats(
+                "promlite_tsdb_duplicate_samples_total",
+                "Samples refused because another value is stored for the same time.",
+            ),
+            min_time: gauge("prometheus_tsdb_head_min_time", "Oldest time in the head, in ms."),
+            max_time: gauge("prometheus_tsdb_head_max_time", "Newest time in the head, in ms."),
+            max_time_seconds: gauge(
+                "prometheus_tsdb_head_max_time_seconds",
+                "Newest time in the head.",
+            ),
+            truncations: counter(
+                "prometheus_tsdb_head_truncations_total",
+                "Truncations of the head.",
+            ),
+            gc_seconds: seconds(
+                "prometheus_tsdb_head_gc_duration_seconds",
+                "Time that truncations of the head took.",
+            ),
+            wal_truncate_seconds: seconds(
+                "prometheus_tsdb_wal_truncate_duration_seconds",
+                "Time that truncations of the log took.",
+            ),
+            checkpoints: counter(
+                "prometheus_tsdb_checkpoint_creations_total",
+                "Checkpoints that were begun.",
+            ),
+            checkpoints_failed: counter(
+                "prometheus_tsdb_checkpoint_creations_failed_total",
+                "Checkpoints that failed.",
+            ),
+            unknown_refs: registry.counter_with(
+                "prometheus_tsdb_wal_replay_unknown_refs_total",
+                "Samples in the log whose series it does not name.",
+                &[("type", "samples")],
+            ),
+            replay_seconds: gauge(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "Time that the replay of the log took.",
+            ),
+        }
+    }
+
+    pub(super) fn count_refused(&self, verdict: Verdict) {
+        match verdict {
+            Verdict::Accepted => {}
+            Verdict::DuplicateTimestamp => self.duplicates.inc(),
+            Verdict::OutOfOrder => self.out_of_order.inc(),
+            Verdict::OutOfBounds => self.out_of_bounds.inc(),
+            Verdict::TooOld => self.too_old.inc(),
+        }
+    }
+
+    /// Takes what this head added to the gauges back out of them, at its end.
+    pub(super) fn leave(&self, series_count: usize, chunk_count: usize) {
+        self.series.add(-(series_count as f64));
+        self.chunks.add(-(chunk_count as f64));
+    }
+}

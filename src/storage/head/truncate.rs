@@ -1,0 +1,114 @@
+//! Letting go of what a block holds: first memory, then the log.
+
+use std::sync::Arc;
+
+use roaring::RoaringTreemap;
+
+use crate::base::clock::Stopwatch;
+use crate::series::SeriesRef;
+use crate::storage::wal::{self, WalError};
+
+use super::series::HeadSeries;
+use super::state::Head;
+
+/// So many series are forgotten while batches wait.
+const SERIES_PER_PAUSE: usize = 256;
+
+impl Head {
+    /// Drops the chunks that end before `before_ms` and the series that have none left, and
+    /// refuses such samples from now on. Answers that were given before keep what they hold.
+    pub(in crate::storage) fn truncate_memory(&self, before_ms: i64) {
+        let stopwatch = Stopwatch::start();
+        {
+            let _commit = self.commit.lock();
+            self.bounds.refuse_before(before_ms);
+            self.bounds.forget_min_time();
+        }
+        let mut min_time_ms = i64::MAX;
+        let mut chunks = 0;
+        let mut empty = Vec::new();
+        self.series.for_each(|series| {
+            let mut samples = series.lock();
+            chunks += samples.drop_before(before_ms);
+            match samples.time_span() {
+                Some(span) => min_time_ms = min_time_ms.min(span.start_ms),
+                None => empty.push(Arc::clone(series)),
+            }
+        });
+        self.forget_empty(&empty, before_ms);
+        self.bounds.widen_down(min_time_ms);
+        self.show_span();
+        self.metrics.chunks_removed.add(chunks as u64);
+        self.metrics.chunks.add(-(chunks as f64));
+        self.metrics.truncations.inc();
+        self.metrics.gc_seconds.observe(stopwatch.seconds());
+    }
+
+    /// Forgets those of `candidates` that still have no sample.
+    fn forget_empty(&self, candidates: &[Arc<HeadSeries>], before_ms: i64) {
+        let mut gone = RoaringTreemap::new();
+        let mut labels = Vec::new();
+        for candidates in candidates.chunks(SERIES_PER_PAUSE) {
+            // While the lock is held nobody has promised a sample a place that it has not got yet.
+            let _commit = self.commit.lock();
+            for series in candidates {
+                let mut samples = series.lock();
+                if samples.chunk_count() > 0 || samples.is_removed {
+                    continue;
+                }
+                samples.is_removed = true;
+                let is_logged = samples.is_logged;
+                drop(samples);
+                if is_logged {
+                    self.expiries.lock().insert(series.series, before_ms);
+                }
+                self.series.remove(series);
+                gone.insert(series.series.0);
+                labels.push(series.labels.clone());
+            }
+        }
+        self.metrics.series_removed.add(gone.len());
+        self.metrics.series.add(-(gone.len() as f64));
+        self.postings.remove(&gone, &labels);
+    }
+
+    /// Begins a new segment of the log, and folds the older two thirds of the others into a
+    /// checkpoint without the samples before `before_ms`. Says whether a checkpoint was made.
+    ///
+    /// Appends go on meanwhile, and after a failure too: the log is then longer than it need be.
+    pub(in crate::storage) fn truncate_log(&self, before_ms: i64) -> Result<bool, WalError> {
+        let Some(place) = &self.log_place else { return Ok(false) };
+        let stopwatch = Stopwatch::start();
+        let segments = {
+            let mut commit = self.commit.lock();
+            let Some(log) = commit.wal.as_mut() else { return Ok(false) };
+            let segments = log.segments()?;
+            log.cut()?;
+            segments
+        };
+        let upto = segments.and_then(|(first, last)| wal::truncatable(first, last));
+        let Some(upto) = upto else { return Ok(false) };
+        self.metrics.checkpoints.inc();
+        let keep = |series| self.is_wanted_in_log(series, before_ms);
+        let (disk, dir) = (&place.disk, &place.dir);
+        let made = wal::checkpoint(disk, dir, upto, &place.options, &keep, before_ms);
+        let made = made.inspect_err(|_| self.metrics.checkpoints_failed.inc())?;
+        place.metrics.count_corruptions(made.quarantined.len());
+        // What was folded in is superfluous now. If it cannot be removed, a later round will.
+        if let Some(log) = self.commit.lock().wal.as_mut() {
+            log.remove_before(upto.saturating_add(1))?;
+        }
+        self.expiries.lock().retain(|_, until_ms| *until_ms >= before_ms);
+        wal::remove_checkpoints_before(&**disk, dir, upto)?;
+        self.metrics.wal_truncate_seconds.observe(stopwatch.seconds());
+        tracing::info!(upto, before_ms, "log checkpoint complete");
+        Ok(true)
+    }
+
+    /// True if the log must go on naming a series when samples before `before_ms` leave it.
+    fn is_wanted_in_log(&self, series: SeriesRef, before_ms: i64) -> bool {
+        // In this order: a series that is just being forgotten gets its expiry first.
+        self.series.contains(series)
+            || self.expiries.lock().get(&series).is_some_and(|until_ms| *until_ms >= before_ms)
+    }
+}
