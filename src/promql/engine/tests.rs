@@ -362,6 +362,16 @@ fn a_selector_that_is_used_twice_is_read_once() {
 }
 
 #[test]
+fn long_chains_of_set_operations_compute_each_part_once() {
+    let counting =
+        Counting { store: store(&[("a", &[1.0]), ("b", &[1.0])]), ..Counting::default() };
+    let names: Vec<String> = (0..40).map(|i| format!("(a{{x!=\"{i}\"}} > 5)")).collect();
+    assert_eq!(range(&counting, &format!("{} or b", names.join(" or ")), 2).len(), 1);
+    assert_eq!(counting.reads.load(Ordering::Relaxed), 41);
+    assert_eq!(range(&counting, &format!("b unless ({})", names.join(" and ")), 2).len(), 1);
+}
+
+#[test]
 fn answers_do_not_depend_on_threads() {
     let store = ModelStore::new();
     for series in 0..200_i64 {

@@ -66,7 +66,8 @@ impl<'r> Run<'r> {
             }
             return Ok(());
         }
-        let least = BATCH_PER_THREAD * rayon::current_num_threads();
+        let threads = rayon::current_num_threads();
+        let least = if steps < BATCH_CELLS { BATCH_PER_THREAD * threads } else { threads };
         let batch = (BATCH_CELLS / steps.max(1)).clamp(least, least.max(4096));
         let mut columns: Vec<StepColumn> = Vec::new();
         columns.resize_with(batch.min(indexes.len()), StepColumn::new);
