@@ -1,1 +1,78 @@
-fn main() {}
+//! A hub: receives remote write, keeps the samples, answers PromQL.
+//!
+//! `cargo run --release --features hub --example hub -- --config hub.yml --data-dir data`
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use promlite::disk::RealDisk;
+use promlite::hub::{Hub, HubConfig, HubOptions};
+
+/// Receives remote write, keeps the samples, answers PromQL.
+#[derive(Parser)]
+struct Arguments {
+    /// A prometheus.yml, or Helm values with prometheus.prometheusSpec.
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Folder of the data; made if there is none.
+    #[arg(long, value_name = "DIR", default_value = "data")]
+    data_dir: PathBuf,
+    /// Address for HTTP.
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
+    listen: String,
+    /// Address for Thanos queriers.
+    #[arg(long, value_name = "HOST:PORT")]
+    grpc: Option<String>,
+}
+
+/// The configuration or the command line is wrong.
+const WRONG_USAGE: u8 = 2;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    if arguments.grpc.is_some() {
+        return fail(WRONG_USAGE, &"--grpc is not supported yet");
+    }
+    let config = match HubConfig::load(&RealDisk, &arguments.config) {
+        Ok(config) => config,
+        Err(error) => return fail(WRONG_USAGE, &error),
+    };
+    let options = HubOptions::new(config, arguments.data_dir, arguments.listen);
+    let hub = match Hub::start(options).await {
+        Ok(hub) => hub,
+        Err(error) => return fail(1, &error),
+    };
+    if let Err(error) = asked_to_stop().await {
+        tracing::error!(%error, "cannot wait for signals");
+    }
+    match hub.stop().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(1, &error),
+    }
+}
+
+#[expect(clippy::print_stderr, reason = "the reason of the exit must be seen without logs too")]
+fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
+    eprintln!("hub: {error}");
+    ExitCode::from(code)
+}
+
+/// Ends with Ctrl-C and, where there are such signals, with SIGTERM.
+#[cfg(unix)]
+async fn asked_to_stop() -> std::io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted,
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// Ends with Ctrl-C.
+#[cfg(not(unix))]
+async fn asked_to_stop() -> std::io::Result<()> {
+    tokio::signal::ctrl_c().await
+}

@@ -21,6 +21,7 @@ mod buffered;
 mod faulty;
 mod memory;
 mod mmap;
+mod process;
 mod real;
 
 use std::fmt::Debug;
@@ -34,6 +35,7 @@ pub use atomic::{create_dir_synced, write_atomic};
 pub use buffered::BufferedFile;
 pub use faulty::{Counts, Crash, FaultyDisk};
 pub use memory::MemoryDisk;
+pub use process::{register_process, resident_memory_bytes};
 pub use real::RealDisk;
 
 /// What [`Disk::list`] says of a name.

@@ -1,1 +1,19 @@
 //! A hub: receive from every spoke, keep, answer.
+//!
+//! Useful for: one process that takes remote write, keeps days of samples and answers PromQL over
+//! HTTP, to Grafana and to people. Not useful for: scraping; run an agent beside it.
+
+mod api;
+mod config;
+mod http;
+mod metrics;
+mod page;
+mod receive;
+mod run;
+mod service;
+#[cfg(test)]
+mod tests;
+
+pub use config::{HubConfig, HubConfigError};
+pub use receive::ReceiveOptions;
+pub use run::{Hub, HubError, HubOptions};

@@ -2,26 +2,26 @@
 
 use std::sync::Arc;
 
+use crate::model::{Labels, Sample};
 use crate::promql::ast::{Expr, ExprKind, ValueType};
 use crate::promql::eval::{Evaluated, Manners, evaluate};
 use crate::promql::limits::Limits;
 use crate::promql::plan::{Grid, Steps, plan};
 use crate::promql::{parse_with, value_type};
-use crate::series::Queryable;
+use crate::series::{Column, Queryable};
 
-use super::{Answer, EngineError, EngineOptions, RunOptions, Value};
+use super::{Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement};
 
 /// Answers PromQL queries over any source of series. Cheap to clone; queries run on the calling
 /// thread, big ones with the help of a thread pool.
 ///
 /// ```
-/// use promlite::model::Labels;
 /// use promlite::promql::{Engine, EngineOptions, RunOptions, Value};
-/// # use promlite::series::{Append, Batch, OnReject, SeriesRef, Queryable};
-/// # fn store() -> impl Queryable { promlite::testkit::ModelStore::new() }
+/// use promlite::series::Merged;
 ///
 /// let engine = Engine::new(EngineOptions::default());
-/// let answer = engine.instant(&store(), "1 + 1", 0, &RunOptions::default())?;
+/// let nothing = Merged::new(Vec::new());
+/// let answer = engine.instant(&nothing, "1 + 1", 0, &RunOptions::default())?;
 /// assert!(matches!(answer.value, Value::Scalar(sample) if sample.value == 2.0));
 /// # Ok::<(), promlite::promql::EngineError>(())
 /// ```
@@ -136,7 +136,8 @@ impl Engine {
             let (value, warnings, infos) = (Value::Matrix(Vec::new()), Vec::new(), Vec::new());
             return Ok(Answer { value, warnings, infos, samples_read: 0 });
         }
-        self.run(source, expr, query, self.grid(steps, end_ms, step_ms, run), run)
+        let answer = self.run(source, expr, query, self.grid(steps, end_ms, step_ms, run), run)?;
+        Ok(Answer { value: over_time(answer.value), ..answer })
     }
 
     fn grid(&self, steps: Steps, end_ms: i64, step_ms: i64, run: &RunOptions) -> Grid {
@@ -176,5 +177,24 @@ impl Engine {
         let (mut noted, infos) = notes.render(query, options.shown_notes_max);
         warnings.append(&mut noted);
         Ok(Answer { value, warnings, infos, samples_read: limits.samples_read() })
+    }
+}
+
+/// The value of a range query over a span without length, which is evaluated like an instant but
+/// answered like any other range.
+fn over_time(value: Value) -> Value {
+    let series = |labels, sample: Sample| {
+        let (timestamps, floats) = (vec![sample.timestamp_ms], vec![sample.value]);
+        MatrixSeries { labels, column: Column { timestamps, floats } }
+    };
+    match value {
+        Value::Scalar(sample) => Value::Matrix(vec![series(Labels::empty(), sample)]),
+        Value::Vector(elements) => {
+            let one = |element: VectorElement| series(element.labels, element.sample);
+            let mut matrix: Vec<_> = elements.into_iter().map(one).collect();
+            matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
+            Value::Matrix(matrix)
+        }
+        value => value,
     }
 }

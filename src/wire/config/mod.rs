@@ -1,1 +1,98 @@
 //! What do `prometheus.yml` and the Helm values say?
+//!
+//! Both shapes are told apart by their content and lead to one [`Config`]. Reading is strict: an
+//! unknown key, a wrong type or an invalid value is an error with file, line and key; a key that
+//! Prometheus knows and promlite does not is refused as not supported yet, never skipped.
+//!
+//! Useful for: what both roles are told by their users. Not useful for: rule files.
+
+mod discover;
+mod error;
+mod helm;
+mod http;
+mod prometheus;
+mod read;
+mod relabel;
+mod remote_write;
+mod scrape;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod tree;
+
+use std::path::Path;
+
+use crate::disk::Disk;
+use crate::model::Labels;
+
+pub use discover::{DiscoveryConfig, FileDiscovery, HttpDiscovery, StaticGroup};
+pub use error::ConfigError;
+pub use http::{Address, Auth, HttpConfig, Secret, SecretSource, TlsConfig, TlsVersion};
+pub use remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig};
+pub use scrape::{ScrapeConfig, ScrapeDefaults, ScrapeLimits};
+pub use storage::StorageConfig;
+
+use read::{At, Style, Surroundings};
+
+/// What a configuration file says.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Config {
+    /// Labels that go with everything that leaves this program.
+    pub external_labels: Labels,
+    /// What jobs take over.
+    pub scrape_defaults: ScrapeDefaults,
+    /// Jobs in the order of the file, defaults filled in.
+    pub scrape: Vec<ScrapeConfig>,
+    /// Destinations in the order of the file.
+    pub remote_write: Vec<RemoteWriteConfig>,
+    /// Wishes about the storage.
+    pub storage: StorageConfig,
+    /// What the user should know though it is no error: one sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl Config {
+    /// Reads a file. Relative paths in it start from its folder; `${NAME}` in external labels is
+    /// taken from the environment.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn load(disk: &dyn Disk, path: &Path) -> Result<Self, ConfigError> {
+        let fail = |what: String| ConfigError {
+            file: path.display().to_string(),
+            line: None,
+            key: String::new(),
+            what,
+        };
+        let bytes = disk.read(path).map_err(|error| fail(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|_| fail("not valid UTF-8".to_owned()))?;
+        Self::parse(&text, path, &|name| std::env::var(name).ok())
+    }
+
+    /// Reads a text that stands, or could stand, in the file `path`.
+    ///
+    /// # Errors
+    /// See [`ConfigError`].
+    pub fn parse(
+        text: &str,
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let file = path.display().to_string();
+        let tree = tree::read(text).map_err(|refusal| ConfigError {
+            file: file.clone(),
+            line: refusal.line,
+            key: String::new(),
+            what: refusal.what,
+        })?;
+        let around = Surroundings { dir: path.parent().unwrap_or(Path::new("")), environment };
+        let top = At::top(&tree, Style::Camel);
+        let config = if helm::is_meant(&top) {
+            helm::read(&top, &around)
+        } else {
+            prometheus::read(&top.styled(Style::Snake), &around)
+        };
+        config.map_err(|error| error.in_file(&file))
+    }
+}

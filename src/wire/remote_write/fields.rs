@@ -31,10 +31,14 @@ pub enum DecodeError {
     Group,
 }
 
+/// In the words of Prometheus's decoder, which the users of its receiver know.
 impl fmt::Display for DecodeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Truncated => f.write_str("proto: unexpected end of message"),
+            Self::Truncated => f.write_str("unexpected EOF"),
+            Self::WireType { wire_type, .. } if *wire_type > WIRE_TYPE_MAX => {
+                write!(f, "proto: illegal wireType {wire_type}")
+            }
             Self::WireType { field, wire_type } => {
                 write!(f, "proto: wrong wireType = {wire_type} for field {field}")
             }
@@ -105,6 +109,7 @@ impl<'a> Field<'a> {
     }
 }
 
+const WIRE_TYPE_MAX: u8 = 5;
 const FIELD_NUMBER_MAX: u64 = (1 << 29) - 1;
 const GROUP_DEPTH_MAX: u32 = 64;
 
@@ -124,7 +129,10 @@ impl<'a> Fields<'a> {
         while !self.0.is_empty() {
             let tag = self.0.uvarint()?;
             let wire_type = (tag & 7) as u8;
-            let Ok(number) = u32::try_from(tag >> 3) else { return Err(DecodeError::FieldNumber) };
+            let number = u32::try_from(tag >> 3).unwrap_or(u32::MAX);
+            if wire_type > WIRE_TYPE_MAX {
+                return Err(DecodeError::WireType { field: number, wire_type });
+            }
             if tag < 8 || tag >> 3 > FIELD_NUMBER_MAX {
                 return Err(DecodeError::FieldNumber);
             }
@@ -141,11 +149,10 @@ impl<'a> Fields<'a> {
                     continue;
                 }
                 3 | 4 => return Err(DecodeError::Group),
-                5 => {
+                _ => {
                     self.0.take(4)?;
                     Value::Fixed32
                 }
-                _ => return Err(DecodeError::WireType { field: number, wire_type }),
             };
             if open_groups == 0 {
                 return Ok(Some(Field { number, value }));

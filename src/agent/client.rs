@@ -1,0 +1,346 @@
+//! HTTP clients as the configuration asks for them.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy, RequestBuilder};
+use rustls::RootCertStore;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::ring;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{DigitallySignedStruct, SignatureScheme};
+
+use crate::disk::SharedDisk;
+use crate::wire::config::{Auth, HttpConfig, SecretSource, TlsConfig, TlsVersion};
+
+/// What this program calls itself.
+pub const USER_AGENT: &str = concat!("promlite/", env!("CARGO_PKG_VERSION"));
+
+/// Why a client could not be made or a request not be prepared.
+#[derive(Debug, Clone)]
+pub struct ClientError(String);
+
+impl fmt::Display for ClientError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for ClientError {}
+
+/// A client and the credentials it shows.
+#[derive(Debug, Clone)]
+pub struct HttpClient {
+    client: Client,
+    config: Arc<HttpConfig>,
+    disk: SharedDisk,
+}
+
+impl HttpClient {
+    /// Makes a client. Certificates are read now, credentials in files for each request.
+    ///
+    /// # Errors
+    /// A certificate or proxy that cannot be used.
+    pub fn new(
+        config: &HttpConfig,
+        compression: bool,
+        disk: SharedDisk,
+    ) -> Result<Self, ClientError> {
+        // Somebody else in the process may have chosen another provider, which is as good.
+        let _ = ring::default_provider().install_default();
+        let mut builder = ClientBuilder::new()
+            .user_agent(USER_AGENT)
+            .connect_timeout(Duration::from_secs(30))
+            .gzip(compression)
+            .redirect(if config.follow_redirects {
+                reqwest::redirect::Policy::limited(10)
+            } else {
+                reqwest::redirect::Policy::none()
+            });
+        if !config.enable_http2 {
+            builder = builder.http1_only();
+        }
+        builder = with_proxy(builder, config)?;
+        builder = with_tls(builder, &config.tls, config.enable_http2, &disk)?;
+        let client = builder.build().map_err(|error| ClientError(chain(&error)))?;
+        Ok(Self { client, config: Arc::new(config.clone()), disk })
+    }
+
+    /// Starts a GET request with credentials and extra headers.
+    ///
+    /// # Errors
+    /// Credentials that cannot be read.
+    pub fn get(&self, url: &str) -> Result<RequestBuilder, ClientError> {
+        self.prepare(self.client.get(url))
+    }
+
+    /// Starts a POST request with credentials and extra headers.
+    ///
+    /// # Errors
+    /// Credentials that cannot be read.
+    pub fn post(&self, url: &str) -> Result<RequestBuilder, ClientError> {
+        self.prepare(self.client.post(url))
+    }
+
+    fn prepare(&self, mut request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
+        for (name, value) in self.extra_headers()? {
+            let name = HeaderName::try_from(&name)
+                .map_err(|_| ClientError(format!("{name:?} is not a valid header name")))?;
+            let value = HeaderValue::try_from(value)
+                .map_err(|_| ClientError(format!("the value of header {name} is not valid")))?;
+            request = request.header(name, value);
+        }
+        let Some(auth) = &self.config.auth else { return Ok(request) };
+        let mut value = HeaderValue::try_from(self.authorization(auth)?)
+            .map_err(|_| ClientError("the credentials are no valid header".into()))?;
+        value.set_sensitive(true);
+        Ok(request.header(AUTHORIZATION, value))
+    }
+
+    /// The client without credentials and extra headers.
+    pub(super) fn inner(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The extra headers as they are now.
+    pub(super) fn extra_headers(&self) -> Result<Vec<(String, String)>, ClientError> {
+        let mut headers = Vec::new();
+        for (name, values) in &self.config.headers {
+            for value in values {
+                headers.push((name.clone(), self.reveal(value)?));
+            }
+        }
+        Ok(headers)
+    }
+
+    /// The value of the `Authorization` header as it is now.
+    pub(super) fn authorization(&self, auth: &Auth) -> Result<String, ClientError> {
+        Ok(match auth {
+            Auth::Basic { username, password } => {
+                let (username, password) = (self.reveal(username)?, self.reveal(password)?);
+                format!("Basic {}", base64(format!("{username}:{password}").as_bytes()))
+            }
+            Auth::Header { scheme, credentials } => {
+                format!("{scheme} {}", self.reveal(credentials)?)
+            }
+        })
+    }
+
+    fn reveal(&self, source: &SecretSource) -> Result<String, ClientError> {
+        match (String::from_utf8(read(source, &self.disk)?), source) {
+            (Ok(text), SecretSource::Inline(_)) => Ok(text),
+            // A file mostly ends with a newline that is no part of the secret.
+            (Ok(text), SecretSource::File(_)) => Ok(text.trim().to_owned()),
+            (Err(_), _) => Err(ClientError("a secret is not valid UTF-8".into())),
+        }
+    }
+}
+
+fn read(source: &SecretSource, disk: &SharedDisk) -> Result<Vec<u8>, ClientError> {
+    match source {
+        SecretSource::Inline(text) => Ok(text.reveal().as_bytes().to_vec()),
+        SecretSource::File(path) => disk.read(path).map_err(|error| {
+            ClientError(format!("unable to read file {}: {error}", path.display()))
+        }),
+    }
+}
+
+fn with_proxy(builder: ClientBuilder, config: &HttpConfig) -> Result<ClientBuilder, ClientError> {
+    if config.proxy_from_environment {
+        return Ok(builder);
+    }
+    let builder = builder.no_proxy();
+    let Some(address) = &config.proxy_url else { return Ok(builder) };
+    let proxy = Proxy::all(address.reveal())
+        .map_err(|_| ClientError(format!("{address} cannot be used as a proxy")))?;
+    let except = config.no_proxy.as_deref().and_then(NoProxy::from_string);
+    Ok(builder.proxy(proxy.no_proxy(except)))
+}
+
+fn with_tls(
+    mut builder: ClientBuilder,
+    tls: &TlsConfig,
+    http2: bool,
+    disk: &SharedDisk,
+) -> Result<ClientBuilder, ClientError> {
+    if let Some(name) = tls.server_name.as_deref().filter(|_| !tls.insecure_skip_verify) {
+        let config = named_tls(tls, name, http2, disk)?;
+        return Ok(builder.tls_backend_preconfigured(config));
+    }
+    if let Some(ca) = &tls.ca {
+        let pem = read(ca, disk)?;
+        let certificates = Certificate::from_pem_bundle(&pem)
+            .map_err(|error| ClientError(format!("unable to use specified CA cert: {error}")))?;
+        if certificates.is_empty() {
+            return Err(ClientError("unable to use specified CA cert: none found".into()));
+        }
+        builder = builder.tls_certs_only(certificates);
+    }
+    if let Some((certificate, key)) = &tls.identity {
+        let mut pem = read(certificate, disk)?;
+        pem.push(b'\n');
+        pem.extend(read(key, disk)?);
+        let identity = Identity::from_pem(&pem).map_err(|error| {
+            ClientError(format!("unable to use specified client cert & key: {error}"))
+        })?;
+        builder = builder.identity(identity);
+    }
+    let version = |version: TlsVersion| match version {
+        TlsVersion::Tls12 => reqwest::tls::Version::TLS_1_2,
+        TlsVersion::Tls13 => reqwest::tls::Version::TLS_1_3,
+    };
+    if let Some(min) = tls.min_version {
+        builder = builder.tls_version_min(version(min));
+    }
+    if let Some(max) = tls.max_version {
+        builder = builder.tls_version_max(version(max));
+    }
+    Ok(builder.tls_danger_accept_invalid_certs(tls.insecure_skip_verify))
+}
+
+/// TLS that expects another name in the certificate than the address has. The name is not sent,
+/// as the connection still belongs to the address.
+fn named_tls(
+    tls: &TlsConfig,
+    name: &str,
+    http2: bool,
+    disk: &SharedDisk,
+) -> Result<rustls::ClientConfig, ClientError> {
+    let bad = |what: &str, error: &dyn fmt::Display| ClientError(format!("{what}: {error}"));
+    let Some(ca) = &tls.ca else {
+        return Err(ClientError("server_name without ca_file is not supported yet".into()));
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&read(ca, disk)?) {
+        let certificate = certificate.map_err(|e| bad("unable to use specified CA cert", &e))?;
+        roots.add(certificate).map_err(|e| bad("unable to use specified CA cert", &e))?;
+    }
+    let provider = Arc::new(ring::default_provider());
+    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .build()
+        .map_err(|error| bad("unable to use specified CA cert", &error))?;
+    let name = ServerName::try_from(name.to_owned())
+        .map_err(|error| bad("server_name cannot be used", &error))?;
+    let newest = tls.max_version.unwrap_or(TlsVersion::Tls13);
+    let oldest = tls.min_version.unwrap_or(TlsVersion::Tls12);
+    let versions: Vec<_> = [
+        (TlsVersion::Tls13, &rustls::version::TLS13),
+        (TlsVersion::Tls12, &rustls::version::TLS12),
+    ]
+    .into_iter()
+    .filter(|(version, _)| (oldest..=newest).contains(version))
+    .map(|(_, version)| version)
+    .collect();
+    let builder = rustls::ClientConfig::builder_with_provider(provider)
+        .with_protocol_versions(&versions)
+        .map_err(|error| bad("TLS cannot be set up", &error))?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(NamedVerifier { verifier, name }));
+    let mut config = match &tls.identity {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let what = "unable to use specified client cert & key";
+            let chain = CertificateDer::pem_slice_iter(&read(certificate, disk)?)
+                .collect::<Result<Vec<_>, _>>()
+                .map_err(|error| bad(what, &error))?;
+            let key = PrivateKeyDer::from_pem_slice(&read(key, disk)?)
+                .map_err(|error| bad(what, &error))?;
+            builder.with_client_auth_cert(chain, key).map_err(|error| bad(what, &error))?
+        }
+    };
+    config.enable_sni = false;
+    let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    Ok(config)
+}
+
+/// Checks certificates against a fixed name.
+#[derive(Debug)]
+struct NamedVerifier {
+    verifier: Arc<WebPkiServerVerifier>,
+    name: ServerName<'static>,
+}
+
+impl ServerCertVerifier for NamedVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.verifier.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.verifier.supported_verify_schemes()
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | usize::from(three.get(at).copied().unwrap_or_default())
+        });
+        for at in 0..4 {
+            let digit = DIGITS.get(bits >> (18 - 6 * at) & 63).filter(|_| at <= three.len());
+            out.push(digit.map_or('=', |digit| char::from(*digit)));
+        }
+    }
+    out
+}
+
+/// An error and what caused it, innermost last; the address is left out, since callers name it.
+#[must_use]
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut texts: Vec<String> = Vec::new();
+    let mut next = error.source().or(Some(error));
+    while let Some(error) = next {
+        let text = error.to_string();
+        // Many libraries repeat the cause in their own words.
+        if texts.last().is_none_or(|last| !last.ends_with(&text)) {
+            texts.push(text);
+        }
+        next = error.source();
+    }
+    texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, expected) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("u:p\u{ff}", "dTpww78=")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), expected);
+        }
+    }
+}

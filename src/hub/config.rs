@@ -1,0 +1,167 @@
+//! What a hub is told by its file.
+
+use std::fmt;
+use std::path::Path;
+
+use crate::disk::Disk;
+use crate::model::Labels;
+use crate::promql::EngineOptions;
+use crate::storage::db::DbOptions;
+use crate::wire::config::{Config, ConfigError};
+
+use super::receive::ReceiveOptions;
+
+/// Settings of a hub. `Default` is a hub without a file.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct HubConfig {
+    /// Labels that tell this hub from others.
+    pub external_labels: Labels,
+    /// How long to keep what.
+    pub db: DbOptions,
+    /// What to take from senders.
+    pub receive: ReceiveOptions,
+    /// How queries run.
+    pub engine: EngineOptions,
+    /// What the user should know though it is no error: one sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Why a file was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum HubConfigError {
+    /// It is not well formed.
+    Config(ConfigError),
+    /// It asks for what a hub does not do, or not yet: the key, and what to do instead.
+    NotForHub {
+        /// The key.
+        key: &'static str,
+        /// What is the matter with it.
+        what: &'static str,
+    },
+}
+
+impl fmt::Display for HubConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::NotForHub { key, what } => write!(f, "{key}: {what}"),
+        }
+    }
+}
+
+impl std::error::Error for HubConfigError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Config(error) => Some(error),
+            Self::NotForHub { .. } => None,
+        }
+    }
+}
+
+impl From<ConfigError> for HubConfigError {
+    fn from(error: ConfigError) -> Self {
+        Self::Config(error)
+    }
+}
+
+impl HubConfig {
+    /// Reads a file: a `prometheus.yml`, or Helm values with `prometheus.prometheusSpec`.
+    ///
+    /// # Errors
+    /// See [`HubConfigError`].
+    pub fn load(disk: &dyn Disk, path: &Path) -> Result<Self, HubConfigError> {
+        Self::from_config(&Config::load(disk, path)?)
+    }
+
+    /// Takes from a configuration what concerns a hub.
+    ///
+    /// # Errors
+    /// What a hub does not do, or not yet.
+    pub fn from_config(config: &Config) -> Result<Self, HubConfigError> {
+        let storage = &config.storage;
+        let refuse = |key, what| Err(HubConfigError::NotForHub { key, what });
+        if !config.scrape.is_empty() {
+            return refuse("scrape_configs", "not supported yet: run an agent beside the hub");
+        }
+        if !config.remote_write.is_empty() {
+            return refuse("remote_write", "not supported yet: a hub does not forward");
+        }
+        if storage.out_of_order_window_ms.is_some_and(|window_ms| window_ms != 0) {
+            let what = "not supported yet: samples older than the newest of their series are \
+                        refused; leave it out or set it to 0s";
+            return refuse("out_of_order_time_window", what);
+        }
+        if storage.remote_write_receiver == Some(false) {
+            let what = "a hub receives; set it to true or leave it out";
+            return refuse("enableRemoteWriteReceiver", what);
+        }
+        let mut hub = Self {
+            external_labels: config.external_labels.clone(),
+            warnings: config.warnings.clone(),
+            ..Self::default()
+        };
+        if let Some(retention_ms) = storage.retention_ms {
+            hub.db.retention_ms = retention_ms;
+        }
+        if let Some(retention_bytes) = storage.retention_bytes {
+            hub.db.retention_bytes = retention_bytes;
+        }
+        Ok(hub)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<HubConfig, String> {
+        let config = Config::parse(text, Path::new("hub.yml"), &|_| None);
+        let config = config.map_err(|error| error.to_string())?;
+        HubConfig::from_config(&config).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn both_shapes_say_how_long_to_keep() {
+        let plain = "global: {external_labels: {cluster: a}}\n\
+                     storage: {tsdb: {retention: {time: 3d, size: 1GB}}}\n";
+        let helm = "prometheus: {prometheusSpec: {externalLabels: {cluster: a}, \
+                    retention: 3d, retentionSize: 1GB, enableRemoteWriteReceiver: true}}\n";
+        for text in [plain, helm] {
+            let hub = read(text).unwrap();
+            assert_eq!(hub.db.retention_ms, 3 * 86_400_000);
+            assert_eq!(hub.db.retention_bytes, 1 << 30);
+            assert_eq!(hub.external_labels.get("cluster"), Some("a"));
+        }
+        assert_eq!(read("global: {}\n").unwrap().db.retention_ms, 15 * 86_400_000);
+    }
+
+    #[test]
+    fn what_a_hub_does_not_do_is_refused() {
+        let rows = [
+            (
+                "scrape_configs: [{job_name: a, static_configs: [{targets: ['b:80']}]}]\n",
+                "scrape_configs: not supported yet: run an agent beside the hub",
+            ),
+            (
+                "remote_write: [{url: 'http://a/b'}]\n",
+                "remote_write: not supported yet: a hub does not forward",
+            ),
+            (
+                "storage: {tsdb: {out_of_order_time_window: 30m}}\n",
+                "out_of_order_time_window: not supported yet: samples older than the newest of \
+                 their series are refused; leave it out or set it to 0s",
+            ),
+            (
+                "prometheus: {prometheusSpec: {enableRemoteWriteReceiver: false}}\n",
+                "enableRemoteWriteReceiver: a hub receives; set it to true or leave it out",
+            ),
+        ];
+        for (text, want) in rows {
+            assert_eq!(read(text).unwrap_err(), want);
+        }
+        assert!(read("storage: {tsdb: {out_of_order_time_window: 0s}}\n").is_ok());
+        assert!(read("nonsense: 1\n").unwrap_err().starts_with("hub.yml:1:"));
+    }
+}

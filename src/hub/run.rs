@@ -1,0 +1,215 @@
+//! A hub from start to stop.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::base::clock::{SharedClock, SystemClock};
+use crate::base::metrics::Registry;
+use crate::disk::{RealDisk, SharedDisk, register_process};
+use crate::promql::Engine;
+use crate::storage::db::{Db, DbError};
+
+use super::HubConfig;
+use super::api::HeadStatus;
+use super::http;
+use super::metrics::register_build;
+use super::service::{Service, Store};
+
+/// How long requests that have begun may take when the hub stops, and how long the queries among
+/// them may take to notice that they are recalled.
+const FINISH: Duration = Duration::from_secs(10);
+const GIVE_UP: Duration = Duration::from_secs(5);
+
+/// What a hub needs to start.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct HubOptions {
+    /// Settings.
+    pub config: HubConfig,
+    /// Folder of its data; made if there is none.
+    pub data_dir: PathBuf,
+    /// `host:port`; `:port` for all addresses of this machine, port 0 for any free one.
+    pub listen: String,
+    /// Where the folder lies.
+    pub disk: SharedDisk,
+    /// What time it is.
+    pub clock: SharedClock,
+}
+
+impl HubOptions {
+    /// Options with the machine's own disk and clock.
+    pub fn new(config: HubConfig, data_dir: impl Into<PathBuf>, listen: impl Into<String>) -> Self {
+        Self {
+            config,
+            data_dir: data_dir.into(),
+            listen: listen.into(),
+            disk: RealDisk::shared(),
+            clock: SystemClock::shared(),
+        }
+    }
+}
+
+/// Why a hub did not start or stop.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum HubError {
+    /// The address cannot be listened on.
+    Listen {
+        /// The address as it was given.
+        address: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The data directory cannot be opened or closed.
+    Db(DbError),
+    /// A part of the hub ended before its time.
+    Broken(String),
+}
+
+impl fmt::Display for HubError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Listen { address, source } => write!(f, "listen on {address}: {source}"),
+            Self::Db(error) => error.fmt(f),
+            Self::Broken(what) => f.write_str(what),
+        }
+    }
+}
+
+impl std::error::Error for HubError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Listen { source, .. } => Some(source),
+            Self::Db(error) => Some(error),
+            Self::Broken(_) => None,
+        }
+    }
+}
+
+impl From<DbError> for HubError {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+/// A running hub. Dropping it stops it without waiting; [`Hub::stop`] waits.
+#[derive(Debug)]
+pub struct Hub {
+    address: SocketAddr,
+    db: Db,
+    service: Arc<Service>,
+    registry: Registry,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<io::Result<()>>,
+}
+
+impl Hub {
+    /// Listens, opens the data directory and answers. While the directory is being opened, which
+    /// may take long, requests are told that the hub is not ready.
+    ///
+    /// Must be called inside of a tokio runtime with its timer and I/O.
+    ///
+    /// # Errors
+    /// See [`HubError`].
+    pub async fn start(options: HubOptions) -> Result<Self, HubError> {
+        let HubOptions { config, data_dir, listen, disk, clock } = options;
+        for warning in &config.warnings {
+            tracing::warn!("{warning}");
+        }
+        let registry = Registry::new();
+        register_build(&registry);
+        register_process(&registry, &disk);
+        let listening = |source| HubError::Listen { address: listen.clone(), source };
+        let listener = TcpListener::bind(bindable(&listen)).await.map_err(listening)?;
+        let address = listener.local_addr().map_err(listening)?;
+        let engine = Engine::new(config.engine);
+        let service =
+            Arc::new(Service::new(engine, clock.clone(), registry.clone(), config.receive));
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(http::serve(listener, service.clone(), async {
+            // An error means that the hub was dropped, which is a stop too.
+            let _ = stopped.await;
+        }));
+        tracing::info!(%address, "listening");
+        let opening = {
+            let registry = registry.clone();
+            tokio::task::spawn_blocking(move || {
+                Db::open(disk, clock, &data_dir, config.db, &registry)
+            })
+        };
+        let db = opening.await.map_err(|error| HubError::Broken(error.to_string()))??;
+        service.open(store_of(&db));
+        tracing::info!("ready");
+        Ok(Self { address, db, service, registry, stop, serving })
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub const fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its data.
+    #[must_use]
+    pub const fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// What it counts; what its user adds appears at `/metrics`.
+    #[must_use]
+    pub const fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Refuses new requests, waits some seconds for those that have begun, recalls the queries
+    /// that are left, and closes the data directory.
+    ///
+    /// # Errors
+    /// See [`HubError`]; the hub is stopped all the same.
+    pub async fn stop(self) -> Result<(), HubError> {
+        let Self { db, service, stop, mut serving, .. } = self;
+        service.stop();
+        // An error means that serving has ended already.
+        let _ = stop.send(());
+        if tokio::time::timeout(FINISH, &mut serving).await.is_err() {
+            tracing::warn!("recalling queries that have not finished");
+            service.cancel_all();
+            if tokio::time::timeout(GIVE_UP, &mut serving).await.is_err() {
+                tracing::warn!("closing with requests unanswered");
+                serving.abort();
+            }
+        }
+        let closing = tokio::task::spawn_blocking(move || db.close());
+        closing.await.map_err(|error| HubError::Broken(error.to_string()))??;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+/// `:9090` is all addresses, as with Prometheus.
+fn bindable(listen: &str) -> String {
+    if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() }
+}
+
+fn store_of(db: &Db) -> Store {
+    let status = {
+        let db = db.clone();
+        move || {
+            let stats = db.stats();
+            HeadStatus {
+                series: stats.head_series as u64,
+                chunks: stats.head_chunks as u64,
+                span: stats.head_span,
+            }
+        }
+    };
+    Store { query: Arc::new(db.clone()), append: Arc::new(db.clone()), status: Box::new(status) }
+}
