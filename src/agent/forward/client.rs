@@ -205,8 +205,9 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 fn plain_client() -> Result<reqwest::Client, reqwest::Error> {
     // The program may have chosen another one before; then it stays.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    // Like upstream: with HTTP/2 all shards would share one connection.
-    reqwest::Client::builder().http1_only().build()
+    // Like upstream: with HTTP/2 all shards would share one connection, and a proxy is used only if
+    // the options ask for it.
+    reqwest::Client::builder().http1_only().no_proxy().build()
 }
 
 fn headers(own: &[(String, String)]) -> Result<HeaderMap, ForwardError> {

@@ -154,7 +154,10 @@ impl PositionFile {
 
 /// True for a place that the log has not reached: then the log is another one.
 fn is_behind(source: &Source, position: Position) -> io::Result<bool> {
-    let entries = source.disk.list(&source.wal_dir)?;
+    let entries = match source.disk.list(&source.wal_dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        entries => entries?,
+    };
     let segments = entries.iter().filter(|entry| !entry.is_dir);
     let last = segments
         .filter_map(|entry| Some((entry.name.parse::<u32>().ok()?, entry.len_bytes)))
@@ -246,6 +249,9 @@ mod tests {
             file.save(behind).unwrap();
             assert_eq!(PositionFile::new(&source, "hub").load_within(&source), None);
         }
+        source.disk.remove_dir_all("/data/wal".as_ref()).unwrap();
+        file.save(place(0, 1)).unwrap();
+        assert_eq!(PositionFile::new(&source, "hub").load_within(&source), None);
     }
 
     #[test]

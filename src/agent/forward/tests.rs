@@ -337,7 +337,7 @@ async fn a_limited_sender_waits_as_long_as_it_is_asked_to() {
     hub.set(Mood::Accept);
     let watch = Stopwatch::start();
     eventually("second", || hub.count() == 1).await;
-    assert!(watch.elapsed() > Duration::from_millis(800));
+    assert!(watch.elapsed() > Duration::from_millis(400));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
