@@ -98,12 +98,17 @@ impl Agent {
         }
         let (closing, is_closing) = watch::channel(false);
         let (ending, is_ending) = watch::channel(false);
-        let means =
-            Means { sink: log.clone(), clock, disk: disk.clone(), registry: registry.clone() };
+        let means = Means {
+            sink: log.clone(),
+            clock: clock.clone(),
+            disk: disk.clone(),
+            registry: registry.clone(),
+        };
         let jobs = Jobs::start(&config, &means, &is_closing)?;
         let shown = page::Shown {
             registry,
             disk,
+            clock,
             pools: jobs.views.clone(),
             destinations: config.remote_write.iter().map(|to| to.url.to_string()).collect(),
             external_labels: config.external_labels,
