@@ -2,7 +2,10 @@
 
 use std::fmt;
 
+#[cfg(feature = "promql")]
+use crate::promql::EngineError;
 use crate::series::{AppendError, QueryError};
+use crate::storage::db::DbError;
 
 /// Any failure of the library. Rooms return narrower types; this one is for `?` in programs.
 #[derive(Debug)]
@@ -12,6 +15,11 @@ pub enum Error {
     Append(AppendError),
     /// A question was not answered.
     Query(QueryError),
+    /// A data directory was not opened, kept up or closed.
+    Db(DbError),
+    /// An expression was not answered.
+    #[cfg(feature = "promql")]
+    Engine(EngineError),
     /// The disk refused.
     Io(std::io::Error),
 }
@@ -21,6 +29,9 @@ impl fmt::Display for Error {
         match self {
             Self::Append(error) => error.fmt(f),
             Self::Query(error) => error.fmt(f),
+            Self::Db(error) => error.fmt(f),
+            #[cfg(feature = "promql")]
+            Self::Engine(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
         }
     }
@@ -31,6 +42,9 @@ impl std::error::Error for Error {
         match self {
             Self::Append(error) => Some(error),
             Self::Query(error) => Some(error),
+            Self::Db(error) => Some(error),
+            #[cfg(feature = "promql")]
+            Self::Engine(error) => Some(error),
             Self::Io(error) => Some(error),
         }
     }
@@ -45,6 +59,19 @@ impl From<AppendError> for Error {
 impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         Self::Query(error)
+    }
+}
+
+impl From<DbError> for Error {
+    fn from(error: DbError) -> Self {
+        Self::Db(error)
+    }
+}
+
+#[cfg(feature = "promql")]
+impl From<EngineError> for Error {
+    fn from(error: EngineError) -> Self {
+        Self::Engine(error)
     }
 }
 

@@ -87,38 +87,55 @@ impl HttpClient {
     }
 
     fn prepare(&self, mut request: RequestBuilder) -> Result<RequestBuilder, ClientError> {
-        for (name, values) in &self.config.headers {
-            let name = HeaderName::try_from(name.as_str())
+        for (name, value) in self.extra_headers()? {
+            let name = HeaderName::try_from(&name)
                 .map_err(|_| ClientError(format!("{name:?} is not a valid header name")))?;
+            let value = HeaderValue::try_from(value)
+                .map_err(|_| ClientError(format!("the value of header {name} is not valid")))?;
+            request = request.header(name, value);
+        }
+        let Some(auth) = &self.config.auth else { return Ok(request) };
+        let mut value = HeaderValue::try_from(self.authorization(auth)?)
+            .map_err(|_| ClientError("the credentials are no valid header".into()))?;
+        value.set_sensitive(true);
+        Ok(request.header(AUTHORIZATION, value))
+    }
+
+    /// The client without credentials and extra headers.
+    pub(super) fn inner(&self) -> Client {
+        self.client.clone()
+    }
+
+    /// The extra headers as they are now.
+    pub(super) fn extra_headers(&self) -> Result<Vec<(String, String)>, ClientError> {
+        let mut headers = Vec::new();
+        for (name, values) in &self.config.headers {
             for value in values {
-                let text = self.reveal(value)?;
-                let value = HeaderValue::try_from(text.as_str())
-                    .map_err(|_| ClientError(format!("the value of header {name} is not valid")))?;
-                request = request.header(name.clone(), value);
+                headers.push((name.clone(), self.reveal(value)?));
             }
         }
-        match &self.config.auth {
-            None => Ok(request),
-            Some(Auth::Basic { username, password }) => {
+        Ok(headers)
+    }
+
+    /// The value of the `Authorization` header as it is now.
+    pub(super) fn authorization(&self, auth: &Auth) -> Result<String, ClientError> {
+        Ok(match auth {
+            Auth::Basic { username, password } => {
                 let (username, password) = (self.reveal(username)?, self.reveal(password)?);
-                Ok(request.basic_auth(username, Some(password)))
+                format!("Basic {}", base64(format!("{username}:{password}").as_bytes()))
             }
-            Some(Auth::Header { scheme, credentials }) => {
-                let text = format!("{scheme} {}", self.reveal(credentials)?);
-                let mut value = HeaderValue::try_from(text)
-                    .map_err(|_| ClientError("the credentials are no valid header".into()))?;
-                value.set_sensitive(true);
-                Ok(request.header(AUTHORIZATION, value))
+            Auth::Header { scheme, credentials } => {
+                format!("{scheme} {}", self.reveal(credentials)?)
             }
-        }
+        })
     }
 
     fn reveal(&self, source: &SecretSource) -> Result<String, ClientError> {
-        let bytes = read(source, &self.disk)?;
-        match String::from_utf8(bytes) {
+        match (String::from_utf8(read(source, &self.disk)?), source) {
+            (Ok(text), SecretSource::Inline(_)) => Ok(text),
             // A file mostly ends with a newline that is no part of the secret.
-            Ok(text) => Ok(text.trim().to_owned()),
-            Err(_) => Err(ClientError("a secret is not valid UTF-8".into())),
+            (Ok(text), SecretSource::File(_)) => Ok(text.trim().to_owned()),
+            (Err(_), _) => Err(ClientError("a secret is not valid UTF-8".into())),
         }
     }
 }
@@ -283,6 +300,21 @@ impl ServerCertVerifier for NamedVerifier {
     }
 }
 
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
+    for three in bytes.chunks(3) {
+        let bits = (0..3).fold(0, |bits, at| {
+            bits << 8 | usize::from(three.get(at).copied().unwrap_or_default())
+        });
+        for at in 0..4 {
+            let digit = DIGITS.get(bits >> (18 - 6 * at) & 63).filter(|_| at <= three.len());
+            out.push(digit.map_or('=', |digit| char::from(*digit)));
+        }
+    }
+    out
+}
+
 /// An error and what caused it, innermost last; the address is left out, since callers name it.
 #[must_use]
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
@@ -297,4 +329,18 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = error.source();
     }
     texts.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn base64_is_padded() {
+        for (bytes, expected) in
+            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("u:p\u{ff}", "dTpww78=")]
+        {
+            assert_eq!(base64(bytes.as_bytes()), expected);
+        }
+    }
 }

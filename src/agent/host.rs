@@ -1,8 +1,7 @@
 //! What does this machine say of itself?
 //!
-//! The numbers of `/proc` under the names of Prometheus's node exporter, and the `process_`
-//! family that every Prometheus client exposes about itself. Where there is no `/proc`, what
-//! cannot be known is left out.
+//! The numbers of `/proc` under the names of Prometheus's node exporter. Where there is no `/proc`,
+//! what cannot be known is left out.
 //!
 //! Useful for: real metrics without installing anything. Not useful for: replacing the node
 //! exporter, which knows far more.
@@ -36,7 +35,7 @@ fn put_one(out: &mut String, name: &str, help: &str, kind: &str, value: Option<f
     }
 }
 
-/// A page about the machine and this process.
+/// A page about the machine.
 #[must_use]
 pub fn page(disk: &dyn Disk, clock: &dyn Clock) -> String {
     let mut out = String::new();
@@ -49,37 +48,7 @@ pub fn page(disk: &dyn Disk, clock: &dyn Clock) -> String {
     put_network(&mut out, &read(disk, "/proc/net/dev"));
     put_disks(&mut out, &read(disk, "/proc/diskstats"));
     put_name(&mut out, disk);
-    put_process(&mut out, disk);
     out
-}
-
-/// Adds the `process_` family of this process to a page.
-pub fn put_process(out: &mut String, disk: &dyn Disk) {
-    let stat = read(disk, "/proc/self/stat");
-    let boot = read(disk, "/proc/stat").lines().find_map(|line| number(line, "btime"));
-    // The name in parentheses may hold anything; the fields behind it start with the third.
-    let fields: Vec<&str> =
-        stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-    let field = |number: usize| fields.get(number - 3)?.parse::<f64>().ok();
-    let cpu = field(14).zip(field(15)).map(|(user, system)| (user + system) / TICKS_PER_SECOND);
-    let help = "Total user and system CPU time spent in seconds.";
-    put_one(out, "process_cpu_seconds_total", help, "counter", cpu);
-    let limits = read(disk, "/proc/self/limits");
-    let most = limits.lines().find_map(|line| number(line, "Max open files"));
-    let help = "Maximum number of open file descriptors.";
-    put_one(out, "process_max_fds", help, "gauge", most);
-    // One of them is the folder that is being listed.
-    let open = disk.list(Path::new("/proc/self/fd")).ok().map(|list| list.len() as f64 - 1.0);
-    put_one(out, "process_open_fds", "Number of open file descriptors.", "gauge", open);
-    let status = read(disk, "/proc/self/status");
-    let resident = status.lines().find_map(|line| number(line, "VmRSS:")).map(|kib| kib * 1024.0);
-    let help = "Resident memory size in bytes.";
-    put_one(out, "process_resident_memory_bytes", help, "gauge", resident);
-    let start = boot.zip(field(22)).map(|(boot, ticks)| boot + ticks / TICKS_PER_SECOND);
-    let help = "Start time of the process since unix epoch in seconds.";
-    put_one(out, "process_start_time_seconds", help, "gauge", start);
-    let help = "Virtual memory size in bytes.";
-    put_one(out, "process_virtual_memory_bytes", help, "gauge", field(23));
 }
 
 /// The machine's name, if it can be known.
@@ -314,7 +283,7 @@ mod tests {
         }
         if Path::new("/proc/self/stat").exists() {
             assert!(samples > 30, "{page}");
-            for name in ["process_cpu_seconds_total", "process_open_fds", "node_load1"] {
+            for name in ["node_forks_total", "node_boot_time_seconds", "node_load1"] {
                 assert!(page.contains(&format!("\n{name} ")), "{name}: {page}");
             }
         }

@@ -655,7 +655,10 @@ mod tests {
             - source_labels:\n  - a\n  modulus: 4\n  target_label: shard\n  action: hashmod\n";
         let rules: Vec<Relabel> = serde_saphyr::from_str(yaml).unwrap();
         let got = relabel(&rules, &labels("a=1")).unwrap();
-        assert_eq!(got, labels("a=1").with("shard", got.get("shard").unwrap()));
-        assert_eq!(relabel(&rules, &labels("b=2")).unwrap().get("t"), None);
+        assert_eq!(got, labels("a=1 t=on shard=3"));
+        assert_eq!(relabel(&rules, &labels("a=80 b=80")).unwrap().get("t"), Some("on"));
+        let dropping = "- {source_labels: [a, b], separator: '', regex: 8080, action: drop}";
+        let rules: Vec<Relabel> = serde_saphyr::from_str(dropping).unwrap();
+        assert!(relabel(&rules, &labels("a=80 b=80")).is_none());
     }
 }

@@ -9,7 +9,7 @@ use crate::http;
 
 /// How far two values may lie apart.
 #[derive(Debug, Clone, Copy)]
-pub enum Tolerance {
+pub(crate) enum Tolerance {
     /// Not at all: the same text.
     Exact,
     /// A share of the larger one.
@@ -63,7 +63,7 @@ fn values(data: &Value) -> BTreeMap<String, String> {
 
 /// Says where two answers differ; nothing if they agree. An empty answer agrees with nothing, as
 /// it would prove nothing.
-pub fn difference(ours: &Value, theirs: &Value, tolerance: Tolerance) -> Option<String> {
+pub(crate) fn difference(ours: &Value, theirs: &Value, tolerance: Tolerance) -> Option<String> {
     if ours["resultType"] != theirs["resultType"] {
         return Some(format!("type {} against {}", ours["resultType"], theirs["resultType"]));
     }
@@ -81,7 +81,7 @@ pub fn difference(ours: &Value, theirs: &Value, tolerance: Tolerance) -> Option<
 }
 
 /// One instant query to both servers.
-pub fn instant_difference(
+pub(crate) fn instant_difference(
     (ours, theirs): (SocketAddr, SocketAddr),
     query: &str,
     time_ms: i64,

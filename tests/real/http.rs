@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-pub struct Answer {
-    pub status: u16,
-    pub body: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) body: String,
 }
 
 impl Answer {
     /// The body as JSON; a body that is none fails the test with its text.
-    pub fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body)
             .unwrap_or_else(|error| panic!("{error} in answer {}: {}", self.status, self.body))
     }
 }
 
-pub fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<Answer> {
     send(address, "GET", path, &[], &[])
 }
 
-pub fn send(
+pub(crate) fn send(
     address: SocketAddr,
     method: &str,
     path: &str,
@@ -58,7 +58,7 @@ fn parse(bytes: &[u8]) -> Option<Answer> {
     Some(Answer { status, body: body.to_owned() })
 }
 
-pub fn escape(text: &str) -> String {
+pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
@@ -71,14 +71,14 @@ pub fn escape(text: &str) -> String {
 }
 
 /// Asks an instant query at `time_ms`; an error answer fails the test.
-pub fn instant(address: SocketAddr, query: &str, time_ms: i64) -> Value {
+pub(crate) fn instant(address: SocketAddr, query: &str, time_ms: i64) -> Value {
     let time = format!("{}.{:03}", time_ms / 1000, time_ms % 1000);
     let path = format!("/api/v1/query?query={}&time={time}", escape(query));
     data(address, query, &path)
 }
 
 /// Asks a range query; an error answer fails the test.
-pub fn range(address: SocketAddr, query: &str, range_ms: (i64, i64), step_s: u32) -> Value {
+pub(crate) fn range(address: SocketAddr, query: &str, range_ms: (i64, i64), step_s: u32) -> Value {
     let seconds = |ms: i64| format!("{}.{:03}", ms / 1000, ms % 1000);
     let (start, end) = (seconds(range_ms.0), seconds(range_ms.1));
     let query_text = escape(query);

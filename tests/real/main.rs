@@ -10,7 +10,13 @@
 //! `PROMLITE_PROMETHEUS`, `PROMLITE_PROMTOOL` and `PROMLITE_NODE_EXPORTER` name other binaries than
 //! those on the path, to test against another version.
 
-#![expect(clippy::indexing_slicing, clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "tests"
+)]
 
 mod agreement;
 mod bad_input;

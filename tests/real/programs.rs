@@ -10,10 +10,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::http;
 
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A running program; killed when dropped, and its last words shown if the test failed.
-pub struct Program {
+pub(crate) struct Program {
     child: Child,
     name: String,
     log: PathBuf,
@@ -21,7 +21,7 @@ pub struct Program {
 
 impl Program {
     /// Starts `command`; what it says goes to `<dir>/<name>.log`.
-    pub fn start(dir: &Path, name: &str, command: &mut Command) -> Self {
+    pub(crate) fn start(dir: &Path, name: &str, command: &mut Command) -> Self {
         let log = dir.join(format!("{name}.log"));
         let file = File::options().create(true).append(true).open(&log).unwrap();
         command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file);
@@ -30,7 +30,7 @@ impl Program {
     }
 
     /// Waits until `path` answers 200.
-    pub fn wait_ready(&mut self, address: SocketAddr, path: &str) {
+    pub(crate) fn wait_ready(&mut self, address: SocketAddr, path: &str) {
         wait_until(&format!("{} is ready", self.name), || {
             if let Some(status) = self.child.try_wait().unwrap() {
                 panic!("{} ended with {status}:\n{}", self.name, self.log_tail());
@@ -40,20 +40,20 @@ impl Program {
     }
 
     /// SIGKILL.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// SIGTERM, then waits for the end.
-    pub fn terminate(self) -> ExitStatus {
+    pub(crate) fn terminate(self) -> ExitStatus {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
         self.wait()
     }
 
     /// Waits for it to end by itself.
-    pub fn wait(mut self) -> ExitStatus {
+    pub(crate) fn wait(mut self) -> ExitStatus {
         let mut status = None;
         wait_until(&format!("{} has ended", self.name), || {
             status = self.child.try_wait().unwrap();
@@ -81,7 +81,7 @@ impl Drop for Program {
 }
 
 /// Polls until `done`, or fails the test.
-pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
+pub(crate) fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     let start = Instant::now();
     while !done() {
         assert!(start.elapsed() < PATIENCE, "waited {PATIENCE:?} in vain until {what}");
@@ -89,17 +89,17 @@ pub fn wait_until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
-pub fn now_ms() -> i64 {
+pub(crate) fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
 /// A loopback address that nobody uses.
-pub fn free_address() -> SocketAddr {
+pub(crate) fn free_address() -> SocketAddr {
     TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap()
 }
 
 /// One of our programs, as cargo built it beside this test.
-pub fn example(name: &str) -> Command {
+pub(crate) fn example(name: &str) -> Command {
     let test = std::env::current_exe().unwrap();
     let path = test.parent().unwrap().parent().unwrap().join("examples").join(name);
     assert!(path.exists(), "{} is missing: cargo build --all-features --examples", path.display());
@@ -107,15 +107,15 @@ pub fn example(name: &str) -> Command {
 }
 
 /// One of the others' programs.
-pub fn peer(variable: &str, default: &str) -> Command {
+pub(crate) fn peer(variable: &str, default: &str) -> Command {
     Command::new(std::env::var_os(variable).unwrap_or_else(|| OsString::from(default)))
 }
 
-pub fn promtool() -> Command {
+pub(crate) fn promtool() -> Command {
     peer("PROMLITE_PROMTOOL", "promtool")
 }
 
-pub fn start_node_exporter(dir: &Path) -> (Program, SocketAddr) {
+pub(crate) fn start_node_exporter(dir: &Path) -> (Program, SocketAddr) {
     let address = free_address();
     let mut command = peer("PROMLITE_NODE_EXPORTER", "prometheus-node-exporter");
     command.arg(format!("--web.listen-address={address}"));
@@ -124,7 +124,12 @@ pub fn start_node_exporter(dir: &Path) -> (Program, SocketAddr) {
     (program, address)
 }
 
-pub fn start_prometheus(dir: &Path, address: SocketAddr, config: &str, flags: &[&str]) -> Program {
+pub(crate) fn start_prometheus(
+    dir: &Path,
+    address: SocketAddr,
+    config: &str,
+    flags: &[&str],
+) -> Program {
     let config_path = dir.join("prometheus.yml");
     fs::write(&config_path, config).unwrap();
     let mut command = peer("PROMLITE_PROMETHEUS", "prometheus");
@@ -138,7 +143,7 @@ pub fn start_prometheus(dir: &Path, address: SocketAddr, config: &str, flags: &[
     program
 }
 
-pub fn start_hub(dir: &Path, address: SocketAddr, config: &str) -> Program {
+pub(crate) fn start_hub(dir: &Path, address: SocketAddr, config: &str) -> Program {
     let config_path = dir.join("hub.yml");
     fs::write(&config_path, config).unwrap();
     let mut command = example("hub");
@@ -149,7 +154,7 @@ pub fn start_hub(dir: &Path, address: SocketAddr, config: &str) -> Program {
     program
 }
 
-pub fn start_agent(dir: &Path, address: SocketAddr, config: &str) -> Program {
+pub(crate) fn start_agent(dir: &Path, address: SocketAddr, config: &str) -> Program {
     let config_path = dir.join("spoke.yml");
     fs::write(&config_path, config).unwrap();
     let mut command = example("agent");

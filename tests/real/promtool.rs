@@ -31,7 +31,7 @@ fn value(series: usize, step: i64) -> f64 {
 
 /// Times with and without jitter.
 fn time_ms(start_ms: i64, series: usize, step: i64) -> i64 {
-    let jitter = if series % 2 == 0 { 0 } else { step * 7919 % 23 };
+    let jitter = if series.is_multiple_of(2) { 0 } else { step * 7919 % 23 };
     start_ms + step * INTERVAL_MS + jitter
 }
 

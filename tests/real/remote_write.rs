@@ -8,7 +8,7 @@ use prost::Message;
 
 use crate::http::{self, Answer};
 
-pub fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
+pub(crate) fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
     let label =
         |(name, value): &(&str, &str)| Label { name: (*name).into(), value: (*value).into() };
     let sample = |(timestamp, value): &(i64, f64)| Sample { timestamp: *timestamp, value: *value };
@@ -19,16 +19,16 @@ pub fn series(labels: &[(&str, &str)], samples: &[(i64, f64)]) -> TimeSeries {
     }
 }
 
-pub fn body(timeseries: Vec<TimeSeries>) -> Vec<u8> {
+pub(crate) fn body(timeseries: Vec<TimeSeries>) -> Vec<u8> {
     let request = WriteRequest { timeseries, ..WriteRequest::default() };
     snap::raw::Encoder::new().compress_vec(&request.encode_to_vec()).unwrap()
 }
 
-pub fn write(address: SocketAddr, timeseries: Vec<TimeSeries>) -> io::Result<Answer> {
+pub(crate) fn write(address: SocketAddr, timeseries: Vec<TimeSeries>) -> io::Result<Answer> {
     write_body(address, &body(timeseries))
 }
 
-pub fn write_body(address: SocketAddr, body: &[u8]) -> io::Result<Answer> {
+pub(crate) fn write_body(address: SocketAddr, body: &[u8]) -> io::Result<Answer> {
     let headers = [
         ("Content-Encoding", "snappy"),
         ("Content-Type", "application/x-protobuf"),

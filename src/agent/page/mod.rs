@@ -19,6 +19,7 @@ use parking_lot::RwLock;
 
 use crate::agent::host;
 use crate::agent::scrape::PoolView;
+use crate::base::clock::SharedClock;
 use crate::base::metrics::Registry;
 use crate::disk::SharedDisk;
 use crate::model::Labels;
@@ -31,6 +32,7 @@ const HTML_TYPE: &str = "text/html; charset=utf-8";
 pub(crate) struct Shown {
     pub(crate) registry: Registry,
     pub(crate) disk: SharedDisk,
+    pub(crate) clock: SharedClock,
     /// Jobs by name, with their targets.
     pub(crate) pools: Vec<(String, Arc<RwLock<PoolView>>)>,
     /// Where samples are sent, without passwords.
@@ -44,6 +46,7 @@ pub(crate) fn router(shown: Shown) -> Router {
         .route("/", get(overview))
         .route("/targets", get(targets_page))
         .route("/metrics", get(metrics))
+        .route("/host/metrics", get(host_metrics))
         .route("/-/healthy", get(async || "promlite Agent is Healthy.\n"))
         .route("/-/ready", get(async || "promlite Agent is Ready.\n"))
         .route("/api/v1/targets", get(targets))
@@ -88,9 +91,11 @@ async fn unavailable() -> Response {
 }
 
 async fn metrics(State(shown): State<Arc<Shown>>) -> Response {
-    let mut page = render(&shown.registry.gather());
-    host::put_process(&mut page, &*shown.disk);
-    ([(CONTENT_TYPE, METRICS_TYPE)], page).into_response()
+    ([(CONTENT_TYPE, METRICS_TYPE)], render(&shown.registry.gather())).into_response()
+}
+
+async fn host_metrics(State(shown): State<Arc<Shown>>) -> Response {
+    ([(CONTENT_TYPE, METRICS_TYPE)], host::page(&*shown.disk, &*shown.clock)).into_response()
 }
 
 async fn targets(

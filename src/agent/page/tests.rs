@@ -17,6 +17,7 @@ async fn start() -> String {
     let shown = Shown {
         registry,
         disk: RealDisk::shared(),
+        clock: crate::base::clock::SystemClock::shared(),
         pools: vec![("<j>".to_owned(), Arc::new(RwLock::new(view)))],
         destinations: vec!["http://u:xxxxx@hub/write".to_owned()],
         external_labels: Labels::empty().with("cluster", "c"),

@@ -5,6 +5,7 @@
 
 mod cache;
 mod fetch;
+mod jobs;
 mod limits;
 mod metrics;
 mod pool;
@@ -18,10 +19,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use metrics::ScrapeMetrics;
-pub(crate) use pool::{Pace, Pool};
-pub(crate) use run::{Job, Workshop, told};
-pub(crate) use schedule::StableHash;
+pub(crate) use jobs::{Jobs, Means};
+pub(crate) use run::told;
 #[cfg(test)]
 pub(crate) use target::Made;
 pub use target::{Health, LastScrape, PoolView, Target};

@@ -384,7 +384,15 @@ impl Recorder {
     }
 }
 
+/// A bench that held more samples than this is given back to the system.
+const BENCH_KEPT_MAX_SAMPLES: usize = 50_000;
+
 impl Bench {
+    /// False after a page so large that its memory had better not stay taken.
+    pub(super) fn is_worth_keeping(&self) -> bool {
+        self.batch.sample_count() <= BENCH_KEPT_MAX_SAMPLES
+    }
+
     fn clear(&mut self) {
         self.batch.clear();
         self.pushed.clear();

@@ -175,7 +175,9 @@ async fn in_turn<T: Send + 'static>(
     let done = tokio::task::spawn_blocking(move || {
         let mut bench = workshop.benches.lock().pop().unwrap_or_default();
         let done = work(recorder, &mut bench);
-        workshop.benches.lock().push(bench);
+        if bench.is_worth_keeping() {
+            workshop.benches.lock().push(bench);
+        }
         drop(turn);
         done
     });

@@ -12,7 +12,9 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
-use super::run::Job;
+use super::metrics::ScrapeMetrics;
+use super::pool::{Pace, Pool};
+use super::run::{Job, Workshop};
 use super::*;
 use crate::agent::client::HttpClient;
 use crate::agent::discover::{TargetGroup, Update};

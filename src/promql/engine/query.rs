@@ -16,13 +16,12 @@ use super::{Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value,
 /// thread, big ones with the help of a thread pool.
 ///
 /// ```
-/// use promlite::model::Labels;
 /// use promlite::promql::{Engine, EngineOptions, RunOptions, Value};
-/// # use promlite::series::{Append, Batch, OnReject, SeriesRef, Queryable};
-/// # fn store() -> impl Queryable { promlite::testkit::ModelStore::new() }
+/// use promlite::series::Merged;
 ///
 /// let engine = Engine::new(EngineOptions::default());
-/// let answer = engine.instant(&store(), "1 + 1", 0, &RunOptions::default())?;
+/// let nothing = Merged::new(Vec::new());
+/// let answer = engine.instant(&nothing, "1 + 1", 0, &RunOptions::default())?;
 /// assert!(matches!(answer.value, Value::Scalar(sample) if sample.value == 2.0));
 /// # Ok::<(), promlite::promql::EngineError>(())
 /// ```

@@ -39,7 +39,7 @@ impl BlockList {
                 Ok(block) => list.blocks.push(block),
                 Err(error) => {
                     if !known.unreadable.contains_key(&ulid) {
-                        tracing::warn!(block = %ulid, %error, "block is left out: it is unreadable");
+                        tracing::warn!(block = %ulid, %error, "unreadable block is left out");
                     }
                     list.unreadable.insert(ulid, error.to_string());
                 }

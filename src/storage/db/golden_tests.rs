@@ -2,7 +2,6 @@
 //! here, in the same chunks. See `testdata/db/README.md`.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::base::clock::ManualClock;
 use crate::base::metrics::Registry;
-use crate::disk::{MemoryDisk, RealDisk, SharedDisk};
+use crate::disk::{Disk, MemoryDisk, RealDisk, SharedDisk};
 use crate::model::{Labels, MatchOp, Matcher, ORDINARY_NAN_BITS, stale_nan};
 use crate::series::{
     Append, Batch, Chunk, Column, OnReject, Queryable, Select, SeriesRef, TimeRange,
@@ -23,14 +22,14 @@ fn golden(name: &str) -> PathBuf {
 }
 
 fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        if entry.file_type().unwrap().is_dir() {
-            copy(&entry.path(), &target);
+    RealDisk.create_dir_all(to).unwrap();
+    for entry in RealDisk.list(from).unwrap() {
+        let (from, to) = (from.join(&entry.name), to.join(&entry.name));
+        if entry.is_dir {
+            copy(&from, &to);
         } else {
-            fs::copy(entry.path(), target).unwrap();
+            let bytes = RealDisk.read(&from).unwrap();
+            RealDisk.create(&to).unwrap().write_all(&bytes).unwrap();
         }
     }
 }
@@ -52,8 +51,8 @@ fn value(text: &str) -> f64 {
 }
 
 fn expected(name: &str) -> Vec<(Labels, Vec<(i64, f64)>)> {
-    let text = fs::read_to_string(golden(name).join("expected-floats.jsonl")).unwrap();
-    let series = text.lines().map(|line| {
+    let text = RealDisk.read(&golden(name).join("expected-floats.jsonl")).unwrap();
+    let series = str::from_utf8(&text).unwrap().lines().map(|line| {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         let pairs = line["labels"].as_object().unwrap().iter();
         let labels = pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap()));
@@ -156,8 +155,8 @@ fn the_same_samples_make_the_same_chunks_as_in_prometheus() {
     }
     let disk = RealDisk::shared();
     let mut compared = 0;
-    for entry in fs::read_dir(golden("checkpoint/data")).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in RealDisk.list(&golden("checkpoint/data")).unwrap() {
+        let path = golden("checkpoint/data").join(entry.name);
         if !path.join("meta.json").exists() {
             continue;
         }

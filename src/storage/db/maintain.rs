@@ -112,6 +112,8 @@ impl Inner {
             report.blocks_removed += self.reload()?;
             if !self.block_list().contains(ulid) {
                 self.metrics.compactions_failed.inc();
+                // All that it holds is in memory still, and the next round writes it anew.
+                self.remove(&[ulid]);
                 return Err(DbError::LostBlock(ulid));
             }
             report.blocks_written += 1;

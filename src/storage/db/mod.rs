@@ -5,17 +5,17 @@
 //!
 //! # What is on disk when a call returns
 //!
-//! | call                       | survives a crash of the process | survives a crash of the machine   |
-//! |----------------------------|---------------------------------|-----------------------------------|
-//! | `append`, `Ok`             | the batch, whole                | log segments before the current one, blocks |
-//! | `append`, `Err`            | what was acknowledged before    | as before the call                |
-//! | [`Db::maintain`], `Ok`     | everything                      | new blocks, whole; the rest as before |
-//! | [`Db::maintain`], `Err`    | everything                      | as before the call                |
-//! | [`Db::flush`], `Ok`        | everything                      | everything that was acknowledged before the call |
-//! | [`Db::close`], `Ok`        | everything                      | everything                        |
-//! | drop of the last handle    | as [`Db::close`]; a failure is logged | likewise                    |
+//! | call                    | after a crash of the process | after a crash of the machine        |
+//! |-------------------------|------------------------------|-------------------------------------|
+//! | `append`, `Ok`          | the batch, whole             | blocks, closed segments of the log  |
+//! | `append`, `Err`         | nothing of the batch         | as before the call                  |
+//! | [`Db::maintain`], `Ok`  | everything                   | new blocks as well                  |
+//! | [`Db::maintain`], `Err` | everything                   | as before the call                  |
+//! | [`Db::flush`], `Ok`     | everything                   | all that was acknowledged before it |
+//! | [`Db::close`], `Ok`     | everything                   | everything                          |
 //!
-//! "Everything" is every sample that an append has accepted.
+//! "Everything" is every sample that an append has accepted. The drop of the last handle does what
+//! [`Db::close`] does; a failure is logged.
 
 mod background;
 mod blocks;

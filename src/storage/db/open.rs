@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use parking_lot::{Mutex, RwLock};
 
-use crate::base::clock::SharedClock;
+use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
-use crate::disk::{LockGuard, SharedDisk, create_dir_synced};
+use crate::disk::{LockGuard, RealDisk, SharedDisk, create_dir_synced};
 use crate::storage::head::{Head, HeadMetrics, HeadOptions, LogPlace, ReplayStats};
 use crate::storage::wal::WalMetrics;
 
@@ -74,6 +74,9 @@ impl Db {
             _ => io_error("lock", &lock_path)(error),
         })?;
         files::remove_leftovers(&*disk, dir).map_err(io_error("list", dir))?;
+        if files::has_late_samples(&*disk, dir) {
+            tracing::warn!(dir = %dir.display(), "out-of-order samples in `wbl` are not read");
+        }
         let blocks = BlockList::load(&disk, dir, &BlockList::default());
         let blocks = blocks.map_err(io_error("list", dir))?;
         let log = LogPlace {
@@ -104,6 +107,15 @@ impl Db {
         let background = with_thread.then(|| Background::begin(move || of_thread.round()));
         let background = background.transpose().map_err(io_error("begin a thread for", dir))?;
         Ok(Self(Arc::new(Handle { inner, background })))
+    }
+
+    /// [`Db::open`] on the machine's own disk and clock, for users who look at no metrics.
+    ///
+    /// # Errors
+    /// As [`Db::open`].
+    pub fn open_at(dir: impl AsRef<Path>, options: DbOptions) -> Result<Self, DbError> {
+        let (disk, clock) = (RealDisk::shared(), SystemClock::shared());
+        Self::open(disk, clock, dir.as_ref(), options, &Registry::new())
     }
 
     /// Ends upkeep, makes the log survive a crash of the machine and gives the directory free.

@@ -52,9 +52,16 @@ impl Db {
     }
 }
 
-impl Queryable for Db {
-    fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
+impl Db {
+    /// Answers from memory and from blocks, in this order, and calls `between` between the two,
+    /// where a test can let a block be cut.
+    pub(super) fn select_with(
+        &self,
+        ask: &Select,
+        between: impl FnOnce(),
+    ) -> Result<SeriesSet, QueryError> {
         let head = self.0.inner.head.select(ask)?;
+        between();
         let mut sets = Vec::new();
         for block in self.blocks_for(ask) {
             sets.push(block.select(ask)?);
@@ -66,6 +73,12 @@ impl Queryable for Db {
             merged.series.truncate(ask.hints.limit);
         }
         Ok(merged)
+    }
+}
+
+impl Queryable for Db {
+    fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
+        self.select_with(ask, || {})
     }
 
     fn label_names(&self, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {

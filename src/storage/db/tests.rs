@@ -183,6 +183,19 @@ fn readers_miss_nothing_and_count_nothing_twice_while_blocks_are_cut() {
 }
 
 #[test]
+fn a_block_that_is_cut_in_the_middle_of_a_question_neither_hides_nor_doubles_samples() {
+    let place = Place::in_memory();
+    let db = place.open();
+    append_hours(&db, "m", 0, 5);
+    let ask = Select::new(Vec::new(), TimeRange::ALL);
+    let cut = || assert_eq!(db.flush().unwrap().blocks_written, 3);
+    let set = db.select_with(&ask, cut).unwrap();
+    let mut column = Column::new();
+    set.series[0].read(TimeRange::ALL, &mut column).unwrap();
+    assert_eq!((set.series.len(), column.timestamps), (1, each_minute(0, 5)));
+}
+
+#[test]
 fn names_and_values_come_from_memory_and_blocks() {
     let place = Place::in_memory();
     let db = place.open();
@@ -336,7 +349,7 @@ fn a_block_put_into_the_directory_is_found_by_the_next_round() {
     append_hours(&writer, "m", 0, 1);
     writer.flush().unwrap();
     let block = from.blocks()[0].clone();
-    std::fs::rename(from.dir.join(&block), to.dir.join(&block)).unwrap();
+    to.disk.rename(&from.dir.join(&block), &to.dir.join(&block)).unwrap();
     assert_eq!(times(&reader, "m"), [0_i64; 0]);
     reader.maintain().unwrap();
     assert_eq!(times(&reader, "m"), each_minute(0, 1));

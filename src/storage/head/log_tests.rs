@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use super::state::{Head, HeadOptions};
 use super::*;
 use crate::base::metrics::Registry;
-use crate::disk::RealDisk;
+use crate::disk::{Disk, RealDisk};
 use crate::model::{Labels, Sample};
 use crate::series::{Append, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange};
 use crate::storage::wal::{self, Compression, Wal, WalMetrics, WalOptions};
@@ -136,6 +136,27 @@ fn a_series_that_the_log_names_twice_is_one_series() {
 }
 
 #[test]
+fn samples_behind_a_reference_that_was_given_twice_go_to_neither_series() {
+    let dir = TempDir::new().unwrap();
+    let log = log(dir.path());
+    let mut wal = Wal::open(log.disk.clone(), &log.dir, log.options, &log.metrics).unwrap();
+    for number in [0, 1] {
+        let (mut names, mut samples) = (Vec::new(), Vec::new());
+        let labels = labels(number);
+        wal::encode_series(&mut names, [(SeriesRef(5), labels.as_ref())].into_iter());
+        let sample = Sample { timestamp_ms: 10 * (number as i64 + 1), value: 1.0 };
+        wal::encode_samples(&mut samples, [(SeriesRef(5), sample)].into_iter());
+        wal.log(&[&names, &samples]).unwrap();
+    }
+    drop(wal);
+    let (head, stats) = open_from(dir.path(), i64::MIN);
+    assert_eq!((stats.corruptions.len(), stats.samples_unknown), (1, 1));
+    let found = dump(&head);
+    assert_eq!((found.len(), &found[0].0), (1, &labels(0).to_string()));
+    assert_eq!(found[0].1.timestamps, [10]);
+}
+
+#[test]
 fn damage_costs_only_the_damaged_record() {
     let dir = TempDir::new().unwrap();
     let head = open(dir.path());
@@ -145,9 +166,9 @@ fn damage_costs_only_the_damaged_record() {
     scrape(&head, 1, 3);
     head.close().unwrap();
     let path = dir.path().join(format!("wal/{:08}", hurt.segment));
-    let mut bytes = std::fs::read(&path).unwrap();
+    let mut bytes = RealDisk.read(&path).unwrap();
     bytes[hurt.offset_bytes as usize + 9] ^= 0xff;
-    std::fs::write(&path, bytes).unwrap();
+    RealDisk.create(&path).unwrap().write_all(&bytes).unwrap();
     let (head, stats) = open_from(dir.path(), i64::MIN);
     assert_eq!(dump(&head)[0].1.timestamps, [1, 3]);
     assert_eq!(stats.corruptions.len(), 1, "{:?}", stats.corruptions);

@@ -6,9 +6,8 @@
 //!
 //! # Ids
 //!
-//! | id                              | names                                       | lives         |
-//! |---------------------------------|---------------------------------------------|---------------|
-//! | [`SeriesRef`](crate::series::SeriesRef) | a series, in log and memory; from 1, never used twice | as the log names it |
+//! A series has one number, its [`SeriesRef`](crate::series::SeriesRef), in memory and in the log.
+//! They count up from 1, over restarts too, and none is given twice.
 //!
 //! # Who waits for whom
 //!

@@ -217,16 +217,28 @@ impl<'scope, 'env> Loader<'scope, 'env> {
 
     fn load_series(&mut self, record: &[u8]) -> Result<(), RecordError> {
         let Self { head, labels, aliases, newest_ref, stats, .. } = self;
+        let mut named_before = None;
         wal::decode_series(record, labels, |series, labels| {
             *newest_ref = (*newest_ref).max(series);
+            if head.series.get(series).is_some_and(|known| known.hash != labels.hash()) {
+                // Samples that follow could belong to either: they go to neither.
+                aliases.insert(series, SeriesRef::UNKNOWN);
+                named_before = Some(series);
+                return;
+            }
             let (known, is_new) = head.find_or_restore(series, labels);
             if is_new {
                 known.lock().is_logged = true;
                 stats.series += 1;
-            } else if known.series != series {
+            }
+            if known.series == series {
+                aliases.remove(&series);
+            } else {
                 aliases.insert(series, known.series);
             }
-        })
+        })?;
+        let clash = |series: SeriesRef| format!("reference {} names two series", series.0);
+        named_before.map_or(Ok(()), |series| Err(RecordError::Refused(clash(series))))
     }
 
     fn load_samples(&mut self, record: &[u8]) -> Result<(), RecordError> {

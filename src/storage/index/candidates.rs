@@ -5,6 +5,8 @@ use crate::model::{MatchOp, Matcher};
 /// Values that a matcher's positive form (`=`, `=~`) can match, besides the empty one.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Candidates {
+    /// All of them.
+    All,
     /// Exactly these.
     Values(Vec<String>),
     /// Some or all of those that start so; each must be tried.
@@ -21,6 +23,9 @@ impl Candidates {
     }
 
     fn of_pattern(pattern: &str) -> Self {
+        if pattern == ".*" || pattern == ".+" {
+            return Self::All;
+        }
         literals(pattern).map_or_else(|| Self::Prefix(prefix(pattern)), Self::Values)
     }
 }
@@ -99,6 +104,12 @@ mod tests {
     }
 
     #[test]
+    fn any_value_needs_no_trying() {
+        assert_eq!(Candidates::of_pattern(".*"), Candidates::All);
+        assert_eq!(Candidates::of_pattern(".+"), Candidates::All);
+    }
+
+    #[test]
     fn other_patterns_give_what_every_match_starts_with() {
         let cases = [
             ("web-.*", "web-"),
@@ -118,7 +129,7 @@ mod tests {
             ("[a]b", ""),
             (r"a\Qb*\E", ""),
             (r"ab\Q\E*", "a"),
-            (".*", ""),
+            (".*a", ""),
         ];
         for (pattern, prefix) in cases {
             assert_eq!(

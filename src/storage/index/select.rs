@@ -140,20 +140,19 @@ fn values_that<'a, S: PostingsSource>(
 ) -> Result<(), S::Error> {
     let is_negative = matches!(matcher.op(), MatchOp::NotEqual | MatchOp::NotRegex);
     let name = matcher.name();
-    if satisfy == is_negative {
-        return source.values(name, "", &mut |value| matcher.matches(value) == satisfy, each);
-    }
-    match Candidates::of(matcher) {
-        Candidates::Values(values) => {
+    let mut wanted = |value: &str| matcher.matches(value) == satisfy;
+    match (Candidates::of(matcher), satisfy != is_negative) {
+        (Candidates::All, true) => source.values(name, "", &mut |_| true, each),
+        (Candidates::All, false) => Ok(()),
+        (Candidates::Prefix(prefix), true) => source.values(name, &prefix, &mut wanted, each),
+        (_, false) => source.values(name, "", &mut wanted, each),
+        (Candidates::Values(values), true) => {
             for value in values.iter().filter(|value| !value.is_empty()) {
                 if let Some(cursor) = source.pair(name, value)? {
                     each(cursor);
                 }
             }
             Ok(())
-        }
-        Candidates::Prefix(prefix) => {
-            source.values(name, &prefix, &mut |value| matcher.matches(value) == satisfy, each)
         }
     }
 }
@@ -174,10 +173,8 @@ fn narrow<S: PostingsSource>(
     matcher: &Matcher,
     found: &mut Vec<S::Id>,
 ) -> Result<(), S::Error> {
-    if matcher.regex().is_some()
-        && found.len() < source.value_count(matcher.name()) / VALUES_PER_SERIES
-        && matches!(Candidates::of(matcher), Candidates::Prefix(_))
-    {
+    let is_few = found.len() < source.value_count(matcher.name()) / VALUES_PER_SERIES;
+    if is_few && matches!(Candidates::of(matcher), Candidates::Prefix(_)) {
         let mut kept = Vec::with_capacity(found.len());
         for id in found.iter() {
             if source.check_label(*id, matcher.name(), &mut |value| matcher.matches(value))? {

@@ -304,6 +304,15 @@ impl Wal {
         Ok(ends.map(|(first, last)| (first.index, last.index)))
     }
 
+    /// Number and size of each segment on disk, ascending.
+    ///
+    /// # Errors
+    /// The disk's answer.
+    pub fn segment_sizes(&self) -> Result<Vec<(u32, u64)>, WalError> {
+        let segments = list_segments(&*self.disk, &self.dir)?;
+        Ok(segments.iter().map(|segment| (segment.index, segment.len_bytes)).collect())
+    }
+
     /// Removes the segments before `segment`, oldest first, never the one being written.
     ///
     /// # Errors

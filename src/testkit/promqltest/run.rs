@@ -71,14 +71,15 @@ impl Subject for Engine {
 /// late, few samples, all annotations.
 #[must_use]
 pub fn script_options() -> EngineOptions {
-    let mut options = EngineOptions::default();
-    options.max_samples = 10_000;
-    options.timeout_ms = 100_000;
-    options.delayed_name_removal = true;
-    options.start_timestamps = true;
-    options.parse = ParseOptions::all();
-    options.shown_notes_max = usize::MAX;
-    options
+    EngineOptions {
+        max_samples: 10_000,
+        timeout_ms: 100_000,
+        delayed_name_removal: true,
+        start_timestamps: true,
+        parse: ParseOptions::all(),
+        shown_notes_max: usize::MAX,
+        ..EngineOptions::default()
+    }
 }
 
 /// Runs a script on a new [`ModelStore`] and an engine with these `options`, for upstream's

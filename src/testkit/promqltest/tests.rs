@@ -229,3 +229,30 @@ fn a_query_that_cannot_be_read_fails_alone() {
     assert_eq!((report.passed, report.failed.len()), (1, 1));
     assert!(report.failed[0].message.contains("unclosed left parenthesis"));
 }
+
+/// Scripts of this project; Prometheus passes them too.
+const SCRIPTS: [(&str, &str); 11] = [
+    ("aggregations", include_str!("../../../testdata/promql/aggregations.test")),
+    ("at_offset", include_str!("../../../testdata/promql/at_offset.test")),
+    ("errors", include_str!("../../../testdata/promql/errors.test")),
+    ("functions", include_str!("../../../testdata/promql/functions.test")),
+    ("histogram_quantile", include_str!("../../../testdata/promql/histogram_quantile.test")),
+    ("operators", include_str!("../../../testdata/promql/operators.test")),
+    ("over_time", include_str!("../../../testdata/promql/over_time.test")),
+    ("rates", include_str!("../../../testdata/promql/rates.test")),
+    ("selectors", include_str!("../../../testdata/promql/selectors.test")),
+    ("staleness", include_str!("../../../testdata/promql/staleness.test")),
+    ("subqueries", include_str!("../../../testdata/promql/subqueries.test")),
+];
+
+#[test]
+fn the_engine_answers_all_scripts_of_this_project() {
+    let mut passed = 0;
+    for (name, text) in SCRIPTS {
+        let report = run_script(name, text, &script_options());
+        assert!(report.failed.is_empty(), "{report}");
+        assert_eq!(report.passed, script::eval_lines(text).len(), "{name}");
+        passed += report.passed;
+    }
+    assert!(passed > 300, "only {passed} cases");
+}

@@ -18,6 +18,11 @@ pub(super) fn is_meant(at: &At<'_>) -> bool {
 pub(super) fn read(at: &At<'_>, around: &Surroundings<'_>) -> Read<Config> {
     let mut skipped = Vec::new();
     let mut top = Fields::of(at)?;
+    for key in ["scrape_configs", "remote_write"] {
+        if let Some(at) = top.exactly(key.to_owned()) {
+            return Err(at.fail("has no place beside prometheus.prometheusSpec"));
+        }
+    }
     let mut config = Config::default();
     if let Some(at) = top.get("prometheus") {
         let mut prometheus = Fields::of(&at)?;

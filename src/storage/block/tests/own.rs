@@ -94,11 +94,11 @@ fn matchers() -> impl Strategy<Value = Vec<Matcher>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
     fn matchers_choose_what_they_describe(
-        sets in label_sets(), asks in vec(matchers(), 1..30), limit in 0_usize..5,
+        sets in label_sets(), asks in vec(matchers(), 1..15), limit in 0_usize..5,
     ) {
         let model = ModelStore::new();
         for (time, pairs) in (0..).zip(sets) {

@@ -1,5 +1,7 @@
 use super::*;
+use crate::base::gonum::format_json;
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
 
 fn read(page: &str) -> Vec<Entry<'_>> {
     Parser::new(page.as_bytes()).collect::<Result<_, _>>().unwrap()
@@ -119,7 +121,9 @@ fn metadata_lines_are_read_in_every_spelling() {
 #[test]
 fn a_zero_byte_between_lines_ends_the_page() {
     assert_eq!(samples("a 1\n\u{0}b 2\n").len(), 1);
-    assert_eq!(samples("a{b=\"x\u{0}y\"} 1")[0].0, r#"{__name__="a", b="x\x00y"}"#);
+    let mut values = Vec::new();
+    each_label("a{b=\"x\u{0}y\"}", MetricKind::Unknown, |_, value| values.push(value.to_owned()));
+    assert_eq!(values, ["a", "x\u{0}y"]);
 }
 
 #[test]
@@ -237,6 +241,44 @@ fn a_repeated_label_is_found_when_labels_are_decoded() {
     let mut count = 0;
     each_label("m{a=\"\"}", MetricKind::Unknown, |_, _| count += 1);
     assert_eq!(count, 2);
+}
+
+/// The label set and the value as the API shows it.
+type Row = (BTreeMap<String, String>, String);
+
+fn rows_of_page(page: &[u8]) -> BTreeSet<Row> {
+    let mut buf = LabelsBuf::new();
+    let mut rows = BTreeSet::new();
+    for entry in Parser::new(page) {
+        if let Entry::Sample(sample) = entry.unwrap() {
+            series_labels(sample.series, sample.kind, &mut buf).unwrap();
+            let labels = buf.finish().unwrap();
+            let mut value = String::new();
+            format_json(&mut value, sample.value);
+            rows.insert((labels.iter().map(|(n, v)| (n.into(), v.into())).collect(), value));
+        }
+    }
+    rows
+}
+
+#[test]
+fn pages_are_read_as_prometheus_reads_them() {
+    let pages: [(&[u8], &str); 2] = [
+        (
+            include_bytes!("../../../../testdata/exposition/node-exporter.txt"),
+            include_str!("../../../../testdata/exposition/node-exporter.expected.jsonl"),
+        ),
+        (
+            include_bytes!("../../../../testdata/exposition/odd.txt"),
+            include_str!("../../../../testdata/exposition/odd.expected.jsonl"),
+        ),
+    ];
+    for (page, expected) in pages {
+        let want: BTreeSet<Row> =
+            expected.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(want.len() > 30);
+        assert_eq!(rows_of_page(page), want);
+    }
 }
 
 proptest! {

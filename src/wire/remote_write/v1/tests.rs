@@ -1,6 +1,7 @@
 use super::*;
 use crate::model::Labels;
 use crate::wire::prompb;
+use crate::wire::remote_write::{MAX_DECODED_BYTES, snappy};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use prost::Message as _;
@@ -133,6 +134,33 @@ fn what_is_no_message_is_refused() {
         assert_eq!(decode(message), Err(want), "{message:?}");
     }
     assert_eq!(decode(&[0x0b; 100]), Err(DecodeError::Group));
+}
+
+#[test]
+fn requests_of_prometheus_are_read() {
+    let samples = include_bytes!("../../../../testdata/remote_write/samples.snappy");
+    let mut message = Vec::new();
+    snappy::decode(samples, MAX_DECODED_BYTES, &mut message).unwrap();
+    let (found, contents) = decode(&message).unwrap();
+    assert_eq!(contents, Contents { series: 38, samples: 38, ..Contents::default() });
+    let oracle = prompb::WriteRequest::decode(&*message).unwrap();
+    for ((labels, samples), want) in found.iter().zip(&oracle.timeseries) {
+        let pairs = want.labels.iter().map(|label| (&label.name, &label.value));
+        assert_eq!(labels.as_ref().unwrap(), &Labels::from_pairs(pairs).unwrap().to_string());
+        let got: Vec<_> = samples.iter().map(|s| (s.timestamp_ms, s.value.to_bits())).collect();
+        let want = want.samples.iter().map(|s| (s.timestamp, s.value.to_bits()));
+        assert_eq!(got, want.collect::<Vec<_>>());
+    }
+    let job = r#"cluster="eu-1", instance="127.0.0.1:19102", job="odd""#;
+    let heat = format!(r#"{{__name__="odd_summary", a="b", {job}, quantile="1.0"}}"#);
+    let value = found.iter().find(|series| series.0.as_ref() == Ok(&heat)).unwrap().1[0].value;
+    assert_eq!(value, 8.0);
+    let described = include_bytes!("../../../../testdata/remote_write/metadata.snappy");
+    snappy::decode(described, MAX_DECODED_BYTES, &mut message).unwrap();
+    let described = metadata(&message).unwrap();
+    let help = |name: &str| described.iter().find(|entry| entry.metric_family_name == name);
+    assert_eq!(help("odd_summary").unwrap().help, "Help with \\ and \n in it.");
+    assert_eq!(help("odd_seconds").unwrap().kind, 3);
 }
 
 #[test]

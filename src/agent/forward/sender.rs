@@ -1,0 +1,172 @@
+//! Sending: one task a shard, one request at a time, again and again until it is settled.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::runtime::Handle;
+
+use crate::base::clock::Stopwatch;
+use crate::model::Sample;
+use crate::wire::remote_write::{snappy, v1};
+
+use super::Shared;
+use super::client::Answer;
+use super::position::Share;
+use super::shard::{Item, Shard};
+
+/// Starts a task for each shard that has none.
+pub(super) fn spawn_missing(shared: &Arc<Shared>, runtime: &Handle) {
+    shared.shards.add_senders(|shard| {
+        let sender = Sender {
+            shared: Arc::clone(shared),
+            request: v1::Request::new(),
+            samples: Vec::new(),
+            encoder: snap::raw::Encoder::new(),
+            shares: Vec::new(),
+        };
+        runtime.spawn(sender.run(shard)).abort_handle()
+    });
+}
+
+/// Waits until all shards have sent what they hold.
+pub(super) async fn drained(shared: &Shared) {
+    while !shared.shards.are_idle() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+struct Sender {
+    shared: Arc<Shared>,
+    request: v1::Request,
+    samples: Vec<Sample>,
+    encoder: snap::raw::Encoder,
+    shares: Vec<Share>,
+}
+
+impl Sender {
+    async fn run(mut self, shard: Arc<Shard>) {
+        let mut batch = Vec::new();
+        while shard.take(&mut batch).await {
+            self.send(&mut batch).await;
+            batch.clear();
+        }
+    }
+
+    /// Sends a batch until the destination has taken or refused it.
+    async fn send(&mut self, batch: &mut Vec<Item>) {
+        self.remember_shares(batch);
+        let taken = batch.len();
+        // Samples of a series stay in their order.
+        batch.sort_by_key(|item| item.series);
+        let queue = &self.shared.options.queue;
+        let mut backoff_ms = queue.min_backoff_ms.unsigned_abs();
+        let longest_ms = queue.max_backoff_ms.unsigned_abs();
+        let mut body = None;
+        for attempt in 0.. {
+            if self.drop_old(batch) || body.is_none() {
+                body = Some(self.pack(batch));
+            }
+            let Some(body) = body.clone().filter(|_| !batch.is_empty()) else { break };
+            let (why, after) = match self.post(body, attempt).await {
+                Answer::Taken(written) => {
+                    self.taken(batch, written);
+                    break;
+                }
+                Answer::Refused(why) => {
+                    self.refused(batch.len(), &why);
+                    break;
+                }
+                Answer::Again(why, after) => (why, after),
+            };
+            let pause = after.unwrap_or(Duration::from_millis(backoff_ms));
+            self.again(batch.len(), attempt, &why, pause);
+            tokio::time::sleep(pause).await;
+            let doubled = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).saturating_mul(2);
+            backoff_ms = doubled.min(longest_ms);
+        }
+        self.shared.tracker.acknowledge(&self.shares);
+        self.shared.metrics.pending.add(-(taken as f64));
+    }
+
+    /// Notes how many samples of which record the batch holds.
+    fn remember_shares(&mut self, batch: &[Item]) {
+        self.shares.clear();
+        for item in batch {
+            match self.shares.last_mut().filter(|share| share.record == item.record) {
+                Some(share) => share.count += 1,
+                None => self.shares.push(Share { record: item.record, count: 1 }),
+            }
+        }
+    }
+
+    /// Drops samples above the age limit; true if there were any.
+    fn drop_old(&self, batch: &mut Vec<Item>) -> bool {
+        let limit_ms = self.shared.options.queue.sample_age_limit_ms;
+        if limit_ms <= 0 {
+            return false;
+        }
+        let before = batch.len();
+        let oldest_ms = self.shared.source.clock.now_ms().saturating_sub(limit_ms);
+        batch.retain(|item| item.sample.timestamp_ms >= oldest_ms);
+        self.shared.metrics.dropped_old.add((before - batch.len()) as u64);
+        batch.len() < before
+    }
+
+    /// The request's body: samples of one series together, packed.
+    fn pack(&mut self, batch: &[Item]) -> Bytes {
+        self.request.clear();
+        for series in batch.chunk_by(|a, b| a.series == b.series) {
+            self.samples.clear();
+            self.samples.extend(series.iter().map(|item| item.sample));
+            if let Some(item) = series.first() {
+                self.request.push_encoded(&item.labels, &self.samples);
+            }
+        }
+        let mut packed = Vec::new();
+        if let Err(error) = snappy::encode(&mut self.encoder, self.request.message(), &mut packed) {
+            // Only a message of more than 4 GiB is refused, and the receiver refuses an empty one.
+            tracing::error!(%error, "request could not be packed");
+        }
+        Bytes::from(packed)
+    }
+
+    async fn post(&self, body: Bytes, attempt: u32) -> Answer {
+        let metrics = &self.shared.metrics;
+        let bytes = body.len() as u64;
+        let watch = Stopwatch::start();
+        let answer = self.shared.client.post(body, attempt, &self.shared.source.clock).await;
+        metrics.sent_seconds.observe(watch.seconds());
+        metrics.sending_micros.add(watch.elapsed().as_micros() as u64);
+        if matches!(answer, Answer::Taken(_)) {
+            metrics.bytes.add(bytes);
+        }
+        answer
+    }
+
+    fn taken(&self, batch: &[Item], written: Option<u64>) {
+        let metrics = &self.shared.metrics;
+        let count = batch.len() as u64;
+        let written = written.unwrap_or(count).min(count);
+        metrics.samples.add(written);
+        metrics.failed.add(count - written);
+        let newest_ms = batch.iter().map(|item| item.sample.timestamp_ms).max();
+        let newest_ms = newest_ms.unwrap_or_default() as f64;
+        metrics.highest_sent_ms.set(metrics.highest_sent_ms.get().max(newest_ms));
+    }
+
+    fn refused(&self, count: usize, why: &str) {
+        self.shared.metrics.failed.add(count as u64);
+        let name = &self.shared.options.name;
+        tracing::error!(name, count, error = why, "samples were refused and are dropped");
+    }
+
+    fn again(&self, count: usize, attempt: u32, why: &str, pause: Duration) {
+        self.shared.metrics.retried.add(count as u64);
+        // An outage may last for hours.
+        if attempt == 0 || attempt.is_power_of_two() || attempt.is_multiple_of(256) {
+            let name = &self.shared.options.name;
+            tracing::warn!(name, count, attempt, error = why, ?pause, "sending is tried again");
+        }
+    }
+}
