@@ -1,18 +1,16 @@
 //! HTTP clients as the configuration asks for them.
 
+#[cfg(test)]
+mod tests;
+mod tls;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use reqwest::{Certificate, Client, ClientBuilder, Identity, NoProxy, Proxy, RequestBuilder};
-use rustls::RootCertStore;
-use rustls::client::WebPkiServerVerifier;
-use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use reqwest::{Client, ClientBuilder, Identity, NoProxy, Proxy, RequestBuilder};
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{DigitallySignedStruct, SignatureScheme};
 
 use crate::disk::SharedDisk;
 use crate::wire::config::{Auth, HttpConfig, SecretSource, TlsConfig, TlsVersion};
@@ -22,7 +20,7 @@ pub const USER_AGENT: &str = concat!("promlite/", env!("CARGO_PKG_VERSION"));
 
 /// Why a client could not be made or a request not be prepared.
 #[derive(Debug, Clone)]
-pub struct ClientError(String);
+pub struct ClientError(pub(super) String);
 
 impl fmt::Display for ClientError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -167,18 +165,14 @@ fn with_tls(
     http2: bool,
     disk: &SharedDisk,
 ) -> Result<ClientBuilder, ClientError> {
-    if let Some(name) = tls.server_name.as_deref().filter(|_| !tls.insecure_skip_verify) {
-        let config = named_tls(tls, name, http2, disk)?;
-        return Ok(builder.tls_backend_preconfigured(config));
-    }
-    if let Some(ca) = &tls.ca {
-        let pem = read(ca, disk)?;
-        let certificates = Certificate::from_pem_bundle(&pem)
-            .map_err(|error| ClientError(format!("unable to use specified CA cert: {error}")))?;
-        if certificates.is_empty() {
-            return Err(ClientError("unable to use specified CA cert: none found".into()));
+    if !tls.insecure_skip_verify {
+        if let Some(ca) = &tls.ca {
+            let config = tls::trusting(&read(ca, disk)?, tls, http2, &|from| read(from, disk))?;
+            return Ok(builder.tls_backend_preconfigured(config));
         }
-        builder = builder.tls_certs_only(certificates);
+        if tls.server_name.is_some() {
+            return Err(ClientError("server_name without ca_file is not supported yet".into()));
+        }
     }
     if let Some((certificate, key)) = &tls.identity {
         let mut pem = read(certificate, disk)?;
@@ -200,104 +194,6 @@ fn with_tls(
         builder = builder.tls_version_max(version(max));
     }
     Ok(builder.tls_danger_accept_invalid_certs(tls.insecure_skip_verify))
-}
-
-/// TLS that expects another name in the certificate than the address has. The name is not sent,
-/// as the connection still belongs to the address.
-fn named_tls(
-    tls: &TlsConfig,
-    name: &str,
-    http2: bool,
-    disk: &SharedDisk,
-) -> Result<rustls::ClientConfig, ClientError> {
-    let bad = |what: &str, error: &dyn fmt::Display| ClientError(format!("{what}: {error}"));
-    let Some(ca) = &tls.ca else {
-        return Err(ClientError("server_name without ca_file is not supported yet".into()));
-    };
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&read(ca, disk)?) {
-        let certificate = certificate.map_err(|e| bad("unable to use specified CA cert", &e))?;
-        roots.add(certificate).map_err(|e| bad("unable to use specified CA cert", &e))?;
-    }
-    let provider = Arc::new(ring::default_provider());
-    let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(|error| bad("unable to use specified CA cert", &error))?;
-    let name = ServerName::try_from(name.to_owned())
-        .map_err(|error| bad("server_name cannot be used", &error))?;
-    let newest = tls.max_version.unwrap_or(TlsVersion::Tls13);
-    let oldest = tls.min_version.unwrap_or(TlsVersion::Tls12);
-    let versions: Vec<_> = [
-        (TlsVersion::Tls13, &rustls::version::TLS13),
-        (TlsVersion::Tls12, &rustls::version::TLS12),
-    ]
-    .into_iter()
-    .filter(|(version, _)| (oldest..=newest).contains(version))
-    .map(|(_, version)| version)
-    .collect();
-    let builder = rustls::ClientConfig::builder_with_provider(provider)
-        .with_protocol_versions(&versions)
-        .map_err(|error| bad("TLS cannot be set up", &error))?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(NamedVerifier { verifier, name }));
-    let mut config = match &tls.identity {
-        None => builder.with_no_client_auth(),
-        Some((certificate, key)) => {
-            let what = "unable to use specified client cert & key";
-            let chain = CertificateDer::pem_slice_iter(&read(certificate, disk)?)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| bad(what, &error))?;
-            let key = PrivateKeyDer::from_pem_slice(&read(key, disk)?)
-                .map_err(|error| bad(what, &error))?;
-            builder.with_client_auth_cert(chain, key).map_err(|error| bad(what, &error))?
-        }
-    };
-    config.enable_sni = false;
-    let protocols: &[&[u8]] = if http2 { &[b"h2", b"http/1.1"] } else { &[b"http/1.1"] };
-    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
-    Ok(config)
-}
-
-/// Checks certificates against a fixed name.
-#[derive(Debug)]
-struct NamedVerifier {
-    verifier: Arc<WebPkiServerVerifier>,
-    name: ServerName<'static>,
-}
-
-impl ServerCertVerifier for NamedVerifier {
-    fn verify_server_cert(
-        &self,
-        end_entity: &CertificateDer<'_>,
-        intermediates: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        ocsp_response: &[u8],
-        now: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        self.verifier.verify_server_cert(end_entity, intermediates, &self.name, ocsp_response, now)
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls12_signature(message, certificate, signature)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        self.verifier.verify_tls13_signature(message, certificate, signature)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.verifier.supported_verify_schemes()
-    }
 }
 
 fn base64(bytes: &[u8]) -> String {
@@ -329,18 +225,4 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         next = error.source();
     }
     texts.join(": ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_is_padded() {
-        for (bytes, expected) in
-            [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("u:p\u{ff}", "dTpww78=")]
-        {
-            assert_eq!(base64(bytes.as_bytes()), expected);
-        }
-    }
 }

@@ -96,15 +96,16 @@ impl Files {
                 }
                 continue;
             };
-            let dir = pattern.parent().unwrap_or(Path::new(""));
+            let dir = pattern.parent().filter(|dir| !dir.as_os_str().is_empty());
             // A folder that is not there yet has no files.
-            for entry in self.disk.list(dir).unwrap_or_default() {
+            let entries = self.disk.list(dir.unwrap_or(Path::new("."))).unwrap_or_default();
+            for entry in entries {
                 let name = &entry.name;
                 let fits = name.len() >= start.len() + end.len()
                     && name.starts_with(start)
                     && name.ends_with(end);
                 if fits && !entry.is_dir {
-                    paths.push(dir.join(name));
+                    paths.push(pattern.with_file_name(name));
                 }
             }
         }
@@ -169,6 +170,13 @@ mod tests {
         let group = &groups[format!("{}:0", path.display()).as_str()];
         assert_eq!(group.labels.get("x"), Some("7"));
         assert_eq!(group.labels.get("__meta_filepath"), path.to_str());
+    }
+
+    #[test]
+    fn a_pattern_without_a_folder_looks_into_the_present_one() {
+        let config = FileDiscovery { files: vec!["Cargo.tom*".into()], refresh_interval_ms: 1 };
+        let files = Files::new(config, RealDisk::shared(), &Registry::new());
+        assert_eq!(files.paths(), [PathBuf::from("Cargo.toml")]);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::model::Labels;
 
 use super::http::{self, Address, HttpConfig};
 use super::read::{At, Fields, Read, Surroundings};
+use super::tree::Kind;
 
 /// One source of targets.
 #[derive(Debug, Clone, PartialEq)]
@@ -47,43 +48,6 @@ pub struct HttpDiscovery {
     pub http: HttpConfig,
 }
 
-/// Names of `*_sd_configs` that Prometheus has and that are refused.
-const NOT_YET: [&str; 33] = [
-    "aws",
-    "azure",
-    "consul",
-    "digitalocean",
-    "dns",
-    "docker",
-    "dockerswarm",
-    "ec2",
-    "ecs",
-    "elasticache",
-    "eureka",
-    "gce",
-    "hetzner",
-    "ionos",
-    "kubernetes",
-    "kuma",
-    "lightsail",
-    "linode",
-    "marathon",
-    "msk",
-    "nerve",
-    "nomad",
-    "oci",
-    "openstack",
-    "ovhcloud",
-    "puppetdb",
-    "rds",
-    "scaleway",
-    "serverset",
-    "stackit",
-    "triton",
-    "uyuni",
-    "vultr",
-];
-
 /// Reads all `*_configs` keys that name sources.
 pub(super) fn read(
     fields: &mut Fields<'_>,
@@ -97,13 +61,20 @@ pub(super) fn read(
     found.extend(files.unwrap_or_default().into_iter().map(DiscoveryConfig::File));
     let servers = fields.read("http_sd_configs", |at| at.list(|at| server(at, around)))?;
     found.extend(servers.unwrap_or_default().into_iter().map(Box::new).map(DiscoveryConfig::Http));
-    for name in NOT_YET {
-        fields.not_supported_yet(&[&format!("{name}_sd_configs")])?;
+    for at in fields.rest() {
+        if at.to_string().ends_with("_sd_configs") && fields.meant_by(&at).is_none() {
+            return Err(at.fail(
+                "not supported yet; static_configs, file_sd_configs and http_sd_configs are",
+            ));
+        }
     }
     Ok(found)
 }
 
 fn group(at: &At<'_>, relabelled: bool) -> Read<StaticGroup> {
+    if matches!(at.node.kind, Kind::Null) {
+        return Err(at.fail("empty or null section in static_configs"));
+    }
     let mut fields = Fields::of(at)?;
     let address = |at: &At<'_>| {
         let text = at.text()?;

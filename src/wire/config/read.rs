@@ -246,6 +246,8 @@ pub(super) struct Fields<'a> {
     at: &'a At<'a>,
     entries: &'a [Entry],
     known: Vec<String>,
+    /// Known too, but of no use to the reader of a message.
+    refused: Vec<String>,
 }
 
 impl<'a> Fields<'a> {
@@ -256,7 +258,7 @@ impl<'a> Fields<'a> {
             Kind::Table(entries) => entries.as_slice(),
             _ => return Err(at.wanted("a table of keys")),
         };
-        Ok(Self { at, entries, known: Vec::new() })
+        Ok(Self { at, entries, known: Vec::new(), refused: Vec::new() })
     }
 
     pub(super) const fn place(&self) -> &'a At<'a> {
@@ -325,7 +327,9 @@ impl<'a> Fields<'a> {
     /// in so many words.
     pub(super) fn not_supported_yet(&mut self, keys: &[&str]) -> Read<()> {
         for key in keys {
-            if let Some(at) = self.get(key).filter(|at| !at.is_unset()) {
+            let found = self.get(key);
+            self.refused.extend(self.known.pop());
+            if let Some(at) = found.filter(|at| !at.is_unset()) {
                 return Err(at.fail("not supported yet"));
             }
         }
@@ -335,8 +339,12 @@ impl<'a> Fields<'a> {
     /// Keys nobody asked for, as full paths.
     pub(super) fn rest(&self) -> Vec<At<'a>> {
         let at = self.at;
-        let unknown = self.entries.iter().filter(|entry| !self.known.contains(&entry.key));
+        let unknown = self.entries.iter().filter(|entry| !self.is_known(entry));
         unknown.map(|entry| at.below(entry)).collect()
+    }
+
+    fn is_known(&self, entry: &Entry) -> bool {
+        self.known.contains(&entry.key) || self.refused.contains(&entry.key)
     }
 
     /// The known key that an unknown one was probably meant to be.
@@ -347,14 +355,11 @@ impl<'a> Fields<'a> {
 
     /// Refuses keys that nobody asked for.
     pub(super) fn finish(mut self) -> Read<()> {
-        let Some(entry) = self.entries.iter().find(|entry| !self.known.contains(&entry.key)) else {
-            return Ok(());
-        };
-        let unknown = self.at.below(entry);
+        let Some(unknown) = self.rest().into_iter().next() else { return Ok(()) };
         self.known.sort();
         let known = self.known.join(", ");
         Err(unknown.fail(match self.meant_by(&unknown) {
-            Some(meant) => format!("unknown field, did you mean {meant}? Expected one of {known}"),
+            Some(meant) => format!("unknown field, did you mean {meant}?"),
             None => format!("unknown field, expected one of {known}"),
         }))
     }
