@@ -9,7 +9,7 @@ use promlite::testkit::promqltest::{run_script, script_options};
 
 /// Runs PromQL test scripts in Prometheus's format against an engine with everything switched on.
 ///
-/// Each failure is printed as FILE:LINE: MESSAGE, and last `N passed, N failed`. The exit status
+/// Each failure is printed as `FILE:LINE: MESSAGE`, and last `N passed, N failed`. The exit status
 /// is 1 if a case failed.
 #[derive(Parser)]
 #[command(name = "promqltest")]

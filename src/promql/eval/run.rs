@@ -25,8 +25,11 @@ pub(crate) struct Run<'r> {
 
 /// Less work, in samples or steps at a guess, stays on the calling thread.
 const PARALLEL_WORK: usize = 50_000;
-/// How many cells are computed before they are handed on in order.
-const BATCH_CELLS: usize = 1 << 20;
+/// How many steps of series are computed before they are handed on in order, so that they are
+/// still in the cache.
+const BATCH_CELLS: usize = 1 << 17;
+/// No thread should wait for the others because its share of a batch was too small.
+const BATCH_PER_THREAD: usize = 8;
 
 impl<'r> Run<'r> {
     pub(super) fn new(
@@ -63,7 +66,9 @@ impl<'r> Run<'r> {
             }
             return Ok(());
         }
-        let batch = (BATCH_CELLS / steps.max(1)).clamp(8, 1024);
+        let threads = rayon::current_num_threads();
+        let least = if steps < BATCH_CELLS { BATCH_PER_THREAD * threads } else { threads };
+        let batch = (BATCH_CELLS / steps.max(1)).clamp(least, least.max(4096));
         let mut columns: Vec<StepColumn> = Vec::new();
         columns.resize_with(batch.min(indexes.len()), StepColumn::new);
         for part in indexes.chunks(batch) {

@@ -35,3 +35,32 @@ pub(super) fn count_pairs(
 pub(super) fn is_change(before: f64, after: f64) -> bool {
     before != after && !(before.is_nan() && after.is_nan())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::functions::tests::{any_windows, assert_same, naive};
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn counting_while_sliding_equals_counting_each_window(data in any_windows()) {
+            let windows = data.windows();
+            let (mut got, mut scratch) = (StepColumn::new(), Vec::new());
+            let count = |values: &[f64], counts: fn(f64, f64) -> bool| {
+                values.windows(2).filter(|pair| counts(pair[0], pair[1])).count() as f64
+            };
+            count_pairs(&windows, &mut scratch, &mut got, is_change);
+            assert_same(&got, &naive(&windows, |values| count(values, is_change)))?;
+            let resets = |before, after| after < before;
+            count_pairs(&windows, &mut scratch, &mut got, resets);
+            assert_same(&got, &naive(&windows, |values| count(values, resets)))?;
+        }
+    }
+
+    #[test]
+    fn nan_after_nan_is_no_change() {
+        assert!(!is_change(f64::NAN, f64::NAN) && is_change(f64::NAN, 1.0) && is_change(1.0, 2.0));
+        assert!(!is_change(0.0, -0.0));
+    }
+}

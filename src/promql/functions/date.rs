@@ -14,6 +14,9 @@ pub(crate) enum DateFunction {
 }
 
 const DAY_SECONDS: i128 = 86_400;
+/// From the 1st of March of the year that Go counts from, 292 277 022 400 years before year 0, to
+/// the Unix epoch.
+const GO_EPOCH_SECONDS: u64 = 62_135_596_800 + (730_692_556 * 146_097 + 306) * 86_400;
 
 impl DateFunction {
     /// The function with this name.
@@ -38,8 +41,9 @@ impl DateFunction {
 
     /// The part of the date that is `seconds` after the epoch.
     pub(crate) fn of_whole(self, seconds: i64) -> f64 {
-        // Go counts from year 1 in wrapping 64-bit seconds; ours does not wrap.
-        let seconds = i128::from(seconds);
+        // Go counts from a year long ago, so that its seconds wrap around at the far end.
+        let seconds = (seconds as u64).wrapping_add(GO_EPOCH_SECONDS);
+        let seconds = i128::from(seconds) - i128::from(GO_EPOCH_SECONDS);
         let day = seconds.div_euclid(DAY_SECONDS);
         let second = seconds.rem_euclid(DAY_SECONDS);
         let (year, month, day_of_month) = civil(day);
@@ -128,9 +132,16 @@ mod tests {
     }
 
     #[test]
-    fn times_that_do_not_fit_do_not_panic() {
+    fn times_that_do_not_fit_wrap_around_as_in_go() {
         for seconds in [f64::NAN, f64::INFINITY, -1e300, 1e300] {
-            assert!(DateFunction::Year.of(seconds).is_finite());
+            let part = |function: DateFunction| function.of(seconds);
+            assert_eq!(part(DateFunction::Year), 292_277_026_596.0);
+            assert_eq!((part(DateFunction::Month), part(DateFunction::DayOfMonth)), (12.0, 4.0));
+            assert_eq!(
+                (part(DateFunction::DayOfWeek), part(DateFunction::DayOfYear)),
+                (0.0, 339.0)
+            );
+            assert_eq!((part(DateFunction::Hour), part(DateFunction::Minute)), (15.0, 30.0));
         }
     }
 }

@@ -69,3 +69,44 @@ fn run(
         Some(if time { windows.times[winner] as f64 / 1000.0 } else { value })
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::functions::tests::{any_windows, assert_same, naive_samples};
+    use proptest::prelude::*;
+
+    /// The definition: the first sample, replaced by each that beats it or finds a NaN.
+    fn defined(extreme: Extreme, samples: &[(i64, f64)]) -> f64 {
+        let mut best = samples[0];
+        for sample in samples {
+            let beats = match (extreme.largest, extreme.time) {
+                (true, false) => sample.1 > best.1,
+                (false, false) => sample.1 < best.1,
+                (true, true) => sample.1 >= best.1,
+                (false, true) => sample.1 <= best.1,
+            };
+            if beats || best.1.is_nan() {
+                best = *sample;
+            }
+        }
+        if extreme.time { best.0 as f64 / 1000.0 } else { best.1 }
+    }
+
+    proptest! {
+        #[test]
+        fn a_queue_of_candidates_equals_looking_at_each_window(
+            data in any_windows(),
+            largest in any::<bool>(),
+            time in any::<bool>(),
+        ) {
+            let extreme = Extreme { largest, time };
+            let (mut got, mut queue) = (StepColumn::new(), VecDeque::new());
+            extreme.run(&data.windows(), &mut queue, &mut got);
+            let expected = naive_samples(&data.windows(), |samples, _, _| {
+                Some(defined(extreme, samples))
+            });
+            assert_same(&got, &expected)?;
+        }
+    }
+}

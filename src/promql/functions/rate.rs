@@ -94,3 +94,64 @@ pub(super) fn last_two(counter: bool, windows: &Windows<'_>, into: &mut StepColu
         Some(if counter { moved / (elapsed_ms as f64 / 1000.0) } else { moved })
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::functions::tests::{any_windows, assert_same, naive_samples};
+    use proptest::prelude::*;
+
+    /// The definition, sample by sample.
+    fn defined(slope: Slope, samples: &[(i64, f64)], start_ms: i64, end_ms: i64) -> Option<f64> {
+        let (first, last) = (samples[0], samples[samples.len() - 1]);
+        if samples.len() < 2 {
+            return None;
+        }
+        let mut raw = last.1 - first.1;
+        for pair in samples.windows(2) {
+            if slope.counter && pair[1].1 < pair[0].1 {
+                raw += pair[0].1;
+            }
+        }
+        let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
+        let span = seconds(first.0, last.0);
+        let gap = span / (samples.len() - 1) as f64;
+        let near = |edge: f64| if edge < gap * 1.1 { edge } else { gap / 2.0 };
+        let mut before = near(seconds(start_ms, first.0));
+        if slope.counter && raw > 0.0 && first.1 >= 0.0 {
+            let zero = span * (first.1 / raw);
+            before = if zero < before { zero } else { before };
+        }
+        let mut factor = (span + before + near(seconds(last.0, end_ms))) / span;
+        if let Some(seconds) = slope.per_seconds {
+            factor /= seconds;
+        }
+        Some(raw * factor)
+    }
+
+    proptest! {
+        #[test]
+        fn sliding_equals_the_definition(data in any_windows(), counter in any::<bool>()) {
+            let per_seconds = counter.then_some(data.range_ms as f64 / 1000.0);
+            let slope = Slope { counter, per_seconds };
+            let (mut got, mut scratch) = (StepColumn::new(), Vec::new());
+            slope.run(&data.windows(), &mut scratch, &mut got);
+            let expected = naive_samples(&data.windows(), |samples, start_ms, end_ms| {
+                defined(slope, samples, start_ms, end_ms)
+            });
+            assert_same(&got, &expected)?;
+        }
+
+        #[test]
+        fn the_last_two_samples_alone_count(data in any_windows(), counter in any::<bool>()) {
+            let mut got = StepColumn::new();
+            last_two(counter, &data.windows(), &mut got);
+            let expected = naive_samples(&data.windows(), |samples, _, _| {
+                let [.., (t0, v0), (t1, v1)] = samples else { return None };
+                let moved = if counter && v1 < v0 { *v1 } else { v1 - v0 };
+                Some(if counter { moved / ((t1 - t0) as f64 / 1000.0) } else { moved })
+            });
+            assert_same(&got, &expected)?;
+        }
+    }
+}

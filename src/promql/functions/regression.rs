@@ -80,3 +80,39 @@ pub(super) fn smooth(
         Some(level)
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::functions::tests::Data;
+
+    #[test]
+    fn a_straight_line_is_found_and_continued() {
+        let data = Data::one_window(&[1.0, 3.0, 5.0, 7.0]);
+        let mut got = StepColumn::new();
+        slope(&data.windows(), &mut got);
+        assert!((got.get(0).unwrap() - 2000.0).abs() < 1e-9);
+        predict(&data.windows(), &mut got, |_| 0.01);
+        assert!((got.get(0).unwrap() - 27.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_level_line_has_no_slope_and_one_sample_no_line() {
+        let mut got = StepColumn::new();
+        slope(&Data::one_window(&[4.0, 4.0]).windows(), &mut got);
+        assert_eq!(got.get(0), Some(0.0));
+        slope(&Data::one_window(&[4.0]).windows(), &mut got);
+        assert_eq!(got.get(0), None);
+        slope(&Data::one_window(&[f64::INFINITY; 2]).windows(), &mut got);
+        assert!(got.get(0).is_some_and(f64::is_nan));
+    }
+
+    #[test]
+    fn smoothing_with_factors_of_a_half_weighs_by_halves() {
+        let mut got = StepColumn::new();
+        let data = Data::one_window(&[1.0, 2.0, 4.0]);
+        smooth(&data.windows(), &mut got, |_| (0.5, 0.5));
+        // Level 1, trend 1; then 0.5*2 + 0.5*(1+1) = 2; trend 0.5*1 + 0.5*1 = 1; 0.5*4 + 0.5*3.
+        assert_eq!(got.get(0), Some(3.5));
+    }
+}

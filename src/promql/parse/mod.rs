@@ -26,9 +26,10 @@ use super::ast::{Expr, Span};
 use super::check::check;
 use super::lex::{Keyword, Lexed, Token, TokenKind, lex, unquote};
 
-/// How deep expressions may be nested. A chain of left-associative operators counts as nesting,
-/// since its tree is that deep.
-pub const NESTING_MAX: usize = 300;
+/// How deep expressions may be nested, so that reading and evaluating them does with the 2 MiB of
+/// stack that a thread has by default. A chain of left-associative operators counts as nesting,
+/// since its tree is that deep. Builds without optimisation need several times the stack.
+pub const NESTING_MAX: usize = if cfg!(debug_assertions) { 90 } else { 300 };
 
 /// What of the language is switched on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -56,7 +56,7 @@ pub(super) struct Builder {
     pub(super) lengths: Lengths,
     asks: Vec<Ask>,
     /// What the operations around the current expression say of the samples they want.
-    hints: Vec<Hints>,
+    pub(super) hints: Vec<Hints>,
     depth: usize,
 }
 
@@ -71,13 +71,17 @@ impl Builder {
         }
         let is_constant = matches!(expr.kind, ExprKind::Number { .. });
         let node = if steps.count > 1 && !is_constant && is_invariant(expr) {
-            let inner = self.every_step(expr, steps.first_only())?;
-            Node { kind: Kind::Once(Box::new(inner)), span: expr.span, steps }
+            let inner = Box::new(self.every_step(expr, steps.first_only())?);
+            Node { kind: Kind::Once(inner), span: expr.span, steps }
         } else {
             self.every_step(expr, steps)?
         };
         self.depth -= 1;
         Ok(node)
+    }
+
+    pub(super) fn boxed(&mut self, expr: &Expr, steps: Steps) -> Result<Box<Node>, EngineError> {
+        Ok(Box::new(self.node(expr, steps)?))
     }
 
     fn every_step(&mut self, expr: &Expr, steps: Steps) -> Planned {
@@ -86,20 +90,10 @@ impl Builder {
             ExprKind::Vector(selector) => Kind::Newest(self.reading(selector, steps)?),
             ExprKind::Paren(inner) => return self.node(inner, steps),
             ExprKind::Unary { negative: false, expr } => return self.node(expr, steps),
-            ExprKind::Unary { negative: true, expr } => {
-                Kind::Negate(Box::new(self.node(expr, steps)?))
-            }
-            ExprKind::Binary(binary) => Kind::Binary(Box::new(self.binary(binary, steps)?)),
-            ExprKind::Aggregate(aggregate) => {
-                Kind::Aggregate(Box::new(self.aggregate(aggregate, steps)?))
-            }
-            ExprKind::Call { function, args } => {
-                let by = Hints { func: Some(Arc::clone(function)), ..Hints::default() };
-                self.hints.push(by);
-                let kind = self.call(function, args, expr.span, steps)?;
-                self.hints.pop();
-                kind
-            }
+            ExprKind::Unary { negative: true, expr } => Kind::Negate(self.boxed(expr, steps)?),
+            ExprKind::Binary(binary) => Kind::Binary(self.binary(binary, steps)?),
+            ExprKind::Aggregate(aggregate) => Kind::Aggregate(self.aggregate(aggregate, steps)?),
+            ExprKind::Call { function, args } => self.call(function, args, expr.span, steps)?,
             ExprKind::String(_) | ExprKind::Matrix { .. } | ExprKind::Subquery { .. } => {
                 return Err(misplaced(expr.span));
             }
@@ -107,7 +101,7 @@ impl Builder {
         Ok(Node { kind, span: expr.span, steps })
     }
 
-    fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<BinaryNode, EngineError> {
+    fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<Box<BinaryNode>, EngineError> {
         let types = (value_type(&binary.left), value_type(&binary.right));
         let sides = match types {
             (ValueType::Scalar, ValueType::Scalar) => Sides::Scalars,
@@ -122,13 +116,18 @@ impl Builder {
             return Err(EngineError::Unsupported(format!("operator {}", binary.op.text())));
         }
         self.hints.push(Hints::default());
-        let left = self.node(&binary.left, steps)?;
-        let right = self.node(&binary.right, steps)?;
+        let left = self.boxed(&binary.left, steps)?;
+        let right = self.boxed(&binary.right, steps)?;
         self.hints.pop();
-        Ok(BinaryNode { op: binary.op, sides, left, right, return_bool: binary.return_bool })
+        let (op, return_bool) = (binary.op, binary.return_bool);
+        Ok(Box::new(BinaryNode { op, sides, left, right, return_bool }))
     }
 
-    fn aggregate(&mut self, of: &Aggregate, steps: Steps) -> Result<AggregateNode, EngineError> {
+    fn aggregate(
+        &mut self,
+        of: &Aggregate,
+        steps: Steps,
+    ) -> Result<Box<AggregateNode>, EngineError> {
         let mut grouping = of.grouping.clone();
         grouping.sort_unstable();
         grouping.dedup();
@@ -139,7 +138,7 @@ impl Builder {
             }
             Some(expr) => match &unwrapped(expr).kind {
                 ExprKind::String(text) => Some(Parameter::Text(Arc::clone(text))),
-                _ => Some(Parameter::Scalar(self.node(expr, steps)?)),
+                _ => Some(Parameter::Scalar(self.boxed(expr, steps)?)),
             },
         };
         self.hints.push(Hints {
@@ -148,9 +147,10 @@ impl Builder {
             by: !of.without,
             ..Hints::default()
         });
-        let vector = self.node(&of.expr, steps)?;
+        let vector = self.boxed(&of.expr, steps)?;
         self.hints.pop();
-        Ok(AggregateNode { op: of.op, vector, parameter, grouping, without: of.without })
+        let (op, without) = (of.op, of.without);
+        Ok(Box::new(AggregateNode { op, vector, parameter, grouping, without }))
     }
 
     /// Plans the window of a function, or of the whole query.
@@ -176,7 +176,7 @@ impl Builder {
                 let shift = self.shift(at)?;
                 let source = match self.inner_steps(steps, shift, range_ms, step_ms)? {
                     inner_steps if inner_steps.count == 0 => WindowSource::Nothing,
-                    inner_steps => WindowSource::Subquery(Box::new(self.node(inner, inner_steps)?)),
+                    inner_steps => WindowSource::Subquery(self.boxed(inner, inner_steps)?),
                 };
                 Ok(Window { source, range_ms, steps, shift, span: expr.span })
             }

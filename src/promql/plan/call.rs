@@ -6,6 +6,7 @@ use crate::model::{Labels, METRIC_NAME, MatchOp};
 use crate::promql::ast::{Expr, ExprKind, Span, VectorSelector};
 use crate::promql::engine::EngineError;
 use crate::promql::functions::{Function, LabelChange, RangeFunction, SortOrder};
+use crate::series::Hints;
 
 use super::build::{Builder, misplaced};
 use super::duration::seconds;
@@ -15,22 +16,53 @@ use super::{Kind, Node, Steps};
 type Kinded = Result<Kind, EngineError>;
 
 impl Builder {
-    /// Plans `name(args)` at `steps`.
-    pub(super) fn call(&mut self, name: &str, args: &[Expr], at: Span, steps: Steps) -> Kinded {
+    /// Plans `name(args)` at `steps`. Each family of functions has a method of its own, since
+    /// calls nest and frames add up.
+    pub(super) fn call(
+        &mut self,
+        name: &Arc<str>,
+        args: &[Expr],
+        at: Span,
+        steps: Steps,
+    ) -> Kinded {
         let Some(function) = Function::find(name) else {
             return Err(EngineError::Unsupported(format!("function {name}()")));
         };
-        let number = |value: f64| Ok(Kind::Number(value));
+        self.hints.push(Hints { func: Some(Arc::clone(name)), ..Hints::default() });
+        let kind = match function {
+            Function::OverTime(function) => self.over_time(function, args, at, steps),
+            Function::Absent | Function::AbsentOverTime => self.absence(function, args, at, steps),
+            Function::Math(_) | Function::Date(_) => self.by_value(function, args, at, steps),
+            Function::HistogramQuantile | Function::HistogramFraction => {
+                self.histogram(function, args, at, steps)
+            }
+            Function::LabelReplace
+            | Function::LabelJoin
+            | Function::Sort { .. }
+            | Function::SortByLabel { .. } => self.by_labels(function, args, at, steps),
+            Function::Scalar
+            | Function::Vector
+            | Function::Timestamp
+            | Function::StartTimestamp
+            | Function::MaxOf
+            | Function::MinOf => self.between_types(function, args, at, steps),
+            _ => self.of_the_query(function, at),
+        };
+        self.hints.pop();
+        kind
+    }
+
+    fn absence(&mut self, function: Function, args: &[Expr], at: Span, steps: Steps) -> Kinded {
+        let [arg] = args else { return Err(misplaced(at)) };
+        let labels = absent_labels(arg);
+        match function {
+            Function::Absent => Ok(Kind::Absent { vector: self.boxed(arg, steps)?, labels }),
+            _ => Ok(Kind::AbsentOverTime { window: self.window(arg, steps)?, labels }),
+        }
+    }
+
+    fn by_value(&mut self, function: Function, args: &[Expr], at: Span, steps: Steps) -> Kinded {
         match (function, args) {
-            (Function::OverTime(function), _) => self.over_time(function, args, at, steps),
-            (Function::AbsentOverTime, [arg]) => {
-                let labels = absent_labels(arg);
-                Ok(Kind::AbsentOverTime { window: self.window(arg, steps)?, labels })
-            }
-            (Function::Absent, [arg]) => {
-                let labels = absent_labels(arg);
-                Ok(Kind::Absent { vector: self.boxed(arg, steps)?, labels })
-            }
             (Function::Math(function), [vector, rest @ ..]) => {
                 let vector = self.boxed(vector, steps)?;
                 Ok(Kind::Math { function, vector, parameters: self.nodes(rest, steps)? })
@@ -39,23 +71,12 @@ impl Builder {
             (Function::Date(function), [arg]) => {
                 Ok(Kind::Date { function, vector: Some(self.boxed(arg, steps)?) })
             }
-            (Function::Scalar, [arg]) => Ok(Kind::Scalar(self.boxed(arg, steps)?)),
-            (Function::Vector, [arg]) => Ok(Kind::Vector(self.boxed(arg, steps)?)),
-            (Function::Time, []) => Ok(Kind::Time),
-            (Function::Pi, []) => number(std::f64::consts::PI),
-            (Function::Timestamp, [arg]) => self.timestamp(arg, steps),
-            (Function::StartTimestamp, _) if self.grid.start_timestamps => {
-                Err(EngineError::Unsupported("function start_timestamp()".into()))
-            }
-            // Without start times no element has one.
-            (Function::StartTimestamp, [arg]) => self.boxed(arg, steps).map(|_| Kind::Nothing),
-            (Function::QueryStart, []) => number(self.grid.steps.start_ms as f64 / 1000.0),
-            (Function::QueryEnd, []) => number(self.grid.end_ms as f64 / 1000.0),
-            (Function::QueryRange, []) => number(seconds(self.lengths.range_ms)),
-            (Function::QueryStep, []) if self.grid.steps.instant => number(0.0),
-            (Function::QueryStep, []) => number(seconds(self.grid.step_ms)),
-            (Function::MaxOf, [a, b]) => self.extreme(true, a, b, steps),
-            (Function::MinOf, [a, b]) => self.extreme(false, a, b, steps),
+            _ => Err(misplaced(at)),
+        }
+    }
+
+    fn histogram(&mut self, function: Function, args: &[Expr], at: Span, steps: Steps) -> Kinded {
+        match (function, args) {
             (Function::HistogramQuantile, [quantile, vector]) => {
                 let quantile = self.boxed(quantile, steps)?;
                 Ok(Kind::HistogramQuantile { quantile, vector: self.boxed(vector, steps)? })
@@ -64,28 +85,63 @@ impl Builder {
                 let bounds = Box::new([self.node(lower, steps)?, self.node(upper, steps)?]);
                 Ok(Kind::HistogramFraction { bounds, vector: self.boxed(vector, steps)? })
             }
-            (Function::LabelReplace, [vector, texts @ ..]) => {
-                let change = LabelChange::replace(&strings(texts, at)?)?;
-                Ok(Kind::Relabel { change, vector: self.boxed(vector, steps)? })
-            }
-            (Function::LabelJoin, [vector, texts @ ..]) => {
-                let change = LabelChange::join(&strings(texts, at)?)?;
-                Ok(Kind::Relabel { change, vector: self.boxed(vector, steps)? })
-            }
-            (Function::Sort { descending }, [vector]) => {
-                let order = SortOrder::Value { descending };
-                Ok(Kind::Sort { order, vector: self.boxed(vector, steps)? })
-            }
-            (Function::SortByLabel { descending }, [vector, texts @ ..]) => {
-                let order = SortOrder::Labels { names: strings(texts, at)?, descending };
-                Ok(Kind::Sort { order, vector: self.boxed(vector, steps)? })
-            }
             _ => Err(misplaced(at)),
         }
     }
 
-    fn boxed(&mut self, expr: &Expr, steps: Steps) -> Result<Box<Node>, EngineError> {
-        Ok(Box::new(self.node(expr, steps)?))
+    fn by_labels(&mut self, function: Function, args: &[Expr], at: Span, steps: Steps) -> Kinded {
+        let [vector, texts @ ..] = args else { return Err(misplaced(at)) };
+        let texts = strings(texts, at)?;
+        let order = match function {
+            Function::LabelReplace => {
+                let change = LabelChange::replace(&texts)?;
+                return Ok(Kind::Relabel { change, vector: self.boxed(vector, steps)? });
+            }
+            Function::LabelJoin => {
+                let change = LabelChange::join(&texts)?;
+                return Ok(Kind::Relabel { change, vector: self.boxed(vector, steps)? });
+            }
+            Function::Sort { descending } => SortOrder::Value { descending },
+            Function::SortByLabel { descending } => SortOrder::Labels { names: texts, descending },
+            _ => return Err(misplaced(at)),
+        };
+        Ok(Kind::Sort { order, vector: self.boxed(vector, steps)? })
+    }
+
+    fn between_types(
+        &mut self,
+        function: Function,
+        args: &[Expr],
+        at: Span,
+        steps: Steps,
+    ) -> Kinded {
+        match (function, args) {
+            (Function::Scalar, [arg]) => Ok(Kind::Scalar(self.boxed(arg, steps)?)),
+            (Function::Vector, [arg]) => Ok(Kind::Vector(self.boxed(arg, steps)?)),
+            (Function::Timestamp, [arg]) => self.timestamp(arg, steps),
+            (Function::StartTimestamp, _) if self.grid.start_timestamps => {
+                Err(EngineError::Unsupported("function start_timestamp()".into()))
+            }
+            // Without start times no element has one.
+            (Function::StartTimestamp, [arg]) => self.boxed(arg, steps).map(|_| Kind::Nothing),
+            (Function::MaxOf, [a, b]) => self.extreme(true, a, b, steps),
+            (Function::MinOf, [a, b]) => self.extreme(false, a, b, steps),
+            _ => Err(misplaced(at)),
+        }
+    }
+
+    /// Functions without arguments.
+    fn of_the_query(&self, function: Function, at: Span) -> Kinded {
+        Ok(Kind::Number(match function {
+            Function::Time => return Ok(Kind::Time),
+            Function::Pi => std::f64::consts::PI,
+            Function::QueryStart => self.grid.steps.start_ms as f64 / 1000.0,
+            Function::QueryEnd => self.grid.end_ms as f64 / 1000.0,
+            Function::QueryRange => seconds(self.lengths.range_ms),
+            Function::QueryStep if self.grid.steps.instant => 0.0,
+            Function::QueryStep => seconds(self.grid.step_ms),
+            _ => return Err(misplaced(at)),
+        }))
     }
 
     fn nodes(&mut self, exprs: &[Expr], steps: Steps) -> Result<Vec<Node>, EngineError> {

@@ -173,8 +173,8 @@ pub(crate) enum WindowSource {
 pub(crate) struct BinaryNode {
     pub(crate) op: BinaryOp,
     pub(crate) sides: Sides,
-    pub(crate) left: Node,
-    pub(crate) right: Node,
+    pub(crate) left: Box<Node>,
+    pub(crate) right: Box<Node>,
     pub(crate) return_bool: bool,
 }
 
@@ -191,7 +191,7 @@ pub(crate) enum Sides {
 #[derive(Debug)]
 pub(crate) struct AggregateNode {
     pub(crate) op: AggregateOp,
-    pub(crate) vector: Node,
+    pub(crate) vector: Box<Node>,
     pub(crate) parameter: Option<Parameter>,
     /// Ascending, each once.
     pub(crate) grouping: Vec<Arc<str>>,
@@ -201,6 +201,6 @@ pub(crate) struct AggregateNode {
 /// What stands before the vector of an aggregation.
 #[derive(Debug)]
 pub(crate) enum Parameter {
-    Scalar(Node),
+    Scalar(Box<Node>),
     Text(Arc<str>),
 }

@@ -2,6 +2,8 @@
 
 use std::cell::RefCell;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::model::{Labels, Sample};
 use crate::promql::{Answer, EngineError, MatrixSeries, Value, VectorElement};
@@ -255,4 +257,46 @@ fn the_engine_answers_all_scripts_of_this_project() {
         passed += report.passed;
     }
     assert!(passed > 300, "only {passed} cases");
+}
+
+/// Pieces that scripts are made of.
+const PIECES: [&str; 28] = [
+    "load 1m",
+    "load_with_nhcb 5m",
+    "clear",
+    "eval instant at 1m",
+    "eval range from 0 to 1m step",
+    "eval_fail instant at 0",
+    "expect fail",
+    "expect warn msg:",
+    "expect regex: (",
+    "expect string",
+    "expect range vector from 0 to 1m step 1m",
+    "\n",
+    "\n\n",
+    "\n  ",
+    " ",
+    "a{b=\"c\"}",
+    "@st",
+    "0s",
+    "-1m+1sx3",
+    "1+2x3",
+    "_x2",
+    "{{count:1 buckets:[1",
+    "]}}",
+    "x",
+    "1",
+    "a",
+    "\"",
+    "#",
+];
+
+proptest! {
+    #[test]
+    fn any_script_is_run_or_refused(pieces in prop::collection::vec(0..PIECES.len(), 0..30)) {
+        let text: String = pieces.iter().map(|index| PIECES[*index]).collect();
+        let report = run(&fixed(1.0), &text);
+        let evals = script::eval_lines(&text).len();
+        prop_assert!(report.passed + report.failed.len() <= evals.max(1));
+    }
 }

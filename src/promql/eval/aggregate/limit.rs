@@ -19,6 +19,7 @@ pub(super) fn count<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
     let Some(counts) = counts(&task.parameter)? else { return Ok(Box::new(Nothing)) };
     let grouping = Grouping { names: &task.node.grouping, without: task.node.without };
     let groups = Groups::find(task.inner.heads(), grouping);
+    task.run.limits.hold(groups.len().saturating_mul(task.steps()))?;
     let mut taken = vec![vec![0_usize; task.steps()]; groups.len()];
     filter(task, |index, step| {
         let Some(taken) = taken.get_mut(groups.of(index)).and_then(|steps| steps.get_mut(step))

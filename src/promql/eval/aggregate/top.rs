@@ -27,6 +27,7 @@ pub(super) fn bind<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
         for (step, value) in column.iter() {
             if steps.is_empty() {
                 order.push(group);
+                task.run.limits.hold(task.steps())?;
                 steps.resize_with(task.steps(), Best::default);
             }
             let count = counts.get(step).copied().unwrap_or_default();

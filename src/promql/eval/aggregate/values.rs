@@ -33,6 +33,7 @@ pub(super) fn quantile<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
         }
         if steps.is_empty() {
             order.push(group);
+            task.run.limits.hold(task.steps())?;
             steps.resize_with(task.steps(), Vec::new);
         }
         task.run.limits.hold(column.count())?;

@@ -47,7 +47,7 @@ pub(super) fn resolve(
         resolver.step(step, &many, partner)?;
     }
     join.run.limits.release(held);
-    let outputs = resolver.finish()?;
+    let outputs = resolver.outputs;
     Ok(Resolved { outputs, doubles: Some(doubles).filter(|doubles| !doubles.is_empty()) })
 }
 
@@ -155,6 +155,7 @@ impl<'t, 'r> Resolver<'t, 'r> {
         let head = self.join.head(many_labels, one_labels);
         let output = self.labels.number(head.labels.as_ref());
         if output == self.outputs.len() {
+            self.join.run.limits.hold(self.join.steps)?;
             let mut column = StepColumn::new();
             column.reset(self.join.steps);
             // Behind all series of the many side stand those that have no partner there.
@@ -167,13 +168,6 @@ impl<'t, 'r> Resolver<'t, 'r> {
             *slot = Some(output);
         }
         Ok(output)
-    }
-
-    fn finish(self) -> Result<Vec<(usize, Head, StepColumn)>, EngineError> {
-        for (_, _, column) in &self.outputs {
-            self.join.run.limits.hold(column.count())?;
-        }
-        Ok(self.outputs)
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::StepColumn;
 use super::super::operator::{Bound, Head, Operator, Work};
 use super::super::run::Run;
 use super::bind_node;
-use super::signature::families;
+use super::signature::{Family, families};
 
 /// Which steps of an element are kept.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,17 @@ struct Element {
     left: bool,
     index: usize,
     mask: Mask,
+    /// Its values, if they are known because it decides over others: family and place in it.
+    known: Option<(usize, usize)>,
+}
+
+/// The elements of the side that decides over the other.
+struct Decider {
+    /// Steps at which there is any.
+    present: StepColumn,
+    /// Their values, if they are elements of the answer too. They may be costly to compute twice:
+    /// in a chain of operations each would double the work of those before it.
+    columns: Vec<StepColumn>,
 }
 
 struct SetOperation<'r> {
@@ -33,8 +44,7 @@ struct SetOperation<'r> {
     right: Box<dyn Operator + 'r>,
     heads: Vec<Head>,
     elements: Vec<Element>,
-    /// When the families of the side that decides have elements.
-    presence: Vec<StepColumn>,
+    deciders: Vec<Decider>,
 }
 
 /// Binds a set operation. The elements of one operand are looked at first: the right one's for
@@ -46,13 +56,38 @@ pub(super) fn bind<'r>(
     whole: &'r Node,
 ) -> Bound<'r> {
     let (left, right) = (bind_node(run, &node.left)?, bind_node(run, &node.right)?);
+    let found = families(left.heads(), right.heads(), matching);
+    let (mut elements, deciding) = elements(node.op, found);
+    // The left operand's elements first, each operand's in its order.
+    elements.sort_unstable_by_key(|element| (!element.left, element.index));
+    let is_or = node.op == BinaryOp::Or;
+    let side = if is_or { &left } else { &right };
+    let steps = whole.steps.count;
+    let deciders = run.collect(deciding.len(), |family, work| {
+        let indexes = deciding.get(family).map(Vec::as_slice).unwrap_or_default();
+        let decider = decide(side.as_ref(), indexes, steps, is_or, work)?;
+        run.limits.hold(decider.columns.len().saturating_mul(steps))?;
+        Ok(decider)
+    })?;
+    let heads = elements
+        .iter()
+        .filter_map(|element| {
+            let side = if element.left { &left } else { &right };
+            side.heads().get(element.index).cloned()
+        })
+        .collect();
+    let operation = SetOperation { left, right, heads, elements, deciders };
+    run.unique(Box::new(operation), whole.steps)
+}
+
+/// The elements that may be in the answer, and the families that decide over them.
+fn elements(op: BinaryOp, families: Vec<Family>) -> (Vec<Element>, Vec<Vec<usize>>) {
     let (mut elements, mut deciding) = (Vec::new(), Vec::new());
-    for family in families(left.heads(), right.heads(), matching) {
-        let (lefts, rights) = (family.many, family.one);
+    for Family { many: lefts, one: rights } in families {
         let is_alone = lefts.is_empty() || rights.is_empty();
         let number = deciding.len();
-        let element = |left, mask| move |index| Element { left, index, mask };
-        match node.op {
+        let element = |left, mask| move |index| Element { left, index, mask, known: None };
+        match op {
             BinaryOp::And if is_alone => {}
             BinaryOp::And => {
                 elements.extend(lefts.into_iter().map(element(true, Mask::With(number))));
@@ -64,7 +99,9 @@ pub(super) fn bind<'r>(
             }
             BinaryOp::Or if !is_alone => {
                 elements.extend(rights.into_iter().map(element(false, Mask::Without(number))));
-                elements.extend(lefts.iter().copied().map(element(true, Mask::Nothing)));
+                let known = lefts.iter().copied().map(element(true, Mask::Nothing)).enumerate();
+                elements
+                    .extend(known.map(|(place, e)| Element { known: Some((number, place)), ..e }));
                 deciding.push(lefts);
             }
             op => {
@@ -75,39 +112,35 @@ pub(super) fn bind<'r>(
             }
         }
     }
-    // The left operand's elements first, each operand's in its order.
-    elements.sort_unstable_by_key(|element| (!element.left, element.index));
-    let decider = if node.op == BinaryOp::Or { &left } else { &right };
-    let steps = whole.steps.count;
-    let presence = run.collect(deciding.len(), |family, work| {
-        let indexes = deciding.get(family).map(Vec::as_slice).unwrap_or_default();
-        presence(decider.as_ref(), indexes, steps, work)
-    })?;
-    let heads = elements
-        .iter()
-        .filter_map(|element| {
-            let side = if element.left { &left } else { &right };
-            side.heads().get(element.index).cloned()
-        })
-        .collect();
-    let operation = SetOperation { left, right, heads, elements, presence };
-    run.unique(Box::new(operation), whole.steps)
+    (elements, deciding)
 }
 
-fn presence(
+fn decide(
     side: &(dyn Operator + '_),
     indexes: &[usize],
     steps: usize,
+    keeps: bool,
     work: &mut Work,
-) -> Result<StepColumn, EngineError> {
-    let (mut any, mut column) = (StepColumn::new(), work.take_column());
-    any.reset(steps);
+) -> Result<Decider, EngineError> {
+    let mut decider = Decider { present: StepColumn::new(), columns: Vec::new() };
+    decider.present.reset(steps);
+    let mut column = work.take_column();
     for index in indexes {
         side.column(*index, &mut column, work)?;
-        any.mark(column.words());
+        decider.present.mark(column.words());
+        if keeps {
+            decider.columns.push(column.clone());
+        }
     }
     work.give_column(column);
-    Ok(any)
+    Ok(decider)
+}
+
+impl SetOperation<'_> {
+    fn known(&self, element: &Element) -> Option<&StepColumn> {
+        let (family, place) = element.known?;
+        self.deciders.get(family)?.columns.get(place)
+    }
 }
 
 impl Operator for SetOperation<'_> {
@@ -125,9 +158,13 @@ impl Operator for SetOperation<'_> {
             into.reset(0);
             return Ok(());
         };
+        if let Some(column) = self.known(element) {
+            into.copy_from(column);
+            return Ok(());
+        }
         let side = if element.left { &self.left } else { &self.right };
         side.column(element.index, into, work)?;
-        let words = |family: usize| self.presence.get(family).map(StepColumn::words);
+        let words = |family: usize| self.deciders.get(family).map(|d| d.present.words());
         match element.mask {
             Mask::Nothing => {}
             Mask::With(family) => into.keep_where(words(family).unwrap_or_default()),
