@@ -7,6 +7,7 @@ use crate::disk::Disk;
 use crate::model::Labels;
 use crate::promql::EngineOptions;
 use crate::storage::db::DbOptions;
+use crate::storage::wal::Compression;
 use crate::wire::config::{Config, ConfigError};
 
 use super::receive::ReceiveOptions;
@@ -108,6 +109,9 @@ impl HubConfig {
         if let Some(retention_bytes) = storage.retention_bytes {
             hub.db.retention_bytes = retention_bytes;
         }
+        if storage.wal_compression == Some(false) {
+            hub.db.wal.compression = Compression::None;
+        }
         Ok(hub)
     }
 }
@@ -134,7 +138,11 @@ mod tests {
             assert_eq!(hub.db.retention_bytes, 1 << 30);
             assert_eq!(hub.external_labels.get("cluster"), Some("a"));
         }
-        assert_eq!(read("global: {}\n").unwrap().db.retention_ms, 15 * 86_400_000);
+        let usual = read("global: {}\n").unwrap().db;
+        assert_eq!(usual.retention_ms, 15 * 86_400_000);
+        assert_eq!(usual.wal.compression, Compression::Snappy);
+        let plain_log = read("prometheus: {prometheusSpec: {walCompression: false}}\n").unwrap();
+        assert_eq!(plain_log.db.wal.compression, Compression::None);
     }
 
     #[test]

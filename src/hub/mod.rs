@@ -2,6 +2,18 @@
 //!
 //! Useful for: one process that takes remote write, keeps days of samples and answers PromQL over
 //! HTTP, to Grafana and to people. Not useful for: scraping; run an agent beside it.
+//!
+//! ```no_run
+//! use promlite::hub::{Hub, HubConfig, HubError, HubOptions};
+//!
+//! # async fn serve() -> Result<(), HubError> {
+//! let options = HubOptions::new(HubConfig::default(), "data", "127.0.0.1:9090");
+//! let hub = Hub::start(options).await?;
+//! println!("open http://{}/", hub.local_addr());
+//! tokio::signal::ctrl_c().await.ok();
+//! hub.stop().await
+//! # }
+//! ```
 
 mod api;
 mod config;

@@ -11,8 +11,8 @@ use crate::wire::remote_write::v1;
 /// Memory is counted in pieces of this size, so that their number fits.
 const PIECE_BYTES: usize = 4096;
 /// Buffers kept for the next requests, and the largest that is kept.
-const KEPT_MAX: usize = 32;
-const KEPT_BYTES_MAX: usize = 8 << 20;
+const KEPT_MAX: usize = 8;
+const KEPT_BYTES_MAX: usize = 4 << 20;
 
 /// Memory for requests that are being read. A request takes all that it may need before its first
 /// byte is read, so that none waits for another that waits itself.
