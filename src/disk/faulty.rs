@@ -13,8 +13,8 @@
 //!   there. Of a folder, the names of its last `sync_dir` are there. A file that was synced but
 //!   whose name was not is lost; a name that was synced but whose file was not stands for an
 //!   empty file.
-//! - **A mixture** ([`Crash::PowerMixed`]). A machine may write back more than it must. The names of
-//!   each folder are those of its last sync or those of the moment, all of them. A file has any
+//! - **A mixture** ([`Crash::PowerMixed`]). A machine may write back more than it must. The names
+//!   of each folder are those of its last sync or those of the moment, all of them. A file has any
 //!   length between those of its last sync and of the moment, and each 4 KiB of it that differ are
 //!   old or new; where there was nothing old, there are zeros. Later bytes may have come to disk
 //!   while earlier ones did not.

@@ -5,6 +5,7 @@
 //! writer), [`super::Wal::remove_before`] the segment behind the last one folded in,
 //! [`remove_checkpoints_before`]. A crash between any two of them leaves a log that tells the same.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -142,7 +143,8 @@ fn build(
         Filter { keep, min_time_ms, stats: CheckpointStats::default(), metadata: BTreeMap::new() };
     let mut pending = Pending::default();
     let mut damaged = BTreeMap::new();
-    let mut failed = None;
+    // Writing fails in one closure and ends the walk in the other.
+    let failed = RefCell::new(None);
     walk_range(
         disk,
         dir,
@@ -150,19 +152,23 @@ fn build(
         (first, upto),
         &mut |_, record| {
             pending.add(|bytes| filter.record(record, bytes))?;
-            if pending.bytes.len() >= BATCH_BYTES && failed.is_none() {
-                failed = pending.flush(&mut out).err();
+            if pending.bytes.len() < BATCH_BYTES {
+                return Ok(());
             }
-            Ok(())
+            pending.flush(&mut out).map_err(|error| {
+                let refused = RecordError::Refused(error.to_string());
+                failed.replace(Some(error));
+                refused
+            })
         },
         &mut |corruption| {
+            if let Some(error) = failed.take() {
+                return Err(error);
+            }
             tracing::error!(%corruption, "damage in the log; the checkpoint goes on behind it");
             note(&mut damaged, corruption)
         },
     )?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
     pending
         .add(|bytes| {
             filter.put_metadata(bytes);

@@ -69,7 +69,14 @@ pub(super) fn walk(
     let after = checkpoint.map_or(0, |index| index.saturating_add(1));
     let first = from.unwrap_or(0).max(after);
     let mut sources = checkpoint_sources(disk, dir, checkpoint)?;
-    sources.extend(segment_sources(disk, dir, first, u32::MAX)?);
+    let segments = segment_sources(disk, dir, first, u32::MAX)?;
+    if let (Some(index), Some(found)) = (checkpoint, segments.first())
+        && found.segment > first
+        && first == after
+    {
+        return Err(WalError::Gap { after: index, found: found.segment });
+    }
+    sources.extend(segments);
     if let Some(last) = sources.last_mut() {
         last.is_last = last.checkpoint.is_none();
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::{Disk, SharedDisk, WriteFile};
 
+use super::checkpoint::last_checkpoint;
 use super::error::{Context, Corruption, Fault, WalError};
 use super::frame::{put_padding, put_record};
 use super::reader::{Each, ReplayEnd, walk};
@@ -193,11 +194,14 @@ fn fill_holes(disk: &dyn Disk, dir: &Path) -> Result<u32, WalError> {
     }
     let mut filled = 0;
     let segments = list_segments(disk, dir)?;
-    for pair in segments.windows(2) {
-        let [before, after] = pair else { continue };
-        for missing in before.index.saturating_add(1)..after.index {
+    // What a checkpoint replaces is not missing.
+    let mut before = last_checkpoint(disk, dir)?;
+    for found in segments.iter().map(|segment| segment.index) {
+        let expected = before.map_or(found, |before| before.saturating_add(1));
+        before = before.max(Some(found));
+        for missing in expected..found {
             if filled == MISSING_SEGMENTS_MAX {
-                return Err(WalError::Gap { after: before.index, found: after.index });
+                return Err(WalError::Gap { after: expected.saturating_sub(1), found });
             }
             fill_hole(disk, dir, missing)?;
             filled += 1;

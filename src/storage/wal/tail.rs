@@ -57,6 +57,9 @@ impl Tail {
     /// the newest checkpoint, then the segments. A place behind the end of the log is of another
     /// log, and reading starts at the beginning.
     ///
+    /// Who needs to know the series that samples belong to starts at the beginning and passes over
+    /// the samples up to the place that it had reached.
+    ///
     /// # Errors
     /// The disk's answer.
     pub fn open(disk: SharedDisk, dir: &Path, from: Option<Position>) -> Result<Self, WalError> {

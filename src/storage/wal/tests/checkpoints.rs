@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::base::varint::{put_text, put_uvarint};
-use crate::disk::MemoryDisk;
+use crate::disk::{FaultyDisk, MemoryDisk};
 use crate::model::LabelsBuf;
 
 fn metadata_record(rows: &[(u64, &str)]) -> Vec<u8> {
@@ -149,6 +149,25 @@ fn damage_does_not_stop_a_checkpoint() {
         decode_times(&record, |_, time| newest = newest.max(time)).unwrap();
     }
     assert_eq!(newest, 6000);
+}
+
+#[test]
+fn a_checkpoint_that_finds_no_room_leaves_the_log_as_it_was() {
+    let disk = FaultyDisk::new();
+    let mut wal = open(&shared(&disk), options(Compression::None));
+    for number in 0..100 {
+        let rows: Vec<_> = (0..2_000).map(|i| (1, number * 2_000 + i, i as f64)).collect();
+        wal.log(&[&samples_record(&rows)]).unwrap();
+    }
+    let last = wal.cut().unwrap();
+    let before = replayed(&shared(&disk)).unwrap().0;
+    disk.set_full(true);
+    let keep = |_: SeriesRef| true;
+    let disk_of_all = shared(&disk);
+    let failed = checkpoint(&disk_of_all, dir(), last - 1, wal.options(), &keep, 0).unwrap_err();
+    assert!(matches!(failed, WalError::Io { what: "write", .. }), "{failed}");
+    assert!(replayed(&disk_of_all).unwrap().0 == before);
+    assert!(disk.list(dir()).unwrap().iter().all(|entry| !entry.is_dir));
 }
 
 #[test]

@@ -4,7 +4,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::disk::MemoryDisk;
+use crate::disk::{Crash, FaultyDisk, MemoryDisk};
 use crate::model::LabelsBuf;
 
 /// Lengths that meet the borders of pages, and others.
@@ -268,6 +268,54 @@ fn a_hole_in_the_numbers_is_refused_and_then_closed() {
     let (got, recovery) = recovered(&log.disk);
     assert_eq!((got.len(), recovery.missing_segments), (10, 1));
     assert!(replayed(&log.disk).unwrap().0 == got);
+}
+
+#[test]
+fn a_hole_behind_the_checkpoint_is_closed_too() {
+    let log = logged(&[30_000; 12], Compression::None);
+    let keep = |_: SeriesRef| true;
+    checkpoint(&log.disk, dir(), 1, &options(Compression::None), &keep, 0).unwrap();
+    for segment in ["00000000", "00000001", "00000002"] {
+        log.disk.remove_file(&dir().join(segment)).unwrap();
+    }
+    let refused = replayed(&log.disk).err();
+    assert!(matches!(refused, Some(WalError::Gap { after: 1, found: 3 })));
+    let (got, recovery) = recovered(&log.disk);
+    assert_eq!((got.len(), recovery.missing_segments), (6, 1));
+    assert!(replayed(&log.disk).unwrap().0 == got);
+}
+
+#[test]
+fn a_recovery_may_crash_anywhere() {
+    let damage = |disk: &FaultyDisk| {
+        let handle = shared(disk);
+        let mut wal = open(&handle, options(Compression::None));
+        for number in 0..30 {
+            wal.log(&[&numbered(number, 9_000)]).unwrap();
+        }
+        wal.sync().unwrap();
+        for segment in [0, 2] {
+            rewrite(&handle, segment, |bytes| bytes[20_000] ^= 1);
+            disk.append(&dir().join(format!("{segment:08}"))).unwrap().sync().unwrap();
+        }
+        handle
+    };
+    let whole = FaultyDisk::new();
+    let handle = damage(&whole);
+    let before = whole.counts().operations;
+    let (want, recovery) = recovered(&handle);
+    assert_eq!((want.len(), recovery.quarantined.len()), (28, 2));
+    for operation in before + 1..=whole.counts().operations {
+        let disk = FaultyDisk::new();
+        let handle = damage(&disk);
+        disk.freeze_at(operation);
+        recover(&handle, dir(), None, &mut |_, _| Ok(())).unwrap_err();
+        for crash in [Crash::Process, Crash::Power, Crash::PowerMixed(operation)] {
+            let next = shared(&disk.crash(crash));
+            assert!(recovered(&next).0 == want, "{operation} {crash:?}");
+            assert!(replayed(&next).unwrap().0 == want, "{operation} {crash:?}");
+        }
+    }
 }
 
 #[test]
