@@ -501,7 +501,7 @@ mod tests {
             1_i64..=i64::MAX / 400,
         ];
         let start = prop_oneof![Just(1_767_571_200_000), -1000_i64..1000, Just(i64::MIN)];
-        (start, vec((step, value()), 0..300)).prop_map(|(start, steps)| {
+        (start, vec((step, value()), 0..160)).prop_map(|(start, steps)| {
             let mut time: i64 = start;
             let next = |(step, value)| {
                 time += step;
@@ -525,7 +525,7 @@ mod tests {
 
         #[test]
         fn only_samples_of_the_range_are_kept(
-            samples in samples(), a in 0_usize..300, b in 0_usize..300,
+            samples in samples(), a in 0_usize..160, b in 0_usize..160,
         ) {
             prop_assume!(!samples.is_empty());
             let pick = |index: usize| samples[index % samples.len()].0;
