@@ -176,6 +176,9 @@ fn replay(criterion: &mut Criterion) {
 #[expect(clippy::print_stdout, reason = "the result of this part is a line of text")]
 fn memory(_: &mut Criterion) {
     const MANY: usize = 100_000;
+    if std::env::args().any(|argument| argument == "--profile-time") {
+        return;
+    }
     let dir = tempdir().unwrap();
     let db = open(dir.path());
     Scraper::new(MANY, true).scrape_all(&db, 240);

@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use crate::model::{LabelsRef, Sample};
-use crate::series::{Append, AppendError, Batch, OnReject, Outcome, TimeRange};
+use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, TimeRange};
 use crate::storage::wal;
 
 use super::series::{Fate, HeadSeries};
@@ -123,12 +123,8 @@ impl Head {
             if labels.is_empty() {
                 return Err(AppendError::EmptyLabels);
             }
-            let known = batch.series_ref(entry);
-            let hash = labels.hash();
-            let by_ref = if known.is_known() { self.series.get(known) } else { None };
-            // A reference of some other storage is recognised by the labels' hash.
-            let by_ref = by_ref.filter(|series| series.hash == hash);
-            let found = by_ref.or_else(|| self.series.find(hash, labels));
+            let before = work.series.last().and_then(Option::as_deref);
+            let found = self.find_entry(batch.series_ref(entry), labels, before);
             missing += usize::from(found.is_none());
             work.series.push(found);
         }
@@ -150,7 +146,39 @@ impl Head {
             };
             batch.set_series_ref(entry, series.series);
         }
+        for pair in work.series.windows(2) {
+            if let [Some(before), Some(behind)] = pair {
+                before.set_follower(behind.series);
+            }
+        }
         Ok(created)
+    }
+
+    /// Finds the series of one entry, `before` being that of the entry before it.
+    fn find_entry(
+        &self,
+        known: SeriesRef,
+        labels: LabelsRef<'_>,
+        before: Option<&HeadSeries>,
+    ) -> Option<Arc<HeadSeries>> {
+        let hash = labels.hash();
+        if known.is_known()
+            && let Some(series) = self.series.get(known)
+            // A reference of some other storage is recognised by this.
+            && series.hash == hash
+        {
+            return Some(series);
+        }
+        // Scrapes and senders keep the order of their series, and the reference is found sooner.
+        let guess = before.map_or(SeriesRef::UNKNOWN, HeadSeries::follower);
+        if guess.is_known()
+            && let Some(series) = self.series.get(guess)
+            && series.hash == hash
+            && series.labels.as_ref() == labels
+        {
+            return Some(series);
+        }
+        self.series.find(hash, labels)
     }
 
     /// Judges every sample and lists those that may stay as rows.

@@ -1,5 +1,7 @@
 //! One series: its labels, its closed chunks, and the chunk that still grows.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use parking_lot::{Mutex, MutexGuard};
 
 use crate::chunk::{Encoding, XorAppender};
@@ -15,13 +17,26 @@ pub(super) struct HeadSeries {
     pub(super) labels: Labels,
     /// Hash of the labels.
     pub(super) hash: u64,
+    /// Which series came behind this one in its last batch: a guess for the next.
+    follower: AtomicU64,
     samples: Mutex<SeriesSamples>,
 }
 
 impl HeadSeries {
     pub(super) fn new(series: SeriesRef, labels: Labels) -> Self {
         let hash = labels.as_ref().hash();
-        Self { series, labels, hash, samples: Mutex::default() }
+        Self { series, labels, hash, follower: AtomicU64::new(0), samples: Mutex::default() }
+    }
+
+    pub(super) fn follower(&self) -> SeriesRef {
+        SeriesRef(self.follower.load(Ordering::Relaxed))
+    }
+
+    pub(super) fn set_follower(&self, series: SeriesRef) {
+        // Mostly it stays the same, and a look leaves the cache line to others.
+        if self.follower() != series {
+            self.follower.store(series.0, Ordering::Relaxed);
+        }
     }
 
     /// Held for one look or one change, never while anything is read, written or decoded.

@@ -149,6 +149,18 @@ fn a_reference_is_remembered_and_a_wrong_one_is_no_harm() {
 }
 
 #[test]
+fn batches_in_any_order_find_their_series() {
+    let head = head();
+    let orders = [["a", "b", "c"], ["a", "b", "c"], ["b", "a", "c"], ["c", "a", "b"]];
+    for (time_ms, order) in orders.iter().enumerate() {
+        append(&head, &order.map(|name| (name, time_ms as i64, time_ms as f64)));
+    }
+    let expected = [(0, 0.0), (1, 1.0), (2, 2.0), (3, 3.0)];
+    assert_eq!(["a", "b", "c"].map(|name| read(&head, name)), [expected; 3]);
+    assert_eq!(head.series_count(), 3);
+}
+
+#[test]
 fn a_series_without_labels_and_one_too_many_are_refused() {
     let limited = HeadOptions { max_series: 1, ..options() };
     let head = Head::empty(limited, None, i64::MIN, HeadMetrics::new(&Registry::new()));
