@@ -29,20 +29,22 @@
 //!
 //! # What it is not
 //! A server with every flag of Prometheus: the programs are short examples over this library. A
-//! cluster: one hub is one machine. What a user outgrows is taken over by real Prometheus and Thanos,
-//! whose formats and protocols are the only ones here.
+//! cluster: one hub is one machine. What a user outgrows is taken over by real Prometheus and
+//! Thanos, whose formats and protocols are the only ones here.
 //!
 //! # Features
 //!
-//! | feature            | brings                                                                  |
-//! |--------------------|-------------------------------------------------------------------------|
-//! | (none)             | [`storage`], [`series`], [`chunk`], [`wire`]                              |
-//! | `promql` (default) | parser and evaluator                                                    |
-//! | `agent`            | scraping, discovery, sending (tokio, reqwest with rustls)               |
-//! | `hub`              | receiving, HTTP API, page (tokio, axum)                                 |
-//! | `testkit`          | a model store, the runner of PromQL test scripts                        |
-//! | `full`             | all of the above                                                        |
-//! | `longterm` `aws` `gcp` `azure` `thanos` `kubernetes` | reserved names; they bring nothing yet |
+//! | feature            | brings                                                      |
+//! |--------------------|-------------------------------------------------------------|
+//! | (none)             | [`storage`], [`series`], [`chunk`], [`wire`]                |
+//! | `promql` (default) | parser and evaluator                                        |
+//! | `agent`            | scraping, discovery, sending (tokio, reqwest with rustls)   |
+//! | `hub`              | receiving, HTTP API, page (tokio, axum)                     |
+//! | `testkit`          | a model store, the runner of PromQL test scripts            |
+//! | `full`             | all of the above                                            |
+//!
+//! The names `longterm`, `aws`, `gcp`, `azure`, `thanos` and `kubernetes` are reserved; they bring
+//! nothing yet.
 //!
 //! # Map
 //! A sample's way: a target's page, [`wire::exposition`], [`model::relabel`], `agent::log`,

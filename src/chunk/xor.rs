@@ -292,8 +292,9 @@ fn repeat<'a>(
     let zeros = bits.peek().leading_zeros().min(BitReader::REFILLED);
     let count = slots.len().min(zeros as usize / 2);
     bits.consume(count as u32 * 2);
-    let end = delta.checked_mul(count as i64).and_then(|span| time.checked_add(span));
-    let end = end.filter(|end| time <= *end)?;
+    // The span of a chunk may be larger than half of all time, so its length may not fit.
+    let end = i128::from(time) + i128::from(delta) * count as i128;
+    let end = i64::try_from(end).ok().filter(|end| time <= *end)?;
     for (time_slot, value_slot) in slots.by_ref().take(count) {
         time = time.wrapping_add(delta);
         (*time_slot, *value_slot) = (time, f64::from_bits(value));

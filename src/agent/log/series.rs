@@ -91,6 +91,9 @@ pub(super) struct Series {
     slots: Vec<Slot>,
     by_labels: Table,
     by_name: Table,
+    /// The slot behind the one that was found last. A target's series come in the same order time
+    /// after time, so it is mostly the next one that is asked for.
+    guess: usize,
 }
 
 /// The index of a slot is a `u32`.
@@ -109,9 +112,12 @@ impl Series {
         self.slots.get_mut(index)
     }
 
-    pub(super) fn by_name(&self, series: SeriesRef) -> Option<usize> {
+    pub(super) fn by_name(&mut self, series: SeriesRef) -> Option<usize> {
         let is_it = |index: usize| self.slots.get(index).is_some_and(|slot| slot.series == series);
-        self.by_name.find(series.0, is_it)
+        let found =
+            if is_it(self.guess) { Some(self.guess) } else { self.by_name.find(series.0, is_it) };
+        self.guess = found.map_or(self.guess, |index| index + 1);
+        found
     }
 
     pub(super) fn by_labels(&self, labels: LabelsRef<'_>) -> Option<usize> {

@@ -94,8 +94,10 @@ async fn metrics(State(shown): State<Arc<Shown>>) -> Response {
     ([(CONTENT_TYPE, METRICS_TYPE)], render(&shown.registry.gather())).into_response()
 }
 
+/// What the machine says of itself, for those who run no node exporter.
 async fn host_metrics(State(shown): State<Arc<Shown>>) -> Response {
-    ([(CONTENT_TYPE, METRICS_TYPE)], host::page(&*shown.disk, &*shown.clock)).into_response()
+    let page = host::page(&*shown.disk, &*shown.clock);
+    ([(CONTENT_TYPE, METRICS_TYPE)], page).into_response()
 }
 
 async fn targets(

@@ -99,6 +99,9 @@ async fn metrics_and_health_are_served() {
     let (status, content_type, body) = get_page(format!("{base}/metrics")).await;
     assert_eq!((status, content_type.as_str()), (200, METRICS_TYPE));
     assert!(body.contains("\ntest_total 3\n"), "{body}");
+    let (status, content_type, body) = get_page(format!("{base}/host/metrics")).await;
+    assert_eq!((status, content_type.as_str()), (200, METRICS_TYPE));
+    assert!(body.contains("\nnode_time_seconds "), "{body}");
     for path in ["/-/healthy", "/-/ready", "/api/v1/status/buildinfo", "/api/v1/scrape_pools"] {
         assert_eq!(get_page(format!("{base}{path}")).await.0, 200, "{path}");
     }

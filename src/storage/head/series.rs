@@ -143,6 +143,8 @@ impl SeriesSamples {
 
     fn close_chunk(&mut self) {
         let Some(open) = self.open.take() else { return };
+        // There are few, and a doubled vector would often take more than the chunk.
+        self.closed.reserve_exact(1);
         self.closed.push(Chunk {
             min_time_ms: open.min_time_ms(),
             max_time_ms: open.max_time_ms(),

@@ -106,9 +106,7 @@ impl Head {
 
     /// Bytes that series, chunks and postings take in memory, about. Looks at every series.
     pub(in crate::storage) fn memory_bytes(&self) -> usize {
-        // A table holds a key and a pointer a series, is up to an eighth empty, and there are two.
-        const TABLES_BYTES: usize = 2 * 16 * 8 / 7;
-        let mut bytes = self.postings.memory_bytes() + self.series.len() * TABLES_BYTES;
+        let mut bytes = self.postings.memory_bytes() + self.series.memory_bytes();
         self.series.for_each(|series| bytes += series.memory_bytes());
         bytes
     }

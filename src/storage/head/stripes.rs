@@ -35,17 +35,65 @@ impl Hasher for Hashed {
     }
 }
 
-/// A table whose keys are spread by [`spread`] or are hashes.
+/// A table whose keys are hashes.
 type Table<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
 
-/// Turns counted references into evenly spread keys; no two become equal.
-const fn spread(series: SeriesRef) -> u64 {
-    series.0.wrapping_mul(0x9e37_79b9_7f4a_7c15)
+/// The stripe of a label set. Tables use the lowest and the highest bits of a hash; so these are
+/// others.
+const fn stripe_of(hash: u64) -> usize {
+    (hash >> 40) as usize % STRIPES
 }
 
-/// The stripe of a key. Tables use the lowest and the highest bits of it; so these are others.
-const fn stripe_of(key: u64) -> usize {
-    (key >> 40) as usize % STRIPES
+/// Series with neighbouring references stand in one page: they began together, so they are
+/// scraped together.
+const PAGE_SERIES: u64 = 256;
+
+/// Turns a page's number into an evenly spread key; no two become equal.
+const fn page_key(series: SeriesRef) -> u64 {
+    (series.0 / PAGE_SERIES).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+#[derive(Debug)]
+struct Page {
+    slots: Vec<Option<Arc<HeadSeries>>>,
+    used: usize,
+}
+
+/// The pages of a stripe that have series.
+#[derive(Debug, Default)]
+struct ByRef(Table<Page>);
+
+impl ByRef {
+    fn find(&self, series: SeriesRef) -> Option<&Arc<HeadSeries>> {
+        let page = self.0.get(&page_key(series))?;
+        page.slots.get((series.0 % PAGE_SERIES) as usize)?.as_ref()
+    }
+
+    fn insert(&mut self, series: Arc<HeadSeries>) {
+        let number = series.series;
+        let empty = || Page { slots: vec![None; PAGE_SERIES as usize], used: 0 };
+        let page = self.0.entry(page_key(number)).or_insert_with(empty);
+        if let Some(slot) = page.slots.get_mut((number.0 % PAGE_SERIES) as usize) {
+            page.used += usize::from(slot.replace(series).is_none());
+        }
+    }
+
+    /// Returns whether it was there.
+    fn remove(&mut self, series: SeriesRef) -> bool {
+        let key = page_key(series);
+        let Some(page) = self.0.get_mut(&key) else { return false };
+        let slot = page.slots.get_mut((series.0 % PAGE_SERIES) as usize);
+        let was_there = slot.is_some_and(|slot| slot.take().is_some());
+        page.used -= usize::from(was_there);
+        if page.used == 0 {
+            self.0.remove(&key);
+        }
+        was_there
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<HeadSeries>> {
+        self.0.values().flat_map(|page| page.slots.iter().flatten())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -92,18 +140,28 @@ impl ByLabels {
 /// All series of a head.
 #[derive(Debug)]
 pub(super) struct Stripes {
-    by_labels: Vec<RwLock<ByLabels>>,
-    by_ref: Vec<RwLock<Table<Arc<HeadSeries>>>>,
+    by_labels: [RwLock<ByLabels>; STRIPES],
+    by_ref: [RwLock<ByRef>; STRIPES],
     count: AtomicUsize,
 }
 
 impl Stripes {
     pub(super) fn new() -> Self {
         Self {
-            by_labels: (0..STRIPES).map(|_| RwLock::default()).collect(),
-            by_ref: (0..STRIPES).map(|_| RwLock::default()).collect(),
+            by_labels: std::array::from_fn(|_| RwLock::default()),
+            by_ref: std::array::from_fn(|_| RwLock::default()),
             count: AtomicUsize::new(0),
         }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a stripe's number is below their count")]
+    fn of_labels(&self, hash: u64) -> &RwLock<ByLabels> {
+        &self.by_labels[stripe_of(hash)]
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "a stripe's number is below their count")]
+    fn of_ref(&self, series: SeriesRef) -> &RwLock<ByRef> {
+        &self.by_ref[(series.0 / PAGE_SERIES) as usize % STRIPES]
     }
 
     /// How many series there are.
@@ -111,19 +169,25 @@ impl Stripes {
         self.count.load(Ordering::Relaxed)
     }
 
+    /// Bytes that the tables take in memory, about, without the series.
+    pub(super) fn memory_bytes(&self) -> usize {
+        // A hash and a pointer a series, and an eighth of the places is empty.
+        let by_labels = self.len() * 16 * 8 / 7;
+        let pages: usize = self.by_ref.iter().map(|stripe| stripe.read().0.len()).sum();
+        by_labels + pages * PAGE_SERIES as usize * size_of::<usize>()
+    }
+
     pub(super) fn get(&self, series: SeriesRef) -> Option<Arc<HeadSeries>> {
-        let key = spread(series);
-        self.by_ref.get(stripe_of(key))?.read().get(&key).cloned()
+        self.of_ref(series).read().find(series).cloned()
     }
 
     pub(super) fn contains(&self, series: SeriesRef) -> bool {
-        let key = spread(series);
-        self.by_ref.get(stripe_of(key)).is_some_and(|stripe| stripe.read().contains_key(&key))
+        self.of_ref(series).read().find(series).is_some()
     }
 
     /// Finds a series by its labels, whose hash the caller knows.
     pub(super) fn find(&self, hash: u64, labels: LabelsRef<'_>) -> Option<Arc<HeadSeries>> {
-        self.by_labels.get(stripe_of(hash))?.read().find(hash, labels).cloned()
+        self.of_labels(hash).read().find(hash, labels).cloned()
     }
 
     /// Finds a series, or enters the one that `make` gives. `enter` is called for a new one after
@@ -135,18 +199,12 @@ impl Stripes {
         make: impl FnOnce() -> HeadSeries,
         enter: impl FnOnce(&HeadSeries),
     ) -> (Arc<HeadSeries>, bool) {
-        let Some(stripe) = self.by_labels.get(stripe_of(hash)) else {
-            return (Arc::new(make()), false);
-        };
-        let mut stripe = stripe.write();
+        let mut stripe = self.of_labels(hash).write();
         if let Some(known) = stripe.find(hash, labels) {
             return (Arc::clone(known), false);
         }
         let series = Arc::new(make());
-        let key = spread(series.series);
-        if let Some(by_ref) = self.by_ref.get(stripe_of(key)) {
-            by_ref.write().insert(key, Arc::clone(&series));
-        }
+        self.of_ref(series.series).write().insert(Arc::clone(&series));
         enter(&series);
         stripe.insert(hash, Arc::clone(&series));
         self.count.fetch_add(1, Ordering::Relaxed);
@@ -155,12 +213,8 @@ impl Stripes {
 
     /// Forgets a series.
     pub(super) fn remove(&self, series: &HeadSeries) {
-        if let Some(stripe) = self.by_labels.get(stripe_of(series.hash)) {
-            stripe.write().remove(series.hash, series.series);
-        }
-        let key = spread(series.series);
-        let by_ref = self.by_ref.get(stripe_of(key));
-        if by_ref.is_some_and(|stripe| stripe.write().remove(&key).is_some()) {
+        self.of_labels(series.hash).write().remove(series.hash, series.series);
+        if self.of_ref(series.series).write().remove(series.series) {
             self.count.fetch_sub(1, Ordering::Relaxed);
         }
     }
@@ -170,7 +224,7 @@ impl Stripes {
     pub(super) fn for_each(&self, mut each: impl FnMut(&Arc<HeadSeries>)) {
         let mut held = Vec::new();
         for stripe in &self.by_ref {
-            held.extend(stripe.read().values().cloned());
+            held.extend(stripe.read().all().cloned());
             held.drain(..).for_each(|series| each(&series));
         }
     }
@@ -218,6 +272,20 @@ mod tests {
         table.remove(7, SeriesRef(3));
         table.remove(7, SeriesRef(2));
         assert!(table.unique.is_empty() && table.others.is_empty());
+    }
+
+    #[test]
+    fn pages_come_and_go_with_their_series() {
+        let mut table = ByRef::default();
+        for number in [1, 255, 256, 1 << 40] {
+            table.insert(Arc::new(series(number, "a")));
+        }
+        assert_eq!((table.0.len(), table.all().count()), (3, 4));
+        for number in [1, 255, 256, 1 << 40] {
+            assert!(table.find(SeriesRef(number)).is_some());
+            assert!(table.remove(SeriesRef(number)) && !table.remove(SeriesRef(number)));
+        }
+        assert!(table.0.is_empty());
     }
 
     #[test]

@@ -48,21 +48,28 @@ fn global(at: &At<'_>, around: &Surroundings<'_>, config: &mut Config) -> Read<(
     fields.finish()
 }
 
-/// Destinations; their names must differ.
+/// Destinations; their names must differ, or their addresses where they have no names, since how
+/// far sending has come is remembered by it.
 pub(super) fn destinations(
     at: &At<'_>,
     around: &Surroundings<'_>,
 ) -> Read<Vec<remote_write::RemoteWriteConfig>> {
-    let mut names = Vec::new();
+    let (mut names, mut unnamed) = (Vec::new(), Vec::new());
     at.list(|at| {
         let destination = remote_write::read(at, around)?;
-        if let Some(name) = &destination.name {
-            if names.contains(name) {
+        match &destination.name {
+            Some(name) if names.contains(name) => {
                 return Err(
                     at.fail(format!("found multiple remote write configs with job name {name:?}"))
                 );
             }
-            names.push(name.clone());
+            Some(name) => names.push(name.clone()),
+            None if unnamed.contains(&destination.url) => {
+                return Err(at.fail(
+                    "found multiple remote write configs with the same url, give each a name",
+                ));
+            }
+            None => unnamed.push(destination.url.clone()),
         }
         Ok(destination)
     })
