@@ -421,3 +421,18 @@ fn the_deepest_query_that_parses_can_be_run() {
     // What a thread of its own has if nothing else is asked for.
     std::thread::Builder::new().stack_size(2 << 20).spawn(run).unwrap().join().unwrap();
 }
+
+/// A range query whose start is its end was answered as a vector, which no client of a range
+/// query expects.
+#[test]
+fn a_range_of_one_step_is_a_matrix() {
+    let store = store(&[("b", &[1.0]), ("a", &[2.0])]);
+    for (query, wanted) in [("{__name__=~'a|b'}", 2), ("1 + 1", 1), ("topk(1, a)", 1)] {
+        let answer = ask_range(&store, query, 0).unwrap();
+        assert!(matches!(&answer.value, Value::Matrix(series) if series.len() == wanted));
+    }
+    assert_eq!(
+        range(&store, "{__name__=~'a|b'}", 0),
+        [r#"{__name__="a"} 2@0"#, r#"{__name__="b"} 1@0"#]
+    );
+}
