@@ -19,6 +19,32 @@ use super::metrics::DbMetrics;
 use super::{DbError, DbOptions};
 
 /// A data directory that is open. Cloning gives another handle; the last one closes it.
+///
+/// ```
+/// use promlite::base::{clock::SystemClock, metrics::Registry};
+/// use promlite::disk::MemoryDisk;
+/// use promlite::model::Labels;
+/// use promlite::series::{Append, Batch, OnReject, Queryable, Select, SeriesRef, TimeRange};
+/// use promlite::storage::db::{Db, DbOptions};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (disk, clock) = (MemoryDisk::shared(), SystemClock::shared());
+/// let dir = std::path::Path::new("data");
+/// let db = Db::open(disk, clock, dir, DbOptions::default(), &Registry::new())?;
+///
+/// let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")])?;
+/// let mut batch = Batch::new();
+/// batch.push_series(SeriesRef::UNKNOWN, labels.as_ref());
+/// batch.push_sample(1_767_571_200_000, 1.0);
+/// let outcome = db.append(&mut batch, OnReject::KeepRest)?;
+/// assert_eq!(outcome.accepted, 1);
+///
+/// let found = db.select(&Select::new(Vec::new(), TimeRange::ALL))?;
+/// assert_eq!(found.series[0].labels(), &labels);
+/// db.close()?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct Db(pub(super) Arc<Handle>);
 
