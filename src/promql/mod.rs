@@ -22,6 +22,7 @@ pub use engine::{
     Answer, Engine, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
 };
 pub use notes::{Detail, Note, Notes, SHOWN_MAX, Severity};
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) use parse::parse_number;
 pub use parse::{
     NESTING_MAX, ParseError, ParseOptions, line_and_column, parse, parse_metric, parse_selector,

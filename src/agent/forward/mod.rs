@@ -1,7 +1,7 @@
 //! Does everything that was scraped reach the hub?
 //!
 //! A [`Forward`] follows the agent's log and sends every float sample to one destination with
-//! remote write 1. One thread reads ([`reader`]), a few tasks send ([`sender`]), each over its own
+//! remote write 1. One thread reads (`reader`), a few tasks send (`sender`), each over its own
 //! share of the series, so that samples of one series arrive in order.
 //!
 //! # What may get lost

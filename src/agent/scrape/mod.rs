@@ -1,7 +1,7 @@
 //! What do the targets say, and when is it asked?
 //!
 //! Useful for: turning discovered targets into samples at a [`crate::series::Append`].
-//! Not useful for: finding targets ([`super::discover`]) or sending samples on.
+//! Not useful for: finding targets (its configuration says where) or sending samples on.
 
 mod cache;
 mod fetch;

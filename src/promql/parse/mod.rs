@@ -17,6 +17,7 @@ pub(super) mod table_tests;
 mod tests;
 
 pub use error::{ParseError, line_and_column};
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) use literal::number as parse_number;
 
 use crate::base::quote::quoted;
@@ -35,7 +36,7 @@ pub const NESTING_MAX: usize = if cfg!(debug_assertions) { 90 } else { 300 };
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseOptions {
-    /// The functions that [`super::Signature::experimental`] marks, `limitk` and `limit_ratio`.
+    /// The functions that `SIGNATURES` marks experimental, `limitk` and `limit_ratio`.
     pub experimental_functions: bool,
     /// Arithmetic, `step()`, `range()`, `min_of()` and `max_of()` in durations.
     pub duration_expressions: bool,
