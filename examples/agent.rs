@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stderr, reason = "this is a program, its user reads the terminal")]
 
+mod support;
+
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,27 +66,7 @@ async fn main() -> ExitCode {
         }
     };
     eprintln!("agent: http://{}", agent.address());
-    told_to_stop().await;
+    support::told_to_stop().await;
     agent.stop().await;
     ExitCode::SUCCESS
-}
-
-/// Waits for Ctrl-C, or for what a service manager sends.
-async fn told_to_stop() {
-    let interrupted = async {
-        // Without a handler the signal ends the program at once, which is safe too.
-        let _ = tokio::signal::ctrl_c().await;
-    };
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        if let Ok(mut terminated) = signal(SignalKind::terminate()) {
-            tokio::select! {
-                () = interrupted => {}
-                _ = terminated.recv() => {}
-            }
-            return;
-        }
-    }
-    interrupted.await;
 }

@@ -2,6 +2,8 @@
 //!
 //! `cargo run --release --features hub --example hub -- --config hub.yml --data-dir data`
 
+mod support;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,6 +13,7 @@ use promlite::hub::{Hub, HubConfig, HubOptions};
 
 /// Receives remote write, keeps the samples, answers PromQL.
 #[derive(Parser)]
+#[command(version)]
 struct Arguments {
     /// A prometheus.yml, or Helm values with prometheus.prometheusSpec.
     #[arg(long, value_name = "FILE")]
@@ -45,9 +48,7 @@ async fn main() -> ExitCode {
         Ok(hub) => hub,
         Err(error) => return fail(1, &error),
     };
-    if let Err(error) = asked_to_stop().await {
-        tracing::error!(%error, "cannot wait for signals");
-    }
+    support::told_to_stop().await;
     match hub.stop().await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(1, &error),
@@ -58,21 +59,4 @@ async fn main() -> ExitCode {
 fn fail(code: u8, error: &dyn std::fmt::Display) -> ExitCode {
     eprintln!("hub: {error}");
     ExitCode::from(code)
-}
-
-/// Ends with Ctrl-C and, where there are such signals, with SIGTERM.
-#[cfg(unix)]
-async fn asked_to_stop() -> std::io::Result<()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted,
-        _ = terminate.recv() => Ok(()),
-    }
-}
-
-/// Ends with Ctrl-C.
-#[cfg(not(unix))]
-async fn asked_to_stop() -> std::io::Result<()> {
-    tokio::signal::ctrl_c().await
 }

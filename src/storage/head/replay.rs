@@ -325,6 +325,13 @@ impl<'scope> Applier<'scope> {
 }
 
 impl ReplayStats {
+    /// Kinds of skipped records that hold samples or take some away: a block that is cut without
+    /// them would hide or revive those for every reader.
+    pub(in crate::storage) fn unread_samples(&self) -> Vec<&str> {
+        let kinds = self.skipped_records.keys().map(String::as_str);
+        kinds.filter(|kind| !matches!(*kind, "Exemplars" | "Metadata")).collect()
+    }
+
     fn tell(&self) {
         let Self { series, samples, seconds, .. } = self;
         tracing::info!(series, samples, seconds, "log replayed");
