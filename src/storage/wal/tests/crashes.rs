@@ -136,6 +136,20 @@ fn writing_goes_on_when_the_full_disk_has_room_again() {
 }
 
 #[test]
+fn a_segment_that_a_refused_batch_began_is_removed() {
+    let disk = FaultyDisk::new();
+    let mut wal = open(&shared(&disk), options(Compression::None));
+    wal.log(&[&numbered(1, 40_000)]).unwrap();
+    let before = wal.current();
+    // The first write goes to the end of the segment, the second to a new one.
+    disk.fail_write(disk.counts().writes + 2);
+    assert!(wal.log(&[&numbered(2, 20_000), &numbered(3, 60_000)]).is_err());
+    assert_eq!((wal.current(), wal.segments().unwrap()), (before, Some((0, 0))));
+    let (got, end) = replayed(&shared(&disk)).unwrap();
+    assert!(numbers(&got) == [1] && end.torn.is_none());
+}
+
+#[test]
 fn a_truncation_may_crash_anywhere() {
     let begin = |disk: &FaultyDisk| -> Result<Wal, WalError> {
         let mut wal = Wal::open(shared(disk), dir(), options(Compression::Snappy), &metrics())?;
@@ -183,6 +197,10 @@ fn a_truncation_may_crash_anywhere() {
     let mut wal = begin(&whole).unwrap();
     wal.sync().unwrap();
     let before = whole.counts().operations;
+    let twin = whole.crash(Crash::Process);
+    checkpoint(&shared(&twin), dir(), 2, &options(Compression::None), &|_| true, 300).unwrap();
+    let survived = last_checkpoint(&twin.crash(Crash::Power), dir()).unwrap();
+    assert_eq!(survived, Some(2));
     truncate(&whole, &mut wal).unwrap();
     let after = whole.counts().operations;
     let want: Vec<i64> = (300..1600).collect();

@@ -250,10 +250,13 @@ fn a_record_that_lost_its_last_pages_to_zeros_is_torn() {
 }
 
 #[test]
-fn zeros_inside_of_a_record_are_damage_when_something_follows() {
-    let log = logged(&[100, 50_000, 100], Compression::None);
-    rewrite(&log.disk, 0, |bytes| bytes[32_768..40_000].fill(0));
-    assert!(matches!(replayed(&log.disk), Err(WalError::Corrupt(_))));
+fn a_lost_page_inside_of_a_record_is_damage_when_something_follows() {
+    let log = logged(&[100, 80_000, 100], Compression::None);
+    assert_eq!(log.extents[1].0, Position::start_of(1));
+    rewrite(&log.disk, 1, |bytes| bytes[32_768..65_536].fill(0));
+    let Err(WalError::Corrupt(found)) = replayed(&log.disk) else { panic!("not found") };
+    assert_eq!((found.segment, found.fault), (1, Fault::Torn));
+    assert!(recovered(&log.disk).0 == [&log.records[..1], &log.records[2..]].concat());
 }
 
 #[test]

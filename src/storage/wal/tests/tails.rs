@@ -85,7 +85,9 @@ fn a_batch_that_may_be_taken_back_is_not_seen() {
     let mut tail = tail.behind(wal.progress());
     // Somebody else's view of the moment between the write and its being taken back.
     let mut out = disk.append(&dir().join("00000000")).unwrap();
-    out.write_all(&[1, 0, 8]).unwrap();
+    let mut refused = Vec::new();
+    frame::put_record(&mut refused, wal.current().offset_bytes, &numbered(9, 50), 0);
+    out.write_all(&refused).unwrap();
     assert_eq!(numbers(&drain(&mut tail)), [0]);
     out.set_len(wal.current().offset_bytes).unwrap();
     wal.log(&[&numbered(1, 100)]).unwrap();
