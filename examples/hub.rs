@@ -11,20 +11,20 @@ use clap::Parser;
 use promlite::disk::RealDisk;
 use promlite::hub::{Hub, HubConfig, HubOptions};
 
-/// Receives remote write, keeps the samples, answers PromQL.
+/// Receive remote write, keep the samples, answer PromQL
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
-    /// A prometheus.yml, or Helm values with prometheus.prometheusSpec.
+    /// A prometheus.yml, or Helm values with prometheus.prometheusSpec
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Folder of the data; made if there is none.
+    /// Folder of the data; made if there is none
     #[arg(long, value_name = "DIR", default_value = "data")]
     data_dir: PathBuf,
-    /// Address for HTTP.
+    /// Where to serve the API, the page and remote write
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
     listen: String,
-    /// Address for Thanos queriers.
+    /// Address for Thanos queriers; not supported yet
     #[arg(long, value_name = "HOST:PORT")]
     grpc: Option<String>,
 }

@@ -17,7 +17,7 @@ a{color:#0a58ca}h1{font-size:1.4rem}h2{font-size:1.1rem;margin-top:2rem}\
 table{border-collapse:collapse;width:100%}\
 th,td{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #ddd;\
 overflow-wrap:anywhere}\
-th{font-weight:600}code{font-size:.85em}\
+th{font-weight:600;white-space:nowrap}code{font-size:.85em}\
 .up{color:#146c43}.down{color:#b02a37}.unknown{color:#666}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}a{color:#8ab4f8}\
 th,td{border-color:#444}.up{color:#75b798}.down{color:#ea868f}.unknown{color:#999}}";
