@@ -4,6 +4,7 @@
 //! Not useful for: anything that knows what a sample or a label is; see [`crate::model`].
 
 pub mod bits;
+pub mod calendar;
 pub mod clock;
 pub mod duration;
 pub mod gonum;

@@ -12,6 +12,7 @@ use reqwest::header::{
 };
 use reqwest::{Response, StatusCode, Url};
 
+use crate::base::calendar::day_of_date;
 use crate::base::clock::SharedClock;
 use crate::wire::remote_write::{
     CONTENT_TYPE_V1, SAMPLES_WRITTEN_HEADER, VERSION_HEADER, VERSION_V1,
@@ -250,10 +251,8 @@ fn http_date_ms(text: &str) -> Option<i64> {
         let part: i64 = part.parse().ok().filter(|part| (0..limit).contains(part))?;
         seconds = seconds * 60 + part;
     }
-    // Years begin in March here, so that the leap day is the last one.
-    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let days = year * 365 + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + day - 1;
-    Some(((days - 719_468) * 86_400 + seconds) * 1000)
+    let days = i64::try_from(day_of_date(year.into(), month.into(), day.into())).ok()?;
+    Some((days * 86_400 + seconds) * 1000)
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Instants as people write them in requests: seconds, or RFC 3339.
 
+use crate::base::calendar::day_of_date;
 use crate::base::gonum;
 
 const SECOND_MS: i64 = 1000;
@@ -51,9 +52,8 @@ fn rfc3339(text: &str) -> Option<i64> {
         return None;
     }
     let (millis, zone) = fraction(text.get(19..)?)?;
-    let seconds =
-        days_from_epoch(year, month, day) * DAY_SECONDS + hour * 3600 + minute * 60 + second
-            - zone_seconds(zone)?;
+    let day = i64::try_from(day_of_date(year.into(), month.into(), day.into())).ok()?;
+    let seconds = day * DAY_SECONDS + hour * 3600 + minute * 60 + second - zone_seconds(zone)?;
     Some(seconds * SECOND_MS + millis)
 }
 
@@ -96,15 +96,6 @@ fn days_in_month(year: i64, month: i64) -> i64 {
         4 | 6 | 9 | 11 => 30,
         _ => 31,
     }
-}
-
-/// Counts from March, so that the leap day is the last of its year.
-fn days_from_epoch(year: i64, month: i64, day: i64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let month_from_march = (month + 9) % 12;
-    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
-    let leap_days = year.div_euclid(4) - year.div_euclid(100) + year.div_euclid(400);
-    year * 365 + leap_days + day_of_year - 719_468
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! Parts of a date in UTC.
 
+use crate::base::calendar::{date_of_day, day_of_date};
+
 /// A part of a date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DateFunction {
@@ -46,16 +48,16 @@ impl DateFunction {
         let seconds = i128::from(seconds) - i128::from(GO_EPOCH_SECONDS);
         let day = seconds.div_euclid(DAY_SECONDS);
         let second = seconds.rem_euclid(DAY_SECONDS);
-        let (year, month, day_of_month) = civil(day);
+        let (year, month, day_of_month) = date_of_day(day);
         let part = match self {
             Self::Minute => second / 60 % 60,
             Self::Hour => second / 3600,
             Self::DayOfWeek => (day + 4).rem_euclid(7),
             Self::DayOfMonth => day_of_month,
-            Self::DayOfYear => day - days_before(year, 1, 1) + 1,
+            Self::DayOfYear => day - day_of_date(year, 1, 1) + 1,
             Self::DaysInMonth => match month {
                 12 => 31,
-                _ => days_before(year, month + 1, 1) - days_before(year, month, 1),
+                _ => day_of_date(year, month + 1, 1) - day_of_date(year, month, 1),
             },
             Self::Month => month,
             Self::Year => year,
@@ -68,33 +70,6 @@ impl DateFunction {
 fn whole(seconds: f64) -> i64 {
     let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&seconds);
     if fits { seconds as i64 } else { i64::MIN }
-}
-
-/// Year, month and day of the day that is `day` days after the epoch. Eras of 400 years begin in
-/// March, so that the leap day is their last.
-const fn civil(day: i128) -> (i128, i128, i128) {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day_of_month = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day_of_month)
-}
-
-/// Days from the epoch to a date.
-const fn days_before(year: i128, month: i128, day_of_month: i128) -> i128 {
-    let year = if month <= 2 { year - 1 } else { year };
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let march_month = if month > 2 { month - 3 } else { month + 9 };
-    let day_of_year = (153 * march_month + 2) / 5 + day_of_month - 1;
-    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
-    era * 146_097 + day_of_era - 719_468
 }
 
 #[cfg(test)]
@@ -121,14 +96,6 @@ mod tests {
         assert_eq!(DateFunction::DayOfWeek.of(0.0), 4.0);
         assert_eq!(DateFunction::Year.of(-1.0), 1969.0);
         assert_eq!(DateFunction::DaysInMonth.of(-1.0), 31.0);
-    }
-
-    #[test]
-    fn every_day_is_found_again() {
-        for day in (-800_000..800_000).step_by(97) {
-            let (year, month, day_of_month) = civil(day);
-            assert_eq!(days_before(year, month, day_of_month), day);
-        }
     }
 
     #[test]

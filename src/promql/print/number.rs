@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use crate::base::gonum::{format_float, format_float_g};
 
+use crate::base::calendar::date_of_day;
+
 /// Go's `'f', -1`: the shortest digits that give the value back, without an exponent.
 pub(crate) fn plain(value: f64) -> String {
     let mut out = String::new();
@@ -44,27 +46,11 @@ pub(crate) fn date_time(timestamp_ms: i64) -> String {
     // Go divides towards zero here.
     let seconds = timestamp_ms / 1000;
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let (year, month, day) = civil(days);
+    let (year, month, day) = date_of_day(days.into());
     let (hour, minute) = (second / 3600, second / 60 % 60);
     let mut out = String::new();
     let _ = write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}Z", second % 60);
     out
-}
-
-/// Year, month and day of a number of days since 1970-01-01, by counting years from March in eras
-/// of 400 years.
-const fn civil(days: i64) -> (i64, i64, i64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let leaps = day_of_era / 1460 - day_of_era / 36_524 + day_of_era / 146_096;
-    let year_of_era = (day_of_era - leaps) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
 }
 
 #[cfg(test)]
