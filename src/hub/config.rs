@@ -1,6 +1,5 @@
 //! What a hub is told by its file.
 
-use std::fmt;
 use std::path::Path;
 
 use crate::disk::Disk;
@@ -28,51 +27,12 @@ pub struct HubConfig {
     pub warnings: Vec<String>,
 }
 
-/// Why a file was refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum HubConfigError {
-    /// It is not well formed.
-    Config(ConfigError),
-    /// It asks for what a hub does not do, or not yet: the key, and what to do instead.
-    NotForHub {
-        /// The key.
-        key: &'static str,
-        /// What is the matter with it.
-        what: &'static str,
-    },
-}
-
-impl fmt::Display for HubConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::NotForHub { key, what } => write!(f, "{key}: {what}"),
-        }
-    }
-}
-
-impl std::error::Error for HubConfigError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self {
-            Self::Config(error) => Some(error),
-            Self::NotForHub { .. } => None,
-        }
-    }
-}
-
-impl From<ConfigError> for HubConfigError {
-    fn from(error: ConfigError) -> Self {
-        Self::Config(error)
-    }
-}
-
 impl HubConfig {
     /// Reads a file: a `prometheus.yml`, or Helm values with `prometheus.prometheusSpec`.
     ///
     /// # Errors
-    /// See [`HubConfigError`].
-    pub fn load(disk: &dyn Disk, path: &Path) -> Result<Self, HubConfigError> {
+    /// See [`ConfigError`].
+    pub fn load(disk: &dyn Disk, path: &Path) -> Result<Self, ConfigError> {
         Self::from_config(&Config::load(disk, path)?)
     }
 
@@ -80,23 +40,25 @@ impl HubConfig {
     ///
     /// # Errors
     /// What a hub does not do, or not yet.
-    pub fn from_config(config: &Config) -> Result<Self, HubConfigError> {
+    pub fn from_config(config: &Config) -> Result<Self, ConfigError> {
         let storage = &config.storage;
-        let refuse = |key, what| Err(HubConfigError::NotForHub { key, what });
         if !config.scrape.is_empty() {
-            return refuse("scrape_configs", "not supported yet: run an agent beside the hub");
+            let keys = ["scrape_configs", "additionalScrapeConfigs"];
+            return Err(config.refuse(&keys, "not supported yet: run an agent beside the hub"));
         }
         if !config.remote_write.is_empty() {
-            return refuse("remote_write", "not supported yet: a hub does not forward");
+            let keys = ["remote_write", "remoteWrite"];
+            return Err(config.refuse(&keys, "not supported yet: a hub does not forward"));
         }
         if storage.out_of_order_window_ms.is_some_and(|window_ms| window_ms != 0) {
             let what = "not supported yet: samples older than the newest of their series are \
                         refused; leave it out or set it to 0s";
-            return refuse("out_of_order_time_window", what);
+            let keys = ["out_of_order_time_window", "outOfOrderTimeWindow"];
+            return Err(config.refuse(&keys, what));
         }
         if storage.remote_write_receiver == Some(false) {
             let what = "a hub receives; set it to true or leave it out";
-            return refuse("enableRemoteWriteReceiver", what);
+            return Err(config.refuse(&["enableRemoteWriteReceiver"], what));
         }
         let mut hub = Self {
             external_labels: config.external_labels.clone(),
@@ -149,21 +111,21 @@ mod tests {
     fn what_a_hub_does_not_do_is_refused() {
         let rows = [
             (
-                "scrape_configs: [{job_name: a, static_configs: [{targets: ['b:80']}]}]\n",
-                "scrape_configs: not supported yet: run an agent beside the hub",
+                "global: {}\nscrape_configs: [{job_name: a, static_configs: [{targets: ['b:80']}]}]\n",
+                "hub.yml:2: scrape_configs: not supported yet: run an agent beside the hub",
             ),
             (
                 "remote_write: [{url: 'http://a/b'}]\n",
-                "remote_write: not supported yet: a hub does not forward",
+                "hub.yml:1: remote_write: not supported yet: a hub does not forward",
             ),
             (
-                "storage: {tsdb: {out_of_order_time_window: 30m}}\n",
-                "out_of_order_time_window: not supported yet: samples older than the newest of \
+                "storage:\n  tsdb:\n    out_of_order_time_window: 30m\n",
+                "hub.yml:3: storage.tsdb.out_of_order_time_window: not supported yet: samples older than the newest of \
                  their series are refused; leave it out or set it to 0s",
             ),
             (
                 "prometheus: {prometheusSpec: {enableRemoteWriteReceiver: false}}\n",
-                "enableRemoteWriteReceiver: a hub receives; set it to true or leave it out",
+                "hub.yml:1: prometheus.prometheusSpec.enableRemoteWriteReceiver: a hub receives; set it to true or leave it out",
             ),
         ];
         for (text, want) in rows {

@@ -26,6 +26,6 @@ mod service;
 #[cfg(test)]
 mod tests;
 
-pub use config::{HubConfig, HubConfigError};
+pub use config::HubConfig;
 pub use receive::ReceiveOptions;
 pub use run::{Hub, HubError, HubOptions};

@@ -186,7 +186,8 @@ impl Batch {
 pub enum OnReject {
     /// The others are stored: scraping, rules, remote write 2.
     KeepRest,
-    /// Nothing is stored: Prometheus's answer to remote write 1.
+    /// Nothing is stored: Prometheus's answer to remote write 1. Only disorder among the batch's
+    /// own samples costs no more than the late ones, as there.
     RejectAll,
 }
 

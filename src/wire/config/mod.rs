@@ -50,6 +50,9 @@ pub struct Config {
     pub storage: StorageConfig,
     /// What the user should know though it is no error: one sentence each.
     pub warnings: Vec<String>,
+    file: String,
+    /// Keys of all tables that lie in no list, with their lines.
+    places: Vec<(String, usize)>,
 }
 
 impl Config {
@@ -93,6 +96,24 @@ impl Config {
         } else {
             prometheus::read(&top.styled(Style::Snake), &around)
         };
-        config.map_err(|error| error.in_file(&file))
+        let mut config = config.map_err(|error| error.in_file(&file))?;
+        config.places = tree.places();
+        config.file = file;
+        Ok(config)
+    }
+
+    /// For a role that cannot do what the file asks for: the error that names the place of the
+    /// first of `keys` that is written in it.
+    #[must_use]
+    pub fn refuse(&self, keys: &[&str], what: &str) -> ConfigError {
+        let named = |path: &str| keys.iter().any(|key| path.rsplit('.').next() == Some(key));
+        let place = self.places.iter().find(|(path, _)| named(path));
+        let key = place.map(|(path, _)| path.clone());
+        ConfigError {
+            file: self.file.clone(),
+            line: place.map(|(_, line)| *line),
+            key: key.or_else(|| keys.first().map(ToString::to_string)).unwrap_or_default(),
+            what: what.to_owned(),
+        }
     }
 }

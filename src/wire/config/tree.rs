@@ -34,6 +34,25 @@ pub(super) struct Entry {
     pub(super) value: Node,
 }
 
+impl Node {
+    /// Every key that lies in tables only, as `outer.inner`, and its line. The parser bounds how
+    /// deep tables lie in one another.
+    pub(super) fn places(&self) -> Vec<(String, usize)> {
+        let mut places = Vec::new();
+        let mut waiting = vec![(String::new(), self)];
+        while let Some((outer, node)) = waiting.pop() {
+            let Kind::Table(entries) = &node.kind else { continue };
+            for entry in entries {
+                let dot = if outer.is_empty() { "" } else { "." };
+                let path = format!("{outer}{dot}{}", entry.key);
+                places.push((path.clone(), entry.line));
+                waiting.push((path, &entry.value));
+            }
+        }
+        places
+    }
+}
+
 /// What the parser had to say of a text that is no YAML.
 #[derive(Debug)]
 pub(super) struct Refusal {
