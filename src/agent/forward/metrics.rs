@@ -18,6 +18,7 @@ pub(super) struct Metrics {
     pub(super) dropped_series: Counter,
     pub(super) dropped_unknown: Counter,
     pub(super) dropped_old: Counter,
+    pub(super) dropped_stored: Counter,
     pub(super) histograms_dropped: Counter,
     pub(super) enqueue_retries: Counter,
     pub(super) bytes: Counter,
@@ -83,6 +84,7 @@ impl Metrics {
             dropped_series: make.dropped(SAMPLES_DROPPED, "dropped_series"),
             dropped_unknown: make.dropped(SAMPLES_DROPPED, "unintentionally_dropped_series"),
             dropped_old: make.dropped(SAMPLES_DROPPED, "too_old"),
+            dropped_stored: make.dropped(SAMPLES_DROPPED, "already_stored"),
             histograms_dropped: make
                 .dropped("prometheus_remote_storage_histograms_dropped_total", "not_supported"),
             enqueue_retries: make.counter(

@@ -10,8 +10,8 @@ use crate::base::clock::Stopwatch;
 use crate::model::{LabelsBuf, LabelsRef, Sample};
 use crate::series::SeriesRef;
 use crate::storage::wal::{
-    Position, RecordError, RecordKind, Tail, WalError, decode_samples, decode_series, decode_times,
-    kind, last_checkpoint,
+    Position, Progress, RecordError, RecordKind, Tail, WalError, decode_samples, decode_series,
+    decode_times, kind, last_checkpoint,
 };
 
 use super::series::{Fate, SeriesCache};
@@ -33,6 +33,8 @@ pub(super) struct Reader {
     cache: SeriesCache,
     /// Samples up to here are sent; only series are read.
     sent_through: Option<Position>,
+    /// The end of the log when reading began, where that is known.
+    log_end: Option<Position>,
     at: Position,
     labels: LabelsBuf,
     samples: Vec<(SeriesRef, Sample)>,
@@ -51,6 +53,7 @@ impl Reader {
             cache: SeriesCache::new(shared.source.external_labels.clone(), rules),
             runtime,
             sent_through: start,
+            log_end: shared.source.progress.as_ref().map(Progress::get),
             at: Position::start_of(0),
             labels: LabelsBuf::new(),
             samples: Vec::new(),
@@ -170,6 +173,7 @@ impl Reader {
             _ => i64::MIN,
         };
         metrics.read.add(self.samples.len() as u64);
+        let is_old = self.log_end.is_some_and(|log_end| end <= log_end);
         let mut count = 0;
         let mut newest_ms = metrics.highest_ms.get();
         let shards = self.shards.len().max(1) as u64;
@@ -191,7 +195,7 @@ impl Reader {
             };
             if let Some(dealt) = self.dealt.get_mut((series.0 % shards) as usize) {
                 newest_ms = newest_ms.max(sample.timestamp_ms as f64);
-                dealt.push(Item { series, labels, sample, record: 0 });
+                dealt.push(Item { series, labels, sample, record: 0, is_old });
                 count += 1;
             }
         }

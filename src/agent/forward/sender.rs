@@ -36,6 +36,29 @@ pub(super) async fn drained(shared: &Shared) {
     }
 }
 
+/// How a request ended.
+enum Settled {
+    /// Taken; how many samples the receiver stored, if it said so.
+    Taken(Option<u64>),
+    /// Refused for good, and why.
+    Refused(String),
+    /// Nothing was left to send.
+    Empty,
+}
+
+/// True if the receiver refused the batch because of samples that it may have from an earlier run.
+fn may_be_stored(batch: &[Item], why: &str) -> bool {
+    let conflicts = ["out of order sample", "duplicate sample for timestamp"];
+    batch.iter().any(|item| item.is_old) && conflicts.iter().any(|text| why.contains(text))
+}
+
+/// Puts the newer half on the stack and the older one on top of it.
+fn halve(mut part: Vec<Item>, parts: &mut Vec<Vec<Item>>) {
+    part.sort_by_key(|item| item.sample.timestamp_ms);
+    let newer = part.split_off(part.len() / 2);
+    parts.extend([newer, part]);
+}
+
 struct Sender {
     shared: Arc<Shared>,
     request: v1::Request,
@@ -57,6 +80,37 @@ impl Sender {
     async fn send(&mut self, batch: &mut Vec<Item>) {
         self.remember_shares(batch);
         let taken = batch.len();
+        match self.settle(batch).await {
+            Settled::Empty => {}
+            Settled::Taken(written) => self.taken(batch, written),
+            Settled::Refused(why) if may_be_stored(batch, &why) => self.send_apart(batch).await,
+            Settled::Refused(why) => self.refused(batch.len(), &why),
+        }
+        self.shared.tracker.acknowledge(&self.shares);
+        self.shared.metrics.pending.add(-(taken as f64));
+    }
+
+    /// Sends a batch in parts, since the receiver has some of its samples already: what was sent
+    /// shortly before the last end is sent again, and one sample that comes too late makes the
+    /// receiver refuse the whole request. Older parts go first, so that none makes another late.
+    async fn send_apart(&mut self, batch: &mut Vec<Item>) {
+        let mut parts = Vec::new();
+        halve(std::mem::take(batch), &mut parts);
+        while let Some(mut part) = parts.pop() {
+            match self.settle(&mut part).await {
+                Settled::Empty => {}
+                Settled::Taken(written) => self.taken(&part, written),
+                Settled::Refused(why) if !may_be_stored(&part, &why) => {
+                    self.refused(part.len(), &why);
+                }
+                Settled::Refused(_) if part.len() > 1 => halve(part, &mut parts),
+                Settled::Refused(_) => self.shared.metrics.dropped_stored.inc(),
+            }
+        }
+    }
+
+    /// Sends one request again and again until there is an answer that counts.
+    async fn settle(&mut self, batch: &mut Vec<Item>) -> Settled {
         // Samples of a series stay in their order.
         batch.sort_by_key(|item| item.series);
         let queue = &self.shared.options.queue;
@@ -69,14 +123,8 @@ impl Sender {
             }
             let Some(body) = body.clone().filter(|_| !batch.is_empty()) else { break };
             let (why, after) = match self.post(body, attempt).await {
-                Answer::Taken(written) => {
-                    self.taken(batch, written);
-                    break;
-                }
-                Answer::Refused(why) => {
-                    self.refused(batch.len(), &why);
-                    break;
-                }
+                Answer::Taken(written) => return Settled::Taken(written),
+                Answer::Refused(why) => return Settled::Refused(why),
                 Answer::Again(why, after) => (why, after),
             };
             let pause = after.unwrap_or(Duration::from_millis(backoff_ms));
@@ -85,8 +133,7 @@ impl Sender {
             let doubled = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).saturating_mul(2);
             backoff_ms = doubled.min(longest_ms);
         }
-        self.shared.tracker.acknowledge(&self.shares);
-        self.shared.metrics.pending.add(-(taken as f64));
+        Settled::Empty
     }
 
     /// Notes how many samples of which record the batch holds.

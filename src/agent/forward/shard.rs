@@ -24,6 +24,8 @@ pub(super) struct Item {
     pub(super) sample: Sample,
     /// The record it came with, as the tracker numbered it.
     pub(super) record: u64,
+    /// It was in the log before this sender started, so it may have been sent already.
+    pub(super) is_old: bool,
 }
 
 /// How long a full queue is waited for before it is looked whether to stop.
@@ -227,6 +229,7 @@ mod tests {
             labels: Arc::from(&b""[..]),
             sample: Sample { timestamp_ms: index as i64, value: 0.0 },
             record: 0,
+            is_old: false,
         };
         (0..count).map(item).collect()
     }

@@ -19,6 +19,8 @@ use std::sync::atomic::AtomicUsize;
 #[derive(Debug, Clone, Copy)]
 enum Mood {
     Accept,
+    /// As Prometheus: takes nothing of a request with a sample older than its series' newest.
+    Strict,
     /// Answers with this status and takes nothing.
     Answer(u16, Option<&'static str>),
     /// Takes the samples, but the answer never arrives.
@@ -118,10 +120,22 @@ async fn receive(
     let mood = *hub.mood.lock();
     hub.inbox.lock().headers.push(headers);
     hub.requests.fetch_add(1, Ordering::SeqCst);
-    if matches!(mood, Mood::Accept | Mood::TakeInSilence) {
+    let mut is_late = false;
+    if matches!(mood, Mood::Accept | Mood::Strict | Mood::TakeInSilence) {
         let mut message = Vec::new();
         snappy::decode(&body, MAX_DECODED_BYTES, &mut message).unwrap();
         let mut inbox = hub.inbox.lock();
+        if matches!(mood, Mood::Strict) {
+            let decoded = v1::Decoder::new().decode(&message, |series| {
+                let known = inbox.series.get(&series.labels.unwrap().to_string());
+                let newest = known.and_then(|samples| samples.last()).map(|sample| sample.0);
+                is_late |= series.samples.iter().any(|s| Some(s.timestamp_ms) < newest);
+            });
+            decoded.unwrap();
+        }
+        if is_late {
+            return (StatusCode::BAD_REQUEST, HeaderMap::new(), "out of order sample\n");
+        }
         let contents = v1::Decoder::new().decode(&message, |series| {
             let samples = series.samples.iter().map(|s| (s.timestamp_ms, s.value));
             let name = series.labels.unwrap().to_string();
@@ -131,7 +145,7 @@ async fn receive(
     }
     let mut answer = HeaderMap::new();
     match mood {
-        Mood::Accept => (StatusCode::NO_CONTENT, answer, ""),
+        Mood::Accept | Mood::Strict => (StatusCode::NO_CONTENT, answer, ""),
         Mood::Answer(status, retry_after) => {
             if let Some(seconds) = retry_after {
                 answer.insert("Retry-After", seconds.parse().unwrap());
@@ -388,6 +402,36 @@ async fn an_answer_that_was_lost_means_twice_and_not_never() {
     assert!(forward.oldest_unsent() < first);
     hub.set(Mood::Accept);
     eventually("done", || forward.oldest_unsent() == spoke.wal.current()).await;
+}
+
+/// The agent dies before it has written down what the hub took last. After the restart that goes
+/// out again together with what is new, and a hub that refuses requests with late samples must get
+/// the new ones all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_samples_arrive_though_old_ones_in_their_request_are_refused() {
+    let (hub, mut spoke) = (Hub::start(), Spoke::new());
+    hub.set(Mood::Strict);
+    let forward = spoke.start(options(&hub));
+    for value in 1..=5 {
+        spoke.scrape(3, f64::from(value));
+    }
+    eventually("the first samples", || hub.count() == 15).await;
+    drop(forward);
+    let position = std::path::Path::new("/data/remote_write/hub.json");
+    if spoke.disk.exists(position) {
+        spoke.disk.remove_file(position).unwrap();
+    }
+    for value in 6..=9 {
+        spoke.scrape(3, f64::from(value));
+    }
+    let spoke = spoke.restart();
+    let _forward = spoke.start(options(&hub));
+    eventually("all new samples", || (1..=3).all(|number| hub.values(number).len() == 9)).await;
+    for number in 1..=3 {
+        assert_eq!(hub.values(number), (1..=9).map(f64::from).collect::<Vec<_>>());
+    }
+    assert_eq!(spoke.metric("samples_failed_total"), 0.0);
+    assert!(spoke.metric("samples_dropped_total") > 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
