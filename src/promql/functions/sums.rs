@@ -28,7 +28,7 @@ pub(super) fn mean(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut St
     }
     rescan(windows, into, |span, sum| {
         let values = &windows.values[span.clone()];
-        if !sum.sum.is_infinite() {
+        if sum.sum.is_finite() {
             return sum.sum / values.len() as f64 + sum.error / values.len() as f64;
         }
         // A sum that was infinite once ends infinite or as NaN, so that none is missed here.
