@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::model::Column;
+
 /// The encoding byte that stands before a chunk's bytes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -88,19 +90,24 @@ pub fn sample_count(data: &[u8]) -> Result<u16, ChunkError> {
     data.first_chunk().map(|count| u16::from_be_bytes(*count)).ok_or(ChunkError::Truncated)
 }
 
-/// Appends the float samples of a chunk that lie in `start_ms..=end_ms` to the two columns.
+/// Appends the samples of a chunk that lie in `start_ms..=end_ms` to a column.
 ///
 /// # Errors
-/// See [`ChunkError`]; the columns are then as they were.
-pub fn decode_floats(
+/// See [`ChunkError`]; the column is then as it was.
+pub fn decode(
     encoding: u8,
     data: &[u8],
     range: (i64, i64),
-    timestamps: &mut Vec<i64>,
-    floats: &mut Vec<f64>,
+    into: &mut Column,
 ) -> Result<(), ChunkError> {
     match Encoding::try_from(encoding)? {
-        Encoding::Xor => super::decode_xor(data, range, timestamps, floats),
-        other => Err(ChunkError::Unsupported(other)),
+        Encoding::Xor => {
+            super::decode_xor(data, range, &mut into.timestamps, &mut into.floats)?;
+        }
+        other => return Err(ChunkError::Unsupported(other)),
     }
+    if !into.starts_ms.is_empty() {
+        into.starts_ms.resize(into.timestamps.len(), 0);
+    }
+    Ok(())
 }

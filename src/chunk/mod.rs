@@ -8,5 +8,5 @@
 mod encoding;
 mod xor;
 
-pub use encoding::{ChunkError, Encoding, decode_floats, sample_count};
+pub use encoding::{ChunkError, Encoding, decode, sample_count};
 pub use xor::{XorAppender, decode_xor};

@@ -38,3 +38,14 @@ impl MetricKind {
         }
     }
 }
+
+/// What is told about a metric beside its samples.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Metadata {
+    /// What sort of metric it is.
+    pub kind: MetricKind,
+    /// What its value is measured in.
+    pub unit: String,
+    /// What it means.
+    pub help: String,
+}

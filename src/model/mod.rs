@@ -1,9 +1,12 @@
-//! What a metric is: label sets, matchers over them, samples, relabelling.
+//! What a metric is: label sets, matchers over them, samples and columns of them, relabelling.
 //!
 //! Useful for: naming a series, choosing series, rewriting label sets.
 //! Not useful for: where samples are kept ([`crate::storage`]) or how they are asked for
 //! ([`crate::series`]).
 
+mod column;
+mod exemplar;
+pub mod histogram;
 mod labels;
 mod matcher;
 mod metadata;
@@ -11,7 +14,9 @@ pub mod regex;
 pub mod relabel;
 mod sample;
 
+pub use column::{Column, Value};
+pub use exemplar::Exemplar;
 pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME, is_legacy_label_name};
 pub use matcher::{MatchOp, Matcher};
-pub use metadata::MetricKind;
+pub use metadata::{Metadata, MetricKind};
 pub use sample::{ORDINARY_NAN_BITS, STALE_NAN_BITS, Sample, is_stale, stale_nan};

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use crate::model::{LabelsRef, Sample};
+use crate::model::histogram::{HistogramError, HistogramRef, Histograms};
+use crate::model::{Exemplar, LabelsRef, Metadata, Sample, Value};
 
 /// Names a series inside one storage, for its lifetime. 0 means "not known yet".
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -21,7 +22,7 @@ impl SeriesRef {
 
 /// What became of one sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u8)]
+#[non_exhaustive]
 pub enum Verdict {
     /// Stored, or there already with the same value.
     #[default]
@@ -34,6 +35,12 @@ pub enum Verdict {
     OutOfBounds,
     /// Older than the window for out-of-order samples.
     TooOld,
+    /// The storage has no series of this reference any more: hand it in again with its labels.
+    UnknownSeries,
+    /// The series would be new, and the storage holds as many as it was allowed to.
+    SeriesLimit,
+    /// A histogram that is none.
+    InvalidHistogram(HistogramError),
 }
 
 impl Verdict {
@@ -48,6 +55,9 @@ impl Verdict {
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::InvalidHistogram(error) => return error.fmt(f),
+            Self::UnknownSeries => "unknown series reference",
+            Self::SeriesLimit => "series limit reached",
             Self::Accepted => "accepted",
             Self::DuplicateTimestamp => "duplicate sample for timestamp",
             Self::OutOfOrder => "out of order sample",
@@ -66,6 +76,12 @@ pub struct Batch {
     entries: Vec<Entry>,
     labels: String,
     samples: Vec<Sample>,
+    /// Those of the samples that are histograms.
+    histograms: Histograms,
+    /// As in a column: empty, or one a sample.
+    starts_ms: Vec<i64>,
+    exemplars: Vec<(usize, Exemplar)>,
+    metadata: Vec<(usize, Metadata)>,
     verdicts: Vec<Verdict>,
 }
 
@@ -88,6 +104,10 @@ impl Batch {
         self.entries.clear();
         self.labels.clear();
         self.samples.clear();
+        self.histograms.clear();
+        self.starts_ms.clear();
+        self.exemplars.clear();
+        self.metadata.clear();
         self.verdicts.clear();
     }
 
@@ -100,12 +120,60 @@ impl Batch {
         self.entries.push(Entry { series: known, labels_end, samples_end });
     }
 
+    /// Starts the next series by the name alone that an earlier append answered. It is the
+    /// fastest way, but if the storage has dropped the series since, its samples get
+    /// [`Verdict::UnknownSeries`].
+    #[inline]
+    pub fn push_known(&mut self, known: SeriesRef) {
+        let (labels_end, samples_end) = (self.labels.len(), self.samples.len());
+        self.entries.push(Entry { series: known, labels_end, samples_end });
+    }
+
     /// Adds a sample to the series that was started last; without one the sample is dropped.
     #[inline]
     pub fn push_sample(&mut self, timestamp_ms: i64, value: f64) {
         if let Some(entry) = self.entries.last_mut() {
             self.samples.push(Sample { timestamp_ms, value });
             entry.samples_end = self.samples.len();
+            if !self.starts_ms.is_empty() {
+                self.starts_ms.push(0);
+            }
+        }
+    }
+
+    /// Adds a histogram to the series that was started last. The sample's float is its sum.
+    pub fn push_histogram(&mut self, timestamp_ms: i64, histogram: HistogramRef<'_>) {
+        if !self.entries.is_empty() {
+            self.histograms.push(self.samples.len(), histogram);
+            self.push_sample(timestamp_ms, histogram.sum);
+        }
+    }
+
+    /// Adds a sample of either kind, with the time since when it counts, or 0.
+    pub fn push_value(&mut self, timestamp_ms: i64, start_ms: i64, value: Value<'_>) {
+        match value {
+            Value::Float(value) => self.push_sample(timestamp_ms, value),
+            Value::Histogram(histogram) => self.push_histogram(timestamp_ms, histogram),
+        }
+        if start_ms != 0 && self.starts_ms.is_empty() {
+            self.starts_ms.resize(self.samples.len(), 0);
+        }
+        if let Some(last) = self.starts_ms.last_mut() {
+            *last = start_ms;
+        }
+    }
+
+    /// Adds an exemplar to the series that was started last.
+    pub fn push_exemplar(&mut self, exemplar: Exemplar) {
+        if let Some(series_index) = self.entries.len().checked_sub(1) {
+            self.exemplars.push((series_index, exemplar));
+        }
+    }
+
+    /// Says what the series that was started last means.
+    pub fn push_metadata(&mut self, metadata: Metadata) {
+        if let Some(series_index) = self.entries.len().checked_sub(1) {
+            self.metadata.push((series_index, metadata));
         }
     }
 
@@ -145,6 +213,42 @@ impl Batch {
     #[must_use]
     pub fn samples(&self) -> &[Sample] {
         &self.samples
+    }
+
+    /// The histogram that is the sample `sample_index`, if that is one.
+    #[must_use]
+    pub fn histogram(&self, sample_index: usize) -> Option<HistogramRef<'_>> {
+        self.histograms.get(sample_index)
+    }
+
+    /// All histograms by the index of their sample.
+    #[must_use]
+    pub const fn histograms(&self) -> &Histograms {
+        &self.histograms
+    }
+
+    /// Since when a sample counts; 0 if that is not known.
+    #[must_use]
+    pub fn start_ms(&self, sample_index: usize) -> i64 {
+        self.starts_ms.get(sample_index).copied().unwrap_or(0)
+    }
+
+    /// True if a sample says since when it counts.
+    #[must_use]
+    pub const fn has_starts(&self) -> bool {
+        !self.starts_ms.is_empty()
+    }
+
+    /// All exemplars with the index of their series.
+    #[must_use]
+    pub fn exemplars(&self) -> &[(usize, Exemplar)] {
+        &self.exemplars
+    }
+
+    /// All metadata with the index of their series.
+    #[must_use]
+    pub fn metadata(&self) -> &[(usize, Metadata)] {
+        &self.metadata
     }
 
     /// The storage's name of a series: what was handed in, after the append what it answered.
@@ -200,6 +304,8 @@ pub struct Outcome {
     pub rejected: usize,
     /// Series that the storage had not known.
     pub created_series: usize,
+    /// Exemplars that were too long or older than the newest of their series.
+    pub rejected_exemplars: usize,
 }
 
 /// Why a whole batch was not stored.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::model::Labels;
+use crate::model::{Column, Labels};
 
-use super::column::{Chunk, Column, TimeRange};
+use super::chunk::{Chunk, TimeRange};
 use super::select::{QueryError, Queryable, Select, Series, SeriesSet};
 
 /// Answers from several sources. A series that several have is one series; where they have a
@@ -128,7 +128,7 @@ impl Series for MergedSeries {
         for part in &self.parts {
             let run_start = into.len();
             if let Err(error) = part.read(range, into) {
-                truncate(into, start);
+                into.truncate(start);
                 return Err(error);
             }
             if into.len() > run_start {
@@ -144,9 +144,8 @@ impl Series for MergedSeries {
         if !is_ascending {
             let apart: Vec<Run<'_>> = runs.iter().map(|run| Run::of(into, run.clone())).collect();
             let merged = merge_runs(apart);
-            truncate(into, start);
-            into.timestamps.extend_from_slice(&merged.timestamps);
-            into.floats.extend_from_slice(&merged.floats);
+            into.truncate(start);
+            into.extend_from(&merged, 0..merged.len());
         }
         Ok(())
     }
@@ -164,50 +163,44 @@ impl Series for MergedSeries {
     }
 }
 
-fn truncate(column: &mut Column, length: usize) {
-    column.timestamps.truncate(length);
-    column.floats.truncate(length);
-}
-
-/// Samples of one source; not empty.
+/// Samples of one source.
 #[derive(Clone, Copy)]
 struct Run<'a> {
-    timestamps: &'a [i64],
-    floats: &'a [f64],
+    column: &'a Column,
+    start: usize,
+    end: usize,
 }
 
 impl<'a> Run<'a> {
-    fn of(column: &'a Column, range: std::ops::Range<usize>) -> Self {
-        Self {
-            timestamps: column.timestamps.get(range.clone()).unwrap_or_default(),
-            floats: column.floats.get(range).unwrap_or_default(),
-        }
+    const fn of(column: &'a Column, range: std::ops::Range<usize>) -> Self {
+        Self { column, start: range.start, end: range.end }
+    }
+
+    fn timestamps(&self) -> &'a [i64] {
+        self.column.timestamps.get(self.start..self.end).unwrap_or_default()
     }
 
     fn first_ms(&self) -> i64 {
-        self.timestamps.first().copied().unwrap_or(i64::MAX)
+        self.timestamps().first().copied().unwrap_or(i64::MAX)
     }
 
     fn last_ms(&self) -> i64 {
-        self.timestamps.last().copied().unwrap_or(i64::MIN)
+        self.timestamps().last().copied().unwrap_or(i64::MIN)
     }
 
     /// Moves the samples before `end_ms` to `out`.
     fn move_before(&mut self, end_ms: i64, out: &mut Column) {
+        let times = self.timestamps();
         // Sources that take turns are frequent: two replicas of one scrape.
-        let is_single = self.timestamps.get(1).is_some_and(|second| *second >= end_ms);
+        let is_single = times.get(1).is_some_and(|second| *second >= end_ms);
         let is_before = |time: &i64| *time < end_ms;
-        let count = if is_single { 1 } else { self.timestamps.partition_point(is_before) };
-        let (times, times_left) = self.timestamps.split_at(count);
-        let (floats, floats_left) = self.floats.split_at(count.min(self.floats.len()));
-        out.timestamps.extend_from_slice(times);
-        out.floats.extend_from_slice(floats);
-        (self.timestamps, self.floats) = (times_left, floats_left);
+        let count = if is_single { 1 } else { times.partition_point(is_before) };
+        out.extend_from(self.column, self.start..self.start + count);
+        self.start += count;
     }
 
     fn move_all(self, out: &mut Column) {
-        out.timestamps.extend_from_slice(self.timestamps);
-        out.floats.extend_from_slice(self.floats);
+        out.extend_from(self.column, self.start..self.end);
     }
 }
 
@@ -242,10 +235,10 @@ fn merge_runs(runs: Vec<Run<'_>>) -> Column {
 
 /// Merges two runs; `first` wins.
 fn merge_two(mut first: Run<'_>, mut second: Run<'_>, out: &mut Column) {
-    while let (Some(ours), Some(theirs)) = (first.timestamps.first(), second.timestamps.first()) {
+    while let (Some(ours), Some(theirs)) = (first.timestamps().first(), second.timestamps().first())
+    {
         if ours == theirs {
-            second.timestamps = second.timestamps.get(1..).unwrap_or_default();
-            second.floats = second.floats.get(1..).unwrap_or_default();
+            second.start += 1;
         } else if ours < theirs {
             first.move_before(*theirs, out);
         } else {

@@ -7,11 +7,14 @@
 //! ([`crate::storage`]).
 
 mod append;
-mod column;
+mod chunk;
+mod exemplars;
 mod merge;
 mod select;
 
+pub use crate::model::Column;
 pub use append::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
-pub use column::{Chunk, Column, TimeRange};
+pub use chunk::{Chunk, TimeRange};
+pub use exemplars::{Exemplars, SeriesExemplars};
 pub use merge::{Merged, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::model::{Labels, Matcher};
+use crate::model::{Column, Labels, Matcher};
 
-use super::column::{Chunk, Column, TimeRange};
+use super::chunk::{Chunk, TimeRange};
 
 /// What is asked for.
 #[derive(Debug, Clone)]

@@ -44,8 +44,8 @@ impl ModelStore {
         for (labels, samples) in series.iter().filter(|(labels, _)| wanted(labels)) {
             let (start, end) = (ask.range.start_ms, ask.range.end_ms);
             if start <= end && samples.range(start..=end).next().is_some() {
-                let (timestamps, floats) = samples.iter().unzip();
-                let column = Column { timestamps, floats };
+                let mut column = Column::new();
+                samples.iter().for_each(|(time, value)| column.push(*time, *value));
                 found.push(ModelSeries { labels: labels.clone(), column });
             }
         }

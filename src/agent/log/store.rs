@@ -318,10 +318,10 @@ impl State {
         let created_series = self.series.len() - known;
         let accepted = self.scratch.rows.len();
         if accepted == 0 || (rejected > 0 && on_reject == OnReject::RejectAll) {
-            return Ok(Outcome { accepted: 0, rejected, created_series: 0 });
+            return Ok(Outcome { rejected, ..Outcome::default() });
         }
         self.log(known).map_err(|error| AppendError::Log(error.to_string()))?;
-        Ok(Outcome { accepted, rejected, created_series })
+        Ok(Outcome { accepted, rejected, created_series, ..Outcome::default() })
     }
 
     /// Judges the samples of one series of the batch; returns how many are rejected.

@@ -23,6 +23,8 @@ pub(super) struct ReceiveMetrics {
     out_of_order: Counter,
     out_of_bounds: Counter,
     too_old: Counter,
+    invalid_histogram: Counter,
+    series_limit: Counter,
     rolled_back: Counter,
 }
 
@@ -82,6 +84,8 @@ impl ReceiveMetrics {
             out_of_order: rejected("out_of_order"),
             out_of_bounds: rejected("out_of_bounds"),
             too_old: rejected("too_old"),
+            invalid_histogram: rejected("invalid_histogram"),
+            series_limit: rejected("series_limit"),
             rolled_back: rejected("rolled_back"),
         }
     }
@@ -96,6 +100,8 @@ impl ReceiveMetrics {
                 Verdict::OutOfOrder => self.out_of_order.inc(),
                 Verdict::OutOfBounds => self.out_of_bounds.inc(),
                 Verdict::TooOld => self.too_old.inc(),
+                Verdict::InvalidHistogram(_) => self.invalid_histogram.inc(),
+                Verdict::SeriesLimit | Verdict::UnknownSeries => self.series_limit.inc(),
             }
         }
     }

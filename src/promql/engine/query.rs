@@ -184,8 +184,9 @@ impl Engine {
 /// answered like any other range.
 fn over_time(value: Value) -> Value {
     let series = |labels, sample: Sample| {
-        let (timestamps, floats) = (vec![sample.timestamp_ms], vec![sample.value]);
-        MatrixSeries { labels, column: Column { timestamps, floats } }
+        let mut column = Column::new();
+        column.push(sample.timestamp_ms, sample.value);
+        MatrixSeries { labels, column }
     };
     match value {
         Value::Scalar(sample) => Value::Matrix(vec![series(Labels::empty(), sample)]),

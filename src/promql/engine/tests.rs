@@ -52,7 +52,7 @@ fn lines(answer: &Answer) -> Vec<String> {
         Value::Matrix(series) => series
             .iter()
             .map(|series| {
-                let Column { timestamps, floats } = &series.column;
+                let Column { timestamps, floats, .. } = &series.column;
                 let samples = timestamps.iter().zip(floats);
                 let samples: Vec<_> =
                     samples.map(|(t, v)| format!("{v}@{}", t / MINUTE_MS)).collect();

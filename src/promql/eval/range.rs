@@ -89,7 +89,7 @@ fn without_markers(samples: Samples, work: &mut Work) -> Samples {
         return samples;
     }
     let mut kept = work.take_samples();
-    let Column { timestamps, floats } = samples.column();
+    let Column { timestamps, floats, .. } = samples.column();
     for (time_ms, value) in timestamps.iter().zip(floats) {
         if !is_stale(*value) {
             kept.push(*time_ms, *value);

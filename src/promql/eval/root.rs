@@ -146,7 +146,8 @@ fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineErro
         let samples = source.read(index, work)?;
         let (times, values) = cut(samples.column(), source.range());
         run.limits.hold(times.len())?;
-        let column = Column { timestamps: times.to_vec(), floats: values.to_vec() };
+        let (timestamps, floats) = (times.to_vec(), values.to_vec());
+        let column = Column { timestamps, floats, ..Column::new() };
         samples.give_back(work);
         Ok(column)
     })?;

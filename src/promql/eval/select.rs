@@ -95,7 +95,7 @@ impl Selection {
             return self.read_shared(limits, series.as_ref(), slot);
         }
         let mut column = work.take_samples();
-        series.read(range, &mut column)?;
+        read(&**series, range, &mut column)?;
         limits.pass(column.len())?;
         Ok(Samples::Own(column))
     }
@@ -118,7 +118,7 @@ impl Selection {
             return Ok(Samples::Shared(column));
         }
         let mut column = Column::new();
-        series.read(self.range, &mut column)?;
+        read(series, self.range, &mut column)?;
         limits.pass(column.len())?;
         let column = Arc::new(column);
         let room = limits.max_samples() / SHARED_PART;
@@ -129,6 +129,15 @@ impl Selection {
         }
         Ok(Samples::Shared(column))
     }
+}
+
+/// Reads a series of floats; histograms are not evaluated yet.
+fn read(series: &dyn Series, range: TimeRange, into: &mut Column) -> Result<(), EngineError> {
+    series.read(range, into)?;
+    if into.histograms.is_empty() {
+        return Ok(());
+    }
+    Err(EngineError::Unsupported("native histograms".into()))
 }
 
 /// What is answered of the newest sample.

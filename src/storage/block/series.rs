@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chunk::{ChunkError, Encoding, XorAppender, decode_floats};
+use crate::chunk::{self, ChunkError, Encoding, XorAppender};
 use crate::model::Labels;
 use crate::series::{Chunk, Column, QueryError, Series, TimeRange};
 use crate::storage::index::ChunkMeta;
@@ -71,8 +71,7 @@ impl BlockSeries {
     ) -> Result<(), BlockError> {
         let (encoding, data) = self.block.chunks.chunk(chunk.reference)?;
         let range = (range.start_ms, range.end_ms);
-        decode_floats(encoding, data, range, &mut into.timestamps, &mut into.floats)
-            .map_err(|error| self.broken(chunk, error))
+        chunk::decode(encoding, data, range, into).map_err(|error| self.broken(chunk, error))
     }
 
     fn try_read(&self, range: TimeRange, into: &mut Column) -> Result<(), BlockError> {
@@ -134,8 +133,7 @@ impl Series for BlockSeries {
         let start = into.len();
         let result = self.try_read(range, into);
         if result.is_err() {
-            into.timestamps.truncate(start);
-            into.floats.truncate(start);
+            into.truncate(start);
         }
         Ok(result?)
     }

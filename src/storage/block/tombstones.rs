@@ -32,13 +32,14 @@ pub fn add_interval(intervals: &mut Vec<TimeRange>, added: TimeRange) {
 
 /// Removes the samples from `from` on that lie in one of `intervals`.
 pub(super) fn remove_deleted(column: &mut Column, from: usize, intervals: &[TimeRange]) {
-    for interval in intervals.iter().rev() {
-        let times = column.timestamps.get(from..).unwrap_or_default();
-        let start = from + times.partition_point(|time| *time < interval.start_ms);
-        let end = from + times.partition_point(|time| *time <= interval.end_ms);
-        column.timestamps.drain(start..end);
-        column.floats.drain(start..end);
+    if intervals.is_empty() {
+        return;
     }
+    let is_kept = |time| {
+        let place = intervals.partition_point(|interval| interval.end_ms < time);
+        intervals.get(place).is_none_or(|interval| time < interval.start_ms)
+    };
+    column.retain_from(from, is_kept);
 }
 
 /// Deleted spans by series.

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use ulid::Ulid;
 
-use crate::chunk::{Encoding, XorAppender, decode_floats};
+use crate::chunk::{self, Encoding, XorAppender};
 use crate::disk::SharedDisk;
-use crate::series::{Chunk, TimeRange};
+use crate::series::{Chunk, Column, TimeRange};
 use crate::storage::block::{BlockError, BlockMeta, BlockWriter};
 use crate::storage::head::{Head, SeriesChunks};
 
@@ -60,12 +60,12 @@ fn clip(chunk: &mut Chunk, range: TimeRange) -> Result<(), BlockError> {
         return Ok(());
     }
     let refused = |error| BlockError::Refused(format!("chunk in memory: {error}"));
-    let (mut times, mut floats) = (Vec::new(), Vec::new());
+    let mut column = Column::new();
     let span = (range.start_ms, range.end_ms);
-    decode_floats(chunk.encoding, &chunk.data, span, &mut times, &mut floats).map_err(refused)?;
+    chunk::decode(chunk.encoding, &chunk.data, span, &mut column).map_err(refused)?;
     let mut clipped = XorAppender::new();
-    for (timestamp_ms, value) in times.into_iter().zip(floats) {
-        clipped.append(timestamp_ms, value).map_err(refused)?;
+    for (timestamp_ms, value) in column.timestamps.iter().zip(&column.floats) {
+        clipped.append(*timestamp_ms, *value).map_err(refused)?;
     }
     chunk.encoding = Encoding::Xor as u8;
     (chunk.min_time_ms, chunk.max_time_ms) = (clipped.min_time_ms(), clipped.max_time_ms());

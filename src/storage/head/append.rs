@@ -104,7 +104,7 @@ impl Head {
         let rejected = judgement.refused;
         if judgement.is_batch_refused && on_reject == OnReject::RejectAll {
             take_back(work);
-            return Ok(Outcome { accepted: 0, rejected, created_series });
+            return Ok(Outcome { rejected, created_series, ..Outcome::default() });
         }
         if let Err(error) = log(&mut commit, work) {
             take_back(work);
@@ -112,7 +112,7 @@ impl Head {
         }
         self.store(work);
         let accepted = batch.sample_count() - rejected;
-        Ok(Outcome { accepted, rejected, created_series })
+        Ok(Outcome { accepted, rejected, created_series, ..Outcome::default() })
     }
 
     /// Finds the series of every entry, creates those that are not there; returns how many.

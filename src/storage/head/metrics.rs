@@ -117,7 +117,10 @@ impl HeadMetrics {
 
     pub(super) fn count_refused(&self, verdict: Verdict) {
         match verdict {
-            Verdict::Accepted => {}
+            Verdict::Accepted
+            | Verdict::UnknownSeries
+            | Verdict::SeriesLimit
+            | Verdict::InvalidHistogram(_) => {}
             Verdict::DuplicateTimestamp => self.duplicates.inc(),
             Verdict::OutOfOrder => self.out_of_order.inc(),
             Verdict::OutOfBounds => self.out_of_bounds.inc(),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::chunk::decode_floats;
+use crate::chunk;
 use crate::model::Labels;
 use crate::series::{
     Chunk, Column, QueryError, Queryable, Select, Series, SeriesRef, SeriesSet, TimeRange,
@@ -30,8 +30,7 @@ impl Series for HeadView {
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let span = (range.start_ms, range.end_ms);
         for chunk in self.chunks.iter().filter(|chunk| chunk.range().overlaps(range)) {
-            let (times, floats) = (&mut into.timestamps, &mut into.floats);
-            decode_floats(chunk.encoding, &chunk.data, span, times, floats).map_err(|error| {
+            chunk::decode(chunk.encoding, &chunk.data, span, into).map_err(|error| {
                 QueryError::Corrupt(format!("chunk of {} in memory: {error}", self.labels))
             })?;
         }

@@ -112,7 +112,7 @@ fn one_bad_sample_refuses_the_batch_if_asked_to() {
     append(&head, &[("a", 10, 1.0)]);
     let mut batch = batch(&[("a", 11, 1.0), ("b", 11, 1.0), ("a", 9, 1.0)]);
     let outcome = head.append(&mut batch, OnReject::RejectAll).unwrap();
-    assert_eq!(outcome, Outcome { accepted: 0, rejected: 1, created_series: 1 });
+    assert_eq!(outcome, Outcome { rejected: 1, created_series: 1, ..Outcome::default() });
     let verdicts = [Verdict::Accepted, Verdict::Accepted, Verdict::OutOfOrder];
     assert_eq!(batch.verdicts(), verdicts);
     assert_eq!((read(&head, "a").len(), read(&head, "b").len()), (1, 0));
@@ -125,7 +125,10 @@ fn disorder_inside_a_batch_refuses_only_the_late_sample() {
     let head = head();
     let mut batch = batch(&[("a", 20, 1.0), ("a", 10, 1.0), ("a", 20, 2.0), ("a", 30, 1.0)]);
     let outcome = head.append(&mut batch, OnReject::RejectAll).unwrap();
-    assert_eq!(outcome, Outcome { accepted: 2, rejected: 2, created_series: 1 });
+    assert_eq!(
+        outcome,
+        Outcome { accepted: 2, rejected: 2, created_series: 1, ..Outcome::default() }
+    );
     assert_eq!(read(&head, "a"), [(20, 1.0), (30, 1.0)]);
 }
 
@@ -142,7 +145,7 @@ fn a_reference_is_remembered_and_a_wrong_one_is_no_harm() {
         second.push_sample(second.series_count() as i64 + 1, 2.0);
     }
     let outcome = head.append(&mut second, OnReject::KeepRest).unwrap();
-    assert_eq!(outcome, Outcome { accepted: 3, rejected: 0, created_series: 0 });
+    assert_eq!(outcome, Outcome { accepted: 3, ..Outcome::default() });
     assert_eq!([0, 1, 2].map(|entry| second.series_ref(entry)), [a, b, a]);
     assert_eq!(read(&head, "a"), [(1, 1.0), (2, 2.0), (4, 2.0)]);
     assert_eq!(read(&head, "b"), [(1, 1.0), (3, 2.0)]);

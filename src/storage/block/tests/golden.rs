@@ -120,7 +120,7 @@ fn float_chunks_are_encoded_again_byte_by_byte() {
             for chunk in chunks.iter().filter(|chunk| chunk.encoding == Encoding::Xor as u8) {
                 let mut column = Column::new();
                 let all = (i64::MIN, i64::MAX);
-                let Column { timestamps, floats } = &mut column;
+                let Column { timestamps, floats, .. } = &mut column;
                 decode_xor(&chunk.data, all, timestamps, floats).unwrap();
                 assert_eq!(timestamps.first(), Some(&chunk.min_time_ms));
                 assert_eq!(timestamps.last(), Some(&chunk.max_time_ms));

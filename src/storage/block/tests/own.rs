@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use ulid::Ulid;
 
 use super::*;
-use crate::chunk::{Encoding, XorAppender, decode_floats};
+use crate::chunk::{self, Encoding, XorAppender};
 use crate::model::{MatchOp, Matcher};
 use crate::storage::block::{Block, BlockError, BlockMeta, BlockWriter, Tombstones, WriterOptions};
 use crate::testkit::ModelStore;
@@ -180,9 +180,8 @@ proptest! {
             prop_assert_eq!(bits(&column), wanted.clone());
             column.clear();
             for chunk in chunks {
-                let (times, floats) = (&mut column.timestamps, &mut column.floats);
                 let within = (start, start + length);
-                decode_floats(chunk.encoding, &chunk.data, within, times, floats).unwrap();
+                chunk::decode(chunk.encoding, &chunk.data, within, &mut column).unwrap();
             }
             prop_assert_eq!(bits(&column), wanted);
         }

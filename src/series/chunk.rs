@@ -1,4 +1,4 @@
-//! Samples of one series, as columns or as undecoded chunks.
+//! Spans of time, and undecoded chunks.
 
 use bytes::Bytes;
 
@@ -31,50 +31,6 @@ impl TimeRange {
     #[must_use]
     pub const fn overlaps(self, other: Self) -> bool {
         self.start_ms <= other.end_ms && other.start_ms <= self.end_ms
-    }
-}
-
-/// Samples of one series in time order, one array per part. The arrays are equally long.
-///
-/// The caller owns the memory and reuses it; whoever fills a column appends to it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct Column {
-    /// Milliseconds since the epoch, strictly ascending.
-    pub timestamps: Vec<i64>,
-    /// The value at the same index; may be the staleness marker.
-    pub floats: Vec<f64>,
-}
-
-impl Column {
-    /// An empty column.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Forgets the samples, keeps the memory.
-    pub fn clear(&mut self) {
-        self.timestamps.clear();
-        self.floats.clear();
-    }
-
-    /// How many samples there are.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.timestamps.len()
-    }
-
-    /// True if there are none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
-    }
-
-    /// Appends a sample.
-    #[inline]
-    pub fn push(&mut self, timestamp_ms: i64, value: f64) {
-        self.timestamps.push(timestamp_ms);
-        self.floats.push(value);
     }
 }
 

@@ -1,0 +1,22 @@
+//! Native histograms: counts of observations in buckets whose bounds follow from a schema.
+//!
+//! | type | is |
+//! |---|---|
+//! | [`Layout`] | where the buckets lie; neighbouring samples of a series share one |
+//! | [`Histogram`] | one sample that owns its counts |
+//! | [`HistogramRef`] | the same, borrowed |
+//! | [`Histograms`] | many samples in few allocations; a part of every column |
+//!
+//! Counts are whole numbers or floats, as their writer gave them. Buckets are absolute counts,
+//! the positive ones first, in the order of their spans. A histogram whose sum is the staleness
+//! marker says "this series ended here", and its other parts are empty.
+
+mod check;
+mod layout;
+mod many;
+mod one;
+
+pub use check::HistogramError;
+pub use layout::{CUSTOM_SCHEMA, Layout, Span};
+pub use many::Histograms;
+pub use one::{Counts, CountsRef, Histogram, HistogramRef, ResetHint};
