@@ -114,7 +114,7 @@ pub fn copy_to(disk: &dyn Disk, from: &Path, to: &Path) {
 
 /// What Prometheus read from the data directory, in label order.
 pub fn expected(name: &str) -> Vec<ExpectedSeries> {
-    lines(name, "expected").iter().map(|line| json::series(line)).collect()
+    lines(name, "expected").iter().map(json::series).collect()
 }
 
 /// The exemplars that Prometheus read from the data directory; none for folders without them.
@@ -122,12 +122,12 @@ pub fn exemplars(name: &str) -> Vec<SeriesExemplars> {
     if !folder(name).join("exemplars.jsonl.zst").exists() {
         return Vec::new();
     }
-    lines(name, "exemplars").iter().map(|line| json::exemplars(line)).collect()
+    lines(name, "exemplars").iter().map(json::exemplars).collect()
 }
 
 /// The chunks that Prometheus listed in the blocks of the data directory.
 pub fn chunks(name: &str) -> Vec<ExpectedChunks> {
-    lines(name, "chunks").iter().map(|line| json::chunks(line)).collect()
+    lines(name, "chunks").iter().map(json::chunks).collect()
 }
 
 fn lines(name: &str, kind: &str) -> Vec<serde_json::Value> {
