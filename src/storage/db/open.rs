@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
@@ -67,6 +68,8 @@ pub(super) struct Inner {
     pub(super) blocks: RwLock<Arc<BlockList>>,
     /// Held for a round of upkeep, and to close; then without the lock on the directory.
     pub(super) upkeep: Mutex<Option<Box<dyn LockGuard>>>,
+    /// Set before the directory is closed, so that upkeep ends early.
+    pub(super) is_ending: AtomicBool,
     pub(super) metrics: DbMetrics,
     pub(super) replay: ReplayStats,
 }
@@ -125,6 +128,7 @@ impl Tsdb {
             head,
             blocks: RwLock::new(Arc::new(blocks)),
             upkeep: Mutex::new(Some(lock)),
+            is_ending: AtomicBool::new(false),
             metrics,
             replay,
         });
@@ -156,6 +160,7 @@ impl Tsdb {
 
 impl Handle {
     fn close(&self) -> Result<(), TsdbError> {
+        self.inner.is_ending.store(true, Ordering::Relaxed);
         if let Some(background) = &self.background {
             background.end();
         }
