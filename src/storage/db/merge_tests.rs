@@ -117,7 +117,10 @@ fn neighbours_are_merged_level_by_level_without_touching_their_chunks() {
     assert_eq!(db.stats().blocks[0].compaction.level, 3);
     assert!(!db.compact_once().unwrap());
     assert_eq!((contents(&db), chunks(&db)), before);
-    assert_eq!(disk.list(Path::new("data")).unwrap().iter().filter(|e| e.name.len() > 20).count(), 4);
+    assert_eq!(
+        disk.list(Path::new("data")).unwrap().iter().filter(|e| e.name.len() > 20).count(),
+        4
+    );
     db.close().unwrap();
     assert_eq!(contents(&open(&disk)), before.0);
 }
