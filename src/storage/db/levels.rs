@@ -230,7 +230,7 @@ mod tests {
             // A window of several lengths.
             (&[(0, 60), (60, 120), (120, 140), (140, 160), (180, 200), (200, 220)], &[2, 3]),
             // What crosses a window's end lies in none.
-            (&[(0, 20), (50, 70), (80, 100), (100, 120), (120, 140)], &[2, 3]),
+            (&[(0, 20), (50, 70), (80, 100), (100, 120), (120, 140), (140, 160)], &[2, 3]),
             // Below zero, windows begin at multiples too.
             (&[(-60, -40), (-40, -20), (-20, 0), (0, 20)], &[0, 1, 2]),
             // Nothing is left to merge.

@@ -152,6 +152,8 @@ impl Inner {
         self.metrics.compactions_triggered.inc();
         let mut report = MaintainReport::default();
         report.blocks_removed += self.reload()?;
+        // Before anything is written: it may make the room that writing needs.
+        report.blocks_removed += self.retain()?;
         // Memory comes first, so that long merges do not let it grow.
         while self.cut_due(&mut report)? || self.merge_next(&mut report)? {}
         report.blocks_removed += self.retain()?;
