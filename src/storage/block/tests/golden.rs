@@ -20,9 +20,11 @@ fn every_sample_of_the_blocks_is_read_as_prometheus_reads_it() {
     for name in ["blocks", "checkpoint", "start-timestamps"] {
         let open = |dir: &PathBuf| Block::open(&disk(), dir).unwrap();
         let blocks: Vec<Arc<Block>> = golden::blocks(name).iter().map(open).collect();
-        // From there on the head has samples too.
-        let in_order = blocks.iter().filter(|block| block.meta().compaction.hints.is_empty());
-        let end_ms = in_order.map(|block| block.meta().max_time_ms).max().unwrap();
+        // From there on the head has samples too, and those of late blocks once more.
+        let late = |block: &&Arc<Block>| !block.meta().compaction.hints.is_empty();
+        let ends = blocks.iter().map(|block| block.meta().max_time_ms).max();
+        let starts = blocks.iter().filter(late).map(|block| block.meta().min_time_ms).min();
+        let end_ms = starts.into_iter().chain(ends).min().unwrap();
         let blocks = blocks.into_iter().map(|block| block as Arc<dyn Queryable>).collect();
         let found = Merged::new(blocks);
         let set = found.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap();
