@@ -1,0 +1,1 @@
+//! Records of every kind, out and in again.
