@@ -81,8 +81,7 @@ pub(super) fn is_histogram_due(
         if *has_estimate { range_end_ms(chunk.min_time_ms, range_ms) } else { *next_cut_ms };
     if !*has_estimate && chunk.len_bytes >= HISTOGRAM_BYTES_WANTED / 4 {
         let ratio = HISTOGRAM_BYTES_WANTED as f64 / chunk.len_bytes as f64;
-        *next_cut_ms =
-            estimated_end_ms(chunk.min_time_ms, chunk.max_time_ms, *next_cut_ms, ratio);
+        *next_cut_ms = estimated_end_ms(chunk.min_time_ms, chunk.max_time_ms, *next_cut_ms, ratio);
         *has_estimate = true;
     }
     let is_full = time_ms >= *next_cut_ms || chunk.len_bytes >= HISTOGRAM_BYTES_WANTED * 2;
@@ -125,7 +124,7 @@ mod tests {
     fn a_chunk_of_histograms_ends_by_its_size_but_not_before_ten() {
         let chunk = |sample_count, len_bytes| Growing {
             min_time_ms: 0,
-            max_time_ms: HOUR_MS / 4,
+            max_time_ms: HOUR_MS / 4 - 1,
             sample_count,
             len_bytes,
         };

@@ -118,9 +118,14 @@ impl PageSeries {
     }
 
     /// All series with their numbers, `number` being that of the page.
-    pub(super) fn iter_mut(&mut self, number: u64) -> impl Iterator<Item = (SeriesRef, &mut Series)> {
+    pub(super) fn iter_mut(
+        &mut self,
+        number: u64,
+    ) -> impl Iterator<Item = (SeriesRef, &mut Series)> {
         let first = number * PAGE_SERIES;
-        places(self.present).map(move |place| SeriesRef(first + u64::from(place))).zip(&mut self.series)
+        places(self.present)
+            .map(move |place| SeriesRef(first + u64::from(place)))
+            .zip(&mut self.series)
     }
 
     /// Bytes that the page takes in memory, series included.

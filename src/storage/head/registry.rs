@@ -207,12 +207,13 @@ impl Registry {
         let key = page_key(page_of(series));
         let known = self.pages.read().get(&key).cloned();
         let page = known.unwrap_or_else(|| Arc::clone(self.pages.write().entry(key).or_default()));
-        if put(&page) {
+        let is_new = put(&page);
+        if is_new {
             enter(series);
             stripe.insert(hash, series);
             self.count.fetch_add(1, Ordering::Relaxed);
         }
-        Ok((series, true))
+        Ok((series, is_new))
     }
 
     /// Takes the series of some pages out for which `is_wanted` is false. Nobody may look for
@@ -324,9 +325,13 @@ mod tests {
         }
         let rows = [1_u64, 2, 3, 70, 500, 1].map(SeriesRef);
         let mut found = Vec::new();
-        registry.for_rows(&rows, |row| *row, |series, row| {
-            found.push((row.0, series.and_then(|s| s.labels.metric_name()?.parse().ok())));
-        });
+        registry.for_rows(
+            &rows,
+            |row| *row,
+            |series, row| {
+                found.push((row.0, series.and_then(|s| s.labels.metric_name()?.parse().ok())));
+            },
+        );
         let some = |number: u64| (number, Some(number));
         assert_eq!(found, [some(1), some(2), (3, None), some(70), (500, None), some(1)]);
     }

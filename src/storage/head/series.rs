@@ -1,9 +1,9 @@
 //! One series: its labels, its closed chunks, and the chunk that still grows.
 
 use crate::chunk::{self, ChunkError, OpenChunk};
-use crate::model::histogram::HistogramRef;
+use crate::model::histogram::{Histogram, HistogramRef};
 use crate::model::{Labels, Value};
-use crate::series::{Chunk, Column, TimeRange};
+use crate::series::{Batch, Chunk, Column, TimeRange};
 
 use super::isolation::{NO_BATCH, OpenBatch, Reader};
 
@@ -41,6 +41,32 @@ impl Source {
     pub(super) const fn is_float(self) -> bool {
         match self {
             Self::Batch { is_float, .. } | Self::Stale { is_float } => is_float,
+        }
+    }
+}
+
+/// The staleness markers that stand for floats.
+#[derive(Debug)]
+pub(super) struct Stales {
+    integer: Histogram,
+    float: Histogram,
+}
+
+impl Stales {
+    pub(super) fn new() -> Self {
+        Self { integer: Histogram::stale(false), float: Histogram::stale(true) }
+    }
+
+    /// The histogram that a source means.
+    pub(super) fn resolve<'a>(
+        &'a self,
+        source: Source,
+        batch: &'a Batch,
+    ) -> Option<HistogramRef<'a>> {
+        match source {
+            Source::Batch { index, .. } => batch.histogram(index),
+            Source::Stale { is_float: false } => Some(self.integer.as_ref()),
+            Source::Stale { is_float: true } => Some(self.float.as_ref()),
         }
     }
 }
