@@ -17,6 +17,7 @@
 //! "Everything" is every sample that an append has accepted. The drop of the last handle does what
 //! [`Tsdb::close`] does; a failure is logged.
 
+mod appender;
 mod background;
 mod blocks;
 mod compact;
@@ -27,6 +28,7 @@ mod error;
 mod files;
 #[cfg(test)]
 mod golden_tests;
+mod import;
 mod levels;
 mod maintain;
 mod merge;
@@ -45,7 +47,9 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use appender::Appender;
 pub use error::TsdbError;
+pub use import::{ImportError, ImportOptions, ImportReport, Importer, import};
 pub use open::Tsdb;
 pub use options::TsdbOptions;
 pub use stats::{MaintainReport, TsdbStats};
