@@ -42,6 +42,7 @@ mod options;
 mod plan;
 mod publish;
 mod query;
+mod read_only;
 mod snapshot;
 mod stats;
 #[cfg(test)]
@@ -52,4 +53,6 @@ pub use error::TsdbError;
 pub use import::{ImportError, ImportOptions, ImportReport, Importer, import};
 pub use open::Tsdb;
 pub use options::TsdbOptions;
+pub use query::Querier;
+pub use read_only::ReadOnlyTsdb;
 pub use stats::{MaintainReport, TsdbStats};
