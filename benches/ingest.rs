@@ -15,7 +15,7 @@ use promlite::base::metrics::Registry;
 use promlite::disk::RealDisk;
 use promlite::model::Labels;
 use promlite::series::{Append, Batch, OnReject, SeriesRef};
-use promlite::storage::db::{Db, DbOptions};
+use promlite::storage::db::{Tsdb, TsdbOptions};
 use tempfile::tempdir;
 
 const SERIES: usize = 10_000;
@@ -39,11 +39,11 @@ fn labels(number: usize) -> Labels {
     Labels::from_pairs(pairs).unwrap()
 }
 
-fn open(dir: &std::path::Path) -> Db {
-    let mut options = DbOptions::default();
+fn open(dir: &std::path::Path) -> Tsdb {
+    let mut options = TsdbOptions::default();
     options.background = false;
     let (disk, clock) = (RealDisk::shared(), SystemClock::shared());
-    Db::open(disk, clock, dir, options, &Registry::new()).unwrap()
+    Tsdb::open(disk, clock, dir, options, &Registry::new()).unwrap()
 }
 
 /// Scrapes one target after the other for ever.
@@ -68,7 +68,7 @@ impl Scraper {
         }
     }
 
-    fn scrape(&mut self, db: &Db) {
+    fn scrape(&mut self, db: &Tsdb) {
         self.batch.clear();
         let (first, end) = (self.next, (self.next + SERIES_PER_SCRAPE).min(self.labels.len()));
         for (number, labels) in self.labels.iter().enumerate().take(end).skip(first) {
@@ -90,7 +90,7 @@ impl Scraper {
         }
     }
 
-    fn scrape_all(&mut self, db: &Db, times: usize) {
+    fn scrape_all(&mut self, db: &Tsdb, times: usize) {
         for _ in 0..times * self.labels.len().div_ceil(SERIES_PER_SCRAPE) {
             self.scrape(db);
         }

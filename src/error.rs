@@ -5,7 +5,7 @@ use std::fmt;
 #[cfg(feature = "promql")]
 use crate::promql::EngineError;
 use crate::series::{AppendError, QueryError};
-use crate::storage::db::DbError;
+use crate::storage::db::TsdbError;
 
 /// Any failure of the library. Rooms return narrower types; this one is for `?` in programs.
 #[derive(Debug)]
@@ -16,7 +16,7 @@ pub enum Error {
     /// A question was not answered.
     Query(QueryError),
     /// A data directory was not opened, kept up or closed.
-    Db(DbError),
+    Tsdb(TsdbError),
     /// An expression was not answered.
     #[cfg(feature = "promql")]
     Engine(EngineError),
@@ -29,7 +29,7 @@ impl fmt::Display for Error {
         match self {
             Self::Append(error) => error.fmt(f),
             Self::Query(error) => error.fmt(f),
-            Self::Db(error) => error.fmt(f),
+            Self::Tsdb(error) => error.fmt(f),
             #[cfg(feature = "promql")]
             Self::Engine(error) => error.fmt(f),
             Self::Io(error) => error.fmt(f),
@@ -42,7 +42,7 @@ impl std::error::Error for Error {
         match self {
             Self::Append(error) => Some(error),
             Self::Query(error) => Some(error),
-            Self::Db(error) => Some(error),
+            Self::Tsdb(error) => Some(error),
             #[cfg(feature = "promql")]
             Self::Engine(error) => Some(error),
             Self::Io(error) => Some(error),
@@ -62,9 +62,9 @@ impl From<QueryError> for Error {
     }
 }
 
-impl From<DbError> for Error {
-    fn from(error: DbError) -> Self {
-        Self::Db(error)
+impl From<TsdbError> for Error {
+    fn from(error: TsdbError) -> Self {
+        Self::Tsdb(error)
     }
 }
 

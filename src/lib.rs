@@ -1,14 +1,14 @@
 //! Prometheus with Thanos as one library: scrape, keep, remote-write, receive, query.
 //!
 //! ```
-//! use promlite::{Append, Batch, Db, DbOptions, Labels, OnReject, SeriesRef};
+//! use promlite::{Append, Batch, Labels, OnReject, SeriesRef, Tsdb, TsdbOptions};
 //! # #[cfg(feature = "promql")]
 //! use promlite::{Engine, Value};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! # let dir = tempfile::tempdir()?;
 //! # let dir = dir.path();
-//! let db = Db::open_at(dir, DbOptions::default())?;
+//! let db = Tsdb::open_at(dir, TsdbOptions::default())?;
 //!
 //! let labels = Labels::from_pairs([("__name__", "temperature_celsius"), ("room", "lab")])?;
 //! let mut batch = Batch::new();
@@ -82,7 +82,7 @@ pub use promql::{Answer, Engine, EngineError, EngineOptions, RunOptions, Value};
 pub use series::{
     Append, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange, Verdict,
 };
-pub use storage::db::{Db, DbError, DbOptions};
+pub use storage::db::{Tsdb, TsdbError, TsdbOptions};
 
 /// The programs of the README are compiled and run as tests.
 #[cfg(all(doctest, feature = "promql"))]

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::disk::Disk;
 use crate::model::Labels;
 use crate::promql::EngineOptions;
-use crate::storage::db::DbOptions;
+use crate::storage::db::TsdbOptions;
 use crate::storage::wal::Compression;
 use crate::wire::config::{Config, ConfigError};
 
@@ -18,7 +18,7 @@ pub struct HubConfig {
     /// Labels that tell this hub from others.
     pub external_labels: Labels,
     /// How long to keep what.
-    pub db: DbOptions,
+    pub db: TsdbOptions,
     /// What to take from senders.
     pub receive: ReceiveOptions,
     /// How queries run.

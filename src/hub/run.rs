@@ -15,7 +15,7 @@ use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::{RealDisk, SharedDisk, register_process};
 use crate::promql::Engine;
-use crate::storage::db::{Db, DbError};
+use crate::storage::db::{Tsdb, TsdbError};
 
 use super::HubConfig;
 use super::api::HeadStatus;
@@ -69,7 +69,7 @@ pub enum HubError {
         source: io::Error,
     },
     /// The data directory cannot be opened or closed.
-    Db(DbError),
+    Tsdb(TsdbError),
     /// A part of the hub ended before its time.
     Broken(String),
 }
@@ -78,7 +78,7 @@ impl fmt::Display for HubError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Listen { address, source } => write!(f, "listen on {address}: {source}"),
-            Self::Db(error) => error.fmt(f),
+            Self::Tsdb(error) => error.fmt(f),
             Self::Broken(what) => f.write_str(what),
         }
     }
@@ -88,15 +88,15 @@ impl std::error::Error for HubError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Listen { source, .. } => Some(source),
-            Self::Db(error) => Some(error),
+            Self::Tsdb(error) => Some(error),
             Self::Broken(_) => None,
         }
     }
 }
 
-impl From<DbError> for HubError {
-    fn from(error: DbError) -> Self {
-        Self::Db(error)
+impl From<TsdbError> for HubError {
+    fn from(error: TsdbError) -> Self {
+        Self::Tsdb(error)
     }
 }
 
@@ -104,7 +104,7 @@ impl From<DbError> for HubError {
 #[derive(Debug)]
 pub struct Hub {
     address: SocketAddr,
-    db: Db,
+    db: Tsdb,
     service: Arc<Service>,
     registry: Registry,
     stop: oneshot::Sender<()>,
@@ -142,7 +142,7 @@ impl Hub {
         let opening = {
             let registry = registry.clone();
             tokio::task::spawn_blocking(move || {
-                Db::open(disk, clock, &data_dir, config.db, &registry)
+                Tsdb::open(disk, clock, &data_dir, config.db, &registry)
             })
         };
         let db = opening.await.map_err(|error| HubError::Broken(error.to_string()))??;
@@ -159,7 +159,7 @@ impl Hub {
 
     /// Its data.
     #[must_use]
-    pub const fn db(&self) -> &Db {
+    pub const fn db(&self) -> &Tsdb {
         &self.db
     }
 
@@ -199,7 +199,7 @@ fn bindable(listen: &str) -> String {
     if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() }
 }
 
-fn store_of(db: &Db) -> Store {
+fn store_of(db: &Tsdb) -> Store {
     let status = {
         let db = db.clone();
         move || {

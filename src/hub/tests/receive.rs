@@ -8,7 +8,7 @@ use super::*;
 use crate::disk::{Crash, FaultyDisk, MemoryDisk, SharedDisk};
 use crate::model::{Labels, Matcher, Sample};
 use crate::series::{AppendError, Batch, Column, OnReject, Outcome, Select, TimeRange};
-use crate::storage::db::{Db, DbOptions};
+use crate::storage::db::{Tsdb, TsdbOptions};
 use crate::wire::prompb;
 use crate::wire::remote_write::{snappy, v1};
 
@@ -16,13 +16,13 @@ const HEADERS: [(&str, &str); 2] =
     [("Content-Encoding", "snappy"), ("Content-Type", "application/x-protobuf")];
 const T: i64 = NOW_MS;
 
-fn open_on(disk: SharedDisk) -> Arc<Db> {
-    let options = DbOptions { background: false, ..DbOptions::default() };
+fn open_on(disk: SharedDisk) -> Arc<Tsdb> {
+    let options = TsdbOptions { background: false, ..TsdbOptions::default() };
     let clock = Arc::new(ManualClock::at(NOW_MS));
-    Arc::new(Db::open(disk, clock, Path::new("data"), options, &Registry::new()).unwrap())
+    Arc::new(Tsdb::open(disk, clock, Path::new("data"), options, &Registry::new()).unwrap())
 }
 
-fn open() -> Arc<Db> {
+fn open() -> Arc<Tsdb> {
     open_on(Arc::new(MemoryDisk::default()))
 }
 

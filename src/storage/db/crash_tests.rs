@@ -27,13 +27,13 @@ fn labels(series: usize) -> Labels {
     Labels::from_pairs([("n", series.to_string()), ("z", filler)]).unwrap()
 }
 
-fn open(disk: &FaultyDisk) -> Result<Db, DbError> {
-    let mut options = DbOptions { background: false, ..DbOptions::default() };
+fn open(disk: &FaultyDisk) -> Result<Tsdb, TsdbError> {
+    let mut options = TsdbOptions { background: false, ..TsdbOptions::default() };
     options.block_range_ms = RANGE_MS;
     options.retention_ms = 3 * RANGE_MS;
     options.wal = WalOptions { segment_bytes: 32 << 10, compression: Compression::None };
     let clock = Arc::new(ManualClock::at(1));
-    Db::open(disk.shared(), clock, Path::new("data"), options, &Registry::new())
+    Tsdb::open(disk.shared(), clock, Path::new("data"), options, &Registry::new())
 }
 
 /// What was done, and what of it is owed.
@@ -46,7 +46,7 @@ struct Ledger {
 }
 
 impl Ledger {
-    fn append(&mut self, db: &Db, keys: &[Key]) -> bool {
+    fn append(&mut self, db: &Tsdb, keys: &[Key]) -> bool {
         let mut batch = Batch::new();
         for key in keys {
             batch.push_series(SeriesRef::UNKNOWN, labels(key.0).as_ref());
@@ -67,7 +67,7 @@ impl Ledger {
 }
 
 /// What is there, and nothing with another value than it was given.
-fn contents(db: &Db) -> BTreeSet<Key> {
+fn contents(db: &Tsdb) -> BTreeSet<Key> {
     let mut found = BTreeSet::new();
     let set = db.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap();
     for series in set.series {

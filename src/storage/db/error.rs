@@ -12,7 +12,7 @@ use crate::storage::wal::WalError;
 /// Why a data directory could not be opened, maintained or closed.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum DbError {
+pub enum TsdbError {
     /// An option has no meaning.
     Options(&'static str),
     /// Another process, or another handle of this one, has the directory open.
@@ -39,7 +39,7 @@ pub enum DbError {
     Closed,
 }
 
-impl fmt::Display for DbError {
+impl fmt::Display for TsdbError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Options(what) => f.write_str(what),
@@ -58,7 +58,7 @@ impl fmt::Display for DbError {
     }
 }
 
-impl std::error::Error for DbError {
+impl std::error::Error for TsdbError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Io { source, .. } => Some(source),
@@ -69,13 +69,13 @@ impl std::error::Error for DbError {
     }
 }
 
-impl From<WalError> for DbError {
+impl From<WalError> for TsdbError {
     fn from(error: WalError) -> Self {
         Self::Log(error)
     }
 }
 
-impl From<BlockError> for DbError {
+impl From<BlockError> for TsdbError {
     fn from(error: BlockError) -> Self {
         Self::Block(error)
     }

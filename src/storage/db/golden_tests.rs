@@ -25,10 +25,10 @@ fn head_chunks_removed(name: &str) -> TempDir {
     dir
 }
 
-fn open(disk: SharedDisk, dir: &Path) -> Db {
-    let options = DbOptions { background: false, ..DbOptions::default() };
+fn open(disk: SharedDisk, dir: &Path) -> Tsdb {
+    let options = TsdbOptions { background: false, ..TsdbOptions::default() };
     let clock = Arc::new(ManualClock::at(1_767_600_000_000));
-    Db::open(disk, clock, dir, options, &Registry::new()).unwrap()
+    Tsdb::open(disk, clock, dir, options, &Registry::new()).unwrap()
 }
 
 /// The series that have only floats.
@@ -54,7 +54,7 @@ fn bits(samples: impl IntoIterator<Item = (i64, f64)>) -> Vec<(i64, u64)> {
     samples.into_iter().map(|(time_ms, value)| (time_ms, value.to_bits())).collect()
 }
 
-fn check_floats(db: &Db, name: &str) {
+fn check_floats(db: &Tsdb, name: &str) {
     let expected = expected(name);
     assert_eq!(expected.len(), 16);
     for (labels, samples) in expected {
@@ -87,7 +87,7 @@ fn a_log_of_prometheus_is_replayed() {
     assert_eq!(skipped, kinds);
     // A block without them would hide them from every later reader.
     let refused = db.flush().unwrap_err();
-    assert!(matches!(refused, DbError::UnreadSamples(_)), "{refused}");
+    assert!(matches!(refused, TsdbError::UnreadSamples(_)), "{refused}");
     check_floats(&db, "wal-zstd");
     db.close().unwrap();
     check_floats(&open(RealDisk::shared(), dir.path()), "wal-zstd");
@@ -103,7 +103,7 @@ fn blocks_and_checkpoint_of_prometheus_are_read_together() {
     check_floats(&db, "checkpoint");
     // A block is due, but the log holds histograms too.
     let refused = db.maintain().unwrap_err();
-    assert!(matches!(refused, DbError::UnreadSamples(_)), "{refused}");
+    assert!(matches!(refused, TsdbError::UnreadSamples(_)), "{refused}");
     check_floats(&db, "checkpoint");
 }
 

@@ -14,16 +14,16 @@ use crate::base::clock::{Clock, Stopwatch};
 use super::blocks::BlockList;
 use super::open::{Inner, io_error};
 use super::plan::{self, Cut};
-use super::{Db, DbError, DbStats, MaintainReport, compact, files};
+use super::{MaintainReport, Tsdb, TsdbError, TsdbStats, compact, files};
 
-impl Db {
+impl Tsdb {
     /// One round of upkeep: cuts the blocks that are due, truncates memory and log, looks for
     /// blocks that others put into the directory, removes those that are too old or too many.
     ///
     /// # Errors
     /// A block that could not be written, or the disk's answer; nothing is lost. That the log
     /// could not be truncated is no error but stands in the report.
-    pub fn maintain(&self) -> Result<MaintainReport, DbError> {
+    pub fn maintain(&self) -> Result<MaintainReport, TsdbError> {
         self.0.inner.maintain()
     }
 
@@ -31,17 +31,17 @@ impl Db {
     /// no newer than the newest one then come too late.
     ///
     /// # Errors
-    /// As [`Db::maintain`].
-    pub fn flush(&self) -> Result<MaintainReport, DbError> {
+    /// As [`Tsdb::maintain`].
+    pub fn flush(&self) -> Result<MaintainReport, TsdbError> {
         self.0.inner.flush()
     }
 
     /// The directory in numbers. Looks at every series in memory.
     #[must_use]
-    pub fn stats(&self) -> DbStats {
+    pub fn stats(&self) -> TsdbStats {
         let inner = &self.0.inner;
         let blocks = inner.block_list();
-        DbStats {
+        TsdbStats {
             head_series: inner.head.series_count(),
             head_chunks: inner.head.chunk_count(),
             head_bytes: inner.head.memory_bytes(),
@@ -71,10 +71,10 @@ impl Inner {
         }
     }
 
-    fn maintain(&self) -> Result<MaintainReport, DbError> {
+    fn maintain(&self) -> Result<MaintainReport, TsdbError> {
         let upkeep = self.upkeep.lock();
         if upkeep.is_none() {
-            return Err(DbError::Closed);
+            return Err(TsdbError::Closed);
         }
         self.metrics.compactions_triggered.inc();
         let mut report = MaintainReport::default();
@@ -87,10 +87,10 @@ impl Inner {
         Ok(report)
     }
 
-    fn flush(&self) -> Result<MaintainReport, DbError> {
+    fn flush(&self) -> Result<MaintainReport, TsdbError> {
         let upkeep = self.upkeep.lock();
         if upkeep.is_none() {
-            return Err(DbError::Closed);
+            return Err(TsdbError::Closed);
         }
         let mut report = MaintainReport::default();
         let end_ms = self.head.refuse_before_newest();
@@ -102,10 +102,10 @@ impl Inner {
     }
 
     /// Turns a span of the head into a block.
-    fn cut(&self, cut: Cut, report: &mut MaintainReport) -> Result<(), DbError> {
+    fn cut(&self, cut: Cut, report: &mut MaintainReport) -> Result<(), TsdbError> {
         let unread = self.replay.unread_samples();
         if !unread.is_empty() {
-            return Err(DbError::UnreadSamples(unread.join(", ")));
+            return Err(TsdbError::UnreadSamples(unread.join(", ")));
         }
         let stopwatch = Stopwatch::start();
         self.head.refuse_before(cut.end_ms);
@@ -118,7 +118,7 @@ impl Inner {
                 self.metrics.compactions_failed.inc();
                 // All that it holds is in memory still, and the next round writes it anew.
                 self.remove(&[ulid]);
-                return Err(DbError::LostBlock(ulid));
+                return Err(TsdbError::LostBlock(ulid));
             }
             report.blocks_written += 1;
             self.metrics.compactions.inc();
@@ -138,7 +138,7 @@ impl Inner {
 
     /// Takes over what is in the directory now. Removes blocks that others have replaced; returns
     /// how many.
-    pub(super) fn reload(&self) -> Result<usize, DbError> {
+    pub(super) fn reload(&self) -> Result<usize, TsdbError> {
         self.metrics.reloads.inc();
         let known = self.block_list();
         let list = BlockList::load(&self.disk, &self.dir, &known);
@@ -150,7 +150,7 @@ impl Inner {
     }
 
     /// Removes the blocks that are too old or too many; returns how many.
-    fn retain(&self) -> Result<usize, DbError> {
+    fn retain(&self) -> Result<usize, TsdbError> {
         let known = self.block_list();
         let newest_first = known.newest_first();
         let ends_ms: Vec<i64> = newest_first.iter().map(|b| b.meta().max_time_ms).collect();

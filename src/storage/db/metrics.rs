@@ -2,7 +2,7 @@
 
 use crate::base::metrics::{Counter, Gauge, Histogram, Registry};
 
-use super::DbOptions;
+use super::TsdbOptions;
 use super::blocks::BlockList;
 
 const SECONDS: &[f64] =
@@ -27,7 +27,7 @@ pub(super) struct DbMetrics {
 }
 
 impl DbMetrics {
-    pub(super) fn new(registry: &Registry, options: &DbOptions) -> Self {
+    pub(super) fn new(registry: &Registry, options: &TsdbOptions) -> Self {
         let counter = |name, help| registry.counter(name, help);
         let gauge = |name, help| registry.gauge(name, help);
         gauge("prometheus_tsdb_retention_limit_seconds", "How long blocks are kept; 0 for ever.")

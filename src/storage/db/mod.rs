@@ -9,13 +9,13 @@
 //! |-------------------------|------------------------------|-------------------------------------|
 //! | `append`, `Ok`          | the batch, whole             | blocks, closed segments of the log  |
 //! | `append`, `Err`         | nothing of the batch         | as before the call                  |
-//! | [`Db::maintain`], `Ok`  | everything                   | new blocks as well                  |
-//! | [`Db::maintain`], `Err` | everything                   | as before the call                  |
-//! | [`Db::flush`], `Ok`     | everything                   | all that was acknowledged before it |
-//! | [`Db::close`], `Ok`     | everything                   | everything                          |
+//! | [`Tsdb::maintain`], `Ok`  | everything                   | new blocks as well                  |
+//! | [`Tsdb::maintain`], `Err` | everything                   | as before the call                  |
+//! | [`Tsdb::flush`], `Ok`     | everything                   | all that was acknowledged before it |
+//! | [`Tsdb::close`], `Ok`     | everything                   | everything                          |
 //!
 //! "Everything" is every sample that an append has accepted. The drop of the last handle does what
-//! [`Db::close`] does; a failure is logged.
+//! [`Tsdb::close`] does; a failure is logged.
 
 mod background;
 mod blocks;
@@ -38,7 +38,7 @@ mod stats;
 #[cfg(test)]
 mod tests;
 
-pub use error::DbError;
-pub use open::Db;
-pub use options::DbOptions;
-pub use stats::{DbStats, MaintainReport};
+pub use error::TsdbError;
+pub use open::Tsdb;
+pub use options::TsdbOptions;
+pub use stats::{MaintainReport, TsdbStats};

@@ -121,7 +121,7 @@ impl Rules {
         (verdicts, is_refused)
     }
 
-    fn cut(&mut self, db: &Db) {
+    fn cut(&mut self, db: &Tsdb) {
         self.min_valid_ms = db.stats().blocks.iter().map(|meta| meta.max_time_ms).max();
     }
 
@@ -133,20 +133,20 @@ impl Rules {
 
 struct Life {
     disk: MemoryDisk,
-    db: Db,
+    db: Tsdb,
     rules: Rules,
     model: ModelStore,
     now_ms: i64,
 }
 
-fn open(disk: &MemoryDisk) -> Db {
-    let mut options = DbOptions { background: false, ..DbOptions::default() };
+fn open(disk: &MemoryDisk) -> Tsdb {
+    let mut options = TsdbOptions { background: false, ..TsdbOptions::default() };
     options.block_range_ms = RANGE_MS;
     options.retention_ms = 0;
     options.wal = WalOptions { segment_bytes: 32 << 10, compression: Compression::None };
     let clock = Arc::new(ManualClock::at(1));
     let disk = Arc::new(disk.clone());
-    Db::open(disk, clock, Path::new("data"), options, &Registry::new()).unwrap()
+    Tsdb::open(disk, clock, Path::new("data"), options, &Registry::new()).unwrap()
 }
 
 fn answer(source: &dyn Queryable, ask: &Select) -> Vec<(Labels, Column)> {

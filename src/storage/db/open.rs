@@ -16,7 +16,7 @@ use super::background::Background;
 use super::blocks::BlockList;
 use super::files;
 use super::metrics::DbMetrics;
-use super::{DbError, DbOptions};
+use super::{TsdbError, TsdbOptions};
 
 /// A data directory that is open. Cloning gives another handle; the last one closes it.
 ///
@@ -25,12 +25,12 @@ use super::{DbError, DbOptions};
 /// use promlite::disk::MemoryDisk;
 /// use promlite::model::Labels;
 /// use promlite::series::{Append, Batch, OnReject, Queryable, Select, SeriesRef, TimeRange};
-/// use promlite::storage::db::{Db, DbOptions};
+/// use promlite::storage::db::{Tsdb, TsdbOptions};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let (disk, clock) = (MemoryDisk::shared(), SystemClock::shared());
 /// let dir = std::path::Path::new("data");
-/// let db = Db::open(disk, clock, dir, DbOptions::default(), &Registry::new())?;
+/// let db = Tsdb::open(disk, clock, dir, TsdbOptions::default(), &Registry::new())?;
 ///
 /// let labels = Labels::from_pairs([("__name__", "up"), ("job", "node")])?;
 /// let mut batch = Batch::new();
@@ -46,7 +46,7 @@ use super::{DbError, DbOptions};
 /// # }
 /// ```
 #[derive(Debug, Clone)]
-pub struct Db(pub(super) Arc<Handle>);
+pub struct Tsdb(pub(super) Arc<Handle>);
 
 /// What the handles of a directory share.
 #[derive(Debug)]
@@ -61,7 +61,7 @@ pub(super) struct Inner {
     pub(super) disk: SharedDisk,
     pub(super) clock: SharedClock,
     pub(super) dir: PathBuf,
-    pub(super) options: DbOptions,
+    pub(super) options: TsdbOptions,
     pub(super) head: Head,
     /// The list is replaced, never changed: whoever holds one keeps it.
     pub(super) blocks: RwLock<Arc<BlockList>>,
@@ -72,14 +72,14 @@ pub(super) struct Inner {
 }
 
 /// Says on the way up what was tried, and where.
-pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DbError {
-    move |source| DbError::Io { what, path: path.to_owned(), source }
+pub(super) fn io_error(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> TsdbError {
+    move |source| TsdbError::Io { what, path: path.to_owned(), source }
 }
 
-impl Db {
+impl Tsdb {
     /// Opens the data directory `dir`, and makes it if there is none: removes what a crash left of
     /// unfinished blocks, opens the blocks, and tells the log again. A block that cannot be read
-    /// is left out and left alone; what is damaged in the log is set aside. [`Db::stats`] says
+    /// is left out and left alone; what is damaged in the log is set aside. [`Tsdb::stats`] says
     /// so, and a warning.
     ///
     /// # Errors
@@ -88,15 +88,15 @@ impl Db {
         disk: SharedDisk,
         clock: SharedClock,
         dir: &Path,
-        options: DbOptions,
+        options: TsdbOptions,
         registry: &Registry,
-    ) -> Result<Self, DbError> {
+    ) -> Result<Self, TsdbError> {
         options.check()?;
         create_dir_synced(&*disk, dir).map_err(io_error("create", dir))?;
         let lock_path = dir.join(files::LOCK);
         let was_clean = !disk.exists(&lock_path);
         let lock = disk.lock(&lock_path).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => DbError::Locked(dir.to_owned()),
+            io::ErrorKind::WouldBlock => TsdbError::Locked(dir.to_owned()),
             _ => io_error("lock", &lock_path)(error),
         })?;
         files::remove_leftovers(&*disk, dir).map_err(io_error("list", dir))?;
@@ -135,11 +135,11 @@ impl Db {
         Ok(Self(Arc::new(Handle { inner, background })))
     }
 
-    /// [`Db::open`] on the machine's own disk and clock, for users who look at no metrics.
+    /// [`Tsdb::open`] on the machine's own disk and clock, for users who look at no metrics.
     ///
     /// # Errors
-    /// As [`Db::open`].
-    pub fn open_at(dir: impl AsRef<Path>, options: DbOptions) -> Result<Self, DbError> {
+    /// As [`Tsdb::open`].
+    pub fn open_at(dir: impl AsRef<Path>, options: TsdbOptions) -> Result<Self, TsdbError> {
         let (disk, clock) = (RealDisk::shared(), SystemClock::shared());
         Self::open(disk, clock, dir.as_ref(), options, &Registry::new())
     }
@@ -149,13 +149,13 @@ impl Db {
     ///
     /// # Errors
     /// The disk's answer; the directory is free all the same.
-    pub fn close(&self) -> Result<(), DbError> {
+    pub fn close(&self) -> Result<(), TsdbError> {
         self.0.close()
     }
 }
 
 impl Handle {
-    fn close(&self) -> Result<(), DbError> {
+    fn close(&self) -> Result<(), TsdbError> {
         if let Some(background) = &self.background {
             background.end();
         }

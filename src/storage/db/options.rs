@@ -2,14 +2,14 @@
 
 use crate::storage::wal::WalOptions;
 
-use super::DbError;
+use super::TsdbError;
 
 const HOUR_MS: i64 = 3_600_000;
 
 /// Settings of a data directory. `Default` is what Prometheus's own server does.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
-pub struct DbOptions {
+pub struct TsdbOptions {
     /// Length in milliseconds of the blocks that are cut from memory; default two hours.
     pub block_range_ms: i64,
     /// Blocks that end so many milliseconds before the newest one are removed; default 15 days,
@@ -21,12 +21,12 @@ pub struct DbOptions {
     pub wal: WalOptions,
     /// A batch that would make more series in memory than this is refused; default 0, for none.
     pub max_series: usize,
-    /// True, the default: a thread calls [`Db::maintain`](super::Db::maintain) each minute. False:
+    /// True, the default: a thread calls [`Tsdb::maintain`](super::Tsdb::maintain) each minute. False:
     /// the user does.
     pub background: bool,
 }
 
-impl Default for DbOptions {
+impl Default for TsdbOptions {
     fn default() -> Self {
         Self {
             block_range_ms: 2 * HOUR_MS,
@@ -39,13 +39,13 @@ impl Default for DbOptions {
     }
 }
 
-impl DbOptions {
-    pub(super) fn check(&self) -> Result<(), DbError> {
+impl TsdbOptions {
+    pub(super) fn check(&self) -> Result<(), TsdbError> {
         if self.block_range_ms <= 0 {
-            return Err(DbError::Options("block_range_ms must be above 0"));
+            return Err(TsdbError::Options("block_range_ms must be above 0"));
         }
         if self.retention_ms < 0 {
-            return Err(DbError::Options("retention_ms must not be below 0"));
+            return Err(TsdbError::Options("retention_ms must not be below 0"));
         }
         Ok(())
     }

@@ -8,9 +8,9 @@ use crate::series::{
 };
 use crate::storage::block::Block;
 
-use super::{Db, plan};
+use super::{Tsdb, plan};
 
-impl Append for Db {
+impl Append for Tsdb {
     fn append(&self, batch: &mut Batch, on_reject: OnReject) -> Result<Outcome, AppendError> {
         let inner = &self.0.inner;
         let outcome = inner.head.append(batch, on_reject)?;
@@ -24,7 +24,7 @@ impl Append for Db {
     }
 }
 
-impl Db {
+impl Tsdb {
     /// The blocks that may know something about the span of a question, oldest first.
     ///
     /// To be taken after the head has answered: what the head has let go of by then is in them.
@@ -52,7 +52,7 @@ impl Db {
     }
 }
 
-impl Db {
+impl Tsdb {
     /// Answers from memory and from blocks, in this order, and calls `between` between the two,
     /// where a test can let a block be cut.
     pub(super) fn select_with(
@@ -76,7 +76,7 @@ impl Db {
     }
 }
 
-impl Queryable for Db {
+impl Queryable for Tsdb {
     fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
         self.select_with(ask, || {})
     }

@@ -11,7 +11,7 @@ use crate::storage::head::ReplayStats;
 /// A data directory in numbers.
 #[derive(Debug, Clone, Default, PartialEq)]
 #[non_exhaustive]
-pub struct DbStats {
+pub struct TsdbStats {
     /// Series in memory.
     pub head_series: usize,
     /// Chunks in memory.
@@ -32,7 +32,7 @@ pub struct DbStats {
     pub replay: ReplayStats,
 }
 
-/// What one round of [`Db::maintain`](super::Db::maintain) did.
+/// What one round of [`Tsdb::maintain`](super::Tsdb::maintain) did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MaintainReport {

@@ -18,8 +18,8 @@ use crate::series::{
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 
-fn options() -> DbOptions {
-    DbOptions { background: false, ..DbOptions::default() }
+fn options() -> TsdbOptions {
+    TsdbOptions { background: false, ..TsdbOptions::default() }
 }
 
 struct Place {
@@ -36,12 +36,12 @@ impl Place {
         Self { disk: RealDisk::shared(), dir: dir.to_owned() }
     }
 
-    fn open_with(&self, options: DbOptions, registry: &Registry) -> Result<Db, DbError> {
+    fn open_with(&self, options: TsdbOptions, registry: &Registry) -> Result<Tsdb, TsdbError> {
         let clock = Arc::new(ManualClock::at(1_767_571_200_000));
-        Db::open(self.disk.clone(), clock, &self.dir, options, registry)
+        Tsdb::open(self.disk.clone(), clock, &self.dir, options, registry)
     }
 
-    fn open(&self) -> Db {
+    fn open(&self) -> Tsdb {
         self.open_with(options(), &Registry::new()).unwrap()
     }
 
@@ -55,7 +55,7 @@ fn labels(name: &str) -> Labels {
     Labels::from_pairs([("__name__", name), ("job", "test")]).unwrap()
 }
 
-fn append(db: &Db, name: &str, times_ms: impl IntoIterator<Item = i64>) {
+fn append(db: &Tsdb, name: &str, times_ms: impl IntoIterator<Item = i64>) {
     let mut batch = Batch::new();
     batch.push_series(SeriesRef::UNKNOWN, labels(name).as_ref());
     for time_ms in times_ms {
@@ -66,13 +66,13 @@ fn append(db: &Db, name: &str, times_ms: impl IntoIterator<Item = i64>) {
 }
 
 /// One sample a minute for these hours.
-fn append_hours(db: &Db, name: &str, from: i64, until: i64) {
+fn append_hours(db: &Tsdb, name: &str, from: i64, until: i64) {
     for minute in from * 60..until * 60 {
         append(db, name, [minute * MINUTE_MS]);
     }
 }
 
-fn times(db: &Db, name: &str) -> Vec<i64> {
+fn times(db: &Tsdb, name: &str) -> Vec<i64> {
     let ask = Select::new(vec![Matcher::equal("__name__", name)], TimeRange::ALL);
     let set = db.select(&ask).unwrap();
     assert!(set.series.len() <= 1);
@@ -218,7 +218,7 @@ fn names_and_values_come_from_memory_and_blocks() {
 #[test]
 fn old_blocks_go_when_newer_ones_are_far_ahead() {
     let place = Place::in_memory();
-    let options = DbOptions { retention_ms: 4 * HOUR_MS, ..options() };
+    let options = TsdbOptions { retention_ms: 4 * HOUR_MS, ..options() };
     let registry = Registry::new();
     let db = place.open_with(options, &registry).unwrap();
     append_hours(&db, "m", 0, 8);
@@ -240,7 +240,8 @@ fn old_blocks_go_when_all_take_too_much_room() {
     let stats = db.stats();
     db.close().unwrap();
     let retention_bytes = stats.log_bytes + stats.blocks_bytes - 1;
-    let db = place.open_with(DbOptions { retention_bytes, ..options() }, &Registry::new()).unwrap();
+    let db =
+        place.open_with(TsdbOptions { retention_bytes, ..options() }, &Registry::new()).unwrap();
     assert_eq!(db.maintain().unwrap().blocks_removed, 1);
     assert_eq!(times(&db, "m"), each_minute(2, 8));
 }
@@ -249,7 +250,7 @@ fn old_blocks_go_when_all_take_too_much_room() {
 fn an_answer_outlives_the_block_that_it_came_from() {
     let dir = TempDir::new().unwrap();
     let place = Place::on_disk(dir.path());
-    let options = DbOptions { retention_ms: HOUR_MS, ..options() };
+    let options = TsdbOptions { retention_ms: HOUR_MS, ..options() };
     let db = place.open_with(options, &Registry::new()).unwrap();
     append_hours(&db, "m", 0, 2);
     db.flush().unwrap();
@@ -270,13 +271,13 @@ fn a_directory_has_one_owner_at_a_time() {
     let clean_start = registry.gauge("prometheus_tsdb_clean_start", "");
     assert_eq!(clean_start.get(), 1.0);
     let second = place.open_with(options(), &Registry::new());
-    assert!(matches!(second, Err(DbError::Locked(_))), "{second:?}");
+    assert!(matches!(second, Err(TsdbError::Locked(_))), "{second:?}");
     db.close().unwrap();
     db.close().unwrap();
     assert!(!place.disk.exists(&place.dir.join("lock")));
     let refused = db.append(&mut batch_of_one(), OnReject::KeepRest);
     assert!(matches!(refused, Err(AppendError::Unavailable(_))));
-    assert!(matches!(db.maintain(), Err(DbError::Closed)));
+    assert!(matches!(db.maintain(), Err(TsdbError::Closed)));
     // A lock that is left behind is only reported.
     place.disk.create(&place.dir.join("lock")).unwrap();
     let _again = place.open_with(options(), &registry).unwrap();
@@ -382,7 +383,7 @@ fn a_block_that_another_replaces_goes() {
 fn the_thread_cuts_a_block_when_one_is_due() {
     let place = Place::in_memory();
     let registry = Registry::new();
-    let with_thread = DbOptions { background: true, ..options() };
+    let with_thread = TsdbOptions { background: true, ..options() };
     let db = place.open_with(with_thread, &registry).unwrap();
     append_hours(&db, "m", 0, 4);
     let blocks = registry.gauge("prometheus_tsdb_blocks_loaded", "");

@@ -65,7 +65,7 @@ fn chunks_are_where_prometheus_lists_them() {
         let found = chunks.iter().map(|chunk| ExpectedChunk {
             min_time_ms: chunk.min_time_ms,
             max_time_ms: chunk.max_time_ms,
-            samples: sample_count(&chunk.data).unwrap(),
+            samples: sample_count(chunk.encoding, &chunk.data).unwrap(),
             encoding: Encoding::try_from(chunk.encoding).unwrap().to_string(),
             bytes: chunk.data.len(),
         });
