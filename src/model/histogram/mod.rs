@@ -17,6 +17,7 @@ mod layout;
 mod many;
 mod one;
 mod text;
+mod resolution;
 
 pub use bounds::Bucket;
 pub use check::HistogramError;
