@@ -18,6 +18,10 @@
 mod append;
 mod bounds;
 mod cut;
+#[expect(dead_code, reason = "the series do not hold chunks in files yet")]
+pub(in crate::storage) mod mapped;
+#[expect(dead_code, reason = "the series do not hold late samples yet")]
+pub(in crate::storage) mod ooo;
 #[cfg(test)]
 mod log_tests;
 mod metrics;
