@@ -82,12 +82,18 @@ impl fmt::Display for ChunkError {
 
 impl std::error::Error for ChunkError {}
 
-/// How many samples a chunk of any encoding says it holds.
+/// How many samples a chunk says it holds. Chunks of histograms with starts keep two other bits in
+/// the same two bytes.
 ///
 /// # Errors
-/// [`ChunkError::Truncated`] if there are fewer than two bytes.
-pub fn sample_count(data: &[u8]) -> Result<u16, ChunkError> {
-    data.first_chunk().map(|count| u16::from_be_bytes(*count)).ok_or(ChunkError::Truncated)
+/// [`ChunkError::Truncated`] if there are fewer than two bytes; [`ChunkError::Unknown`].
+pub fn sample_count(encoding: u8, data: &[u8]) -> Result<u16, ChunkError> {
+    let count = data.first_chunk().map(|count| u16::from_be_bytes(*count));
+    let count = count.ok_or(ChunkError::Truncated)?;
+    Ok(match Encoding::try_from(encoding)? {
+        Encoding::HistogramSt | Encoding::FloatHistogramSt => count & 0x3fff,
+        _ => count,
+    })
 }
 
 /// Appends the samples of a chunk that lie in `start_ms..=end_ms` to a column.

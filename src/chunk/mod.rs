@@ -5,8 +5,16 @@
 //! Useful for: encoding and decoding one chunk. Not useful for: keeping chunks; see
 //! [`crate::storage`].
 
+mod column;
 mod encoding;
+mod histogram;
+mod open;
 mod xor;
+mod xor2;
 
+pub use column::{EncodeOptions, EncodedChunk, encode_column};
 pub use encoding::{ChunkError, Encoding, decode, sample_count};
+pub use histogram::HistogramAppender;
+pub use open::OpenChunk;
 pub use xor::{XorAppender, decode_xor};
+pub use xor2::Xor2Appender;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::base::bits::{BitReader, BitWriter};
 use crate::base::varint::Cursor;
 
-use super::{ChunkError, sample_count};
+use super::{ChunkError, Encoding, sample_count};
 
 /// Says "no value difference was written yet"; no difference has so many leading zeros.
 const NO_WINDOW: u8 = 0xff;
@@ -190,7 +190,7 @@ pub fn decode_xor(
     timestamps: &mut Vec<i64>,
     floats: &mut Vec<f64>,
 ) -> Result<(), ChunkError> {
-    let count = usize::from(sample_count(data)?);
+    let count = usize::from(sample_count(Encoding::Xor as u8, data)?);
     let body = data.get(2..).unwrap_or_default();
     // The first two samples take more, each of the others at least two bits: so a lying count
     // cannot make the columns grow beyond 32 times the chunk.
@@ -436,7 +436,7 @@ mod tests {
         }
 
         fn samples(data: &[u8]) -> Option<Vec<(i64, u64)>> {
-            let count = sample_count(data).ok()?;
+            let count = sample_count(Encoding::Xor as u8, data).ok()?;
             let mut model = Model { data, at: 16 };
             let mut window = (64, 0);
             let mut samples: Vec<(i64, u64)> = Vec::new();

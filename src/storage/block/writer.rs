@@ -115,7 +115,7 @@ impl BlockWriter {
         };
         for chunk in chunks {
             let encoding = Encoding::try_from(chunk.encoding);
-            let count = encoding.and_then(|_| sample_count(&chunk.data)).map(u64::from);
+            let count = sample_count(chunk.encoding, &chunk.data).map(u64::from);
             let count = count.map_err(|error| {
                 BlockError::Refused(format!("chunk of {labels} cannot be kept: {error}"))
             })?;

@@ -196,7 +196,7 @@ fn chunks_end_where_prometheus_ends_them() {
         append(&head, &[("burst", RANGE_MS + 30 * 60_000 + index, 0.0)]);
     }
     let burst = chunks(&head, "burst");
-    let counts: Vec<_> = burst.iter().map(|c| crate::chunk::sample_count(&c.data)).collect();
+    let counts: Vec<_> = burst.iter().map(|c| crate::chunk::sample_count(1, &c.data)).collect();
     assert_eq!(counts, [Ok(240), Ok(90)]);
 }
 

@@ -105,7 +105,7 @@ fn chunks_are_where_prometheus_lists_them() {
             assert_eq!(encoding, wanted.encoding);
             assert_eq!((chunk.min_time_ms, chunk.max_time_ms), (wanted.mint, wanted.maxt));
             assert_eq!(chunk.data.len(), wanted.bytes);
-            assert_eq!(sample_count(&chunk.data), Ok(wanted.samples));
+            assert_eq!(sample_count(chunk.encoding, &chunk.data), Ok(wanted.samples));
             listed += 1;
         }
     }
