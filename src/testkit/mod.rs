@@ -3,6 +3,8 @@
 //! Useful for: a store that is obviously right, scripts of PromQL tests, a disk that fails.
 //! Not useful for: production.
 
+#[cfg(test)]
+pub mod golden;
 mod model;
 #[cfg(feature = "promql")]
 pub mod promqltest;

@@ -14,6 +14,7 @@ use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Ve
 use crate::storage::wal::{
     Compression, Position, RecordKind, Tail, WalOptions, decode_samples, decode_series, kind,
 };
+use crate::testkit::golden;
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -195,7 +196,7 @@ fn names_and_times_survive_a_restart() {
 
 #[test]
 fn a_log_of_prometheus_is_taken_over() {
-    let from = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/wal/agent/00000000");
+    let from = golden::data(golden::AGENT).join("wal/00000000");
     let disk = MemoryDisk::shared();
     disk.create_dir_all(Path::new("/agent/wal")).unwrap();
     let mut out = disk.create(Path::new("/agent/wal/00000000")).unwrap();

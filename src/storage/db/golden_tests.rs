@@ -1,8 +1,8 @@
 //! Directories that Prometheus wrote, read as Prometheus read them; and the same samples, appended
-//! here, in the same chunks. See `testdata/db/README.md`.
+//! here, in the same chunks. See `testdata/golden/README.md`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tempfile::TempDir;
@@ -11,27 +11,18 @@ use super::*;
 use crate::base::clock::ManualClock;
 use crate::base::metrics::Registry;
 use crate::disk::{Disk, MemoryDisk, RealDisk, SharedDisk};
-use crate::model::{Labels, MatchOp, Matcher, ORDINARY_NAN_BITS, stale_nan};
+use crate::model::{Labels, MatchOp, Matcher};
 use crate::series::{
     Append, Batch, Chunk, Column, OnReject, Queryable, Select, SeriesRef, TimeRange,
 };
 use crate::storage::block::Block;
+use crate::testkit::golden::{self, ExpectedSeries};
 
-fn golden(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/db").join(name)
-}
-
-fn copy(from: &Path, to: &Path) {
-    RealDisk.create_dir_all(to).unwrap();
-    for entry in RealDisk.list(from).unwrap() {
-        let (from, to) = (from.join(&entry.name), to.join(&entry.name));
-        if entry.is_dir {
-            copy(&from, &to);
-        } else {
-            let bytes = RealDisk.read(&from).unwrap();
-            RealDisk.create(&to).unwrap().write_all(&bytes).unwrap();
-        }
-    }
+/// A copy without head chunk files: everything in them is in the log too.
+fn head_chunks_removed(name: &str) -> TempDir {
+    let dir = golden::copy_of(name);
+    RealDisk.remove_dir_all(&dir.path().join("chunks_head")).unwrap();
+    dir
 }
 
 fn open(disk: SharedDisk, dir: &Path) -> Db {
@@ -40,28 +31,14 @@ fn open(disk: SharedDisk, dir: &Path) -> Db {
     Db::open(disk, clock, dir, options, &Registry::new()).unwrap()
 }
 
-fn value(text: &str) -> f64 {
-    match text {
-        "NaN" => f64::from_bits(ORDINARY_NAN_BITS),
-        "StaleNaN" => stale_nan(),
-        "+Inf" => f64::INFINITY,
-        "-Inf" => f64::NEG_INFINITY,
-        number => number.parse().unwrap(),
-    }
-}
-
+/// The series that have only floats.
 fn expected(name: &str) -> Vec<(Labels, Vec<(i64, f64)>)> {
-    let text = RealDisk.read(&golden(name).join("expected-floats.jsonl")).unwrap();
-    let series = str::from_utf8(&text).unwrap().lines().map(|line| {
-        let line: serde_json::Value = serde_json::from_str(line).unwrap();
-        let pairs = line["labels"].as_object().unwrap().iter();
-        let labels = pairs.map(|(name, value)| (name.as_str(), value.as_str().unwrap()));
-        let samples = line["samples"].as_array().unwrap().iter();
-        let samples =
-            samples.map(|row| (row[0].as_i64().unwrap(), value(row[1].as_str().unwrap())));
-        (Labels::from_pairs(labels).unwrap(), samples.collect())
+    let series = golden::expected(name).into_iter();
+    let floats = series.filter(|series| series.column.histograms.is_empty());
+    let pairs = floats.map(|ExpectedSeries { labels, column }| {
+        (labels, column.timestamps.into_iter().zip(column.floats).collect())
     });
-    series.collect()
+    pairs.collect()
 }
 
 fn select(source: &dyn Queryable, labels: &Labels) -> Option<Box<dyn crate::series::Series>> {
@@ -91,8 +68,7 @@ fn check_floats(db: &Db, name: &str) {
 
 #[test]
 fn a_log_of_prometheus_is_replayed() {
-    let dir = TempDir::new().unwrap();
-    copy(&golden("wal-zstd/data"), dir.path());
+    let dir = head_chunks_removed("wal-zstd");
     let db = open(RealDisk::shared(), dir.path());
     check_floats(&db, "wal-zstd");
     let replay = db.stats().replay;
@@ -119,8 +95,7 @@ fn a_log_of_prometheus_is_replayed() {
 
 #[test]
 fn blocks_and_checkpoint_of_prometheus_are_read_together() {
-    let dir = TempDir::new().unwrap();
-    copy(&golden("checkpoint/data"), dir.path());
+    let dir = head_chunks_removed("checkpoint");
     let db = open(RealDisk::shared(), dir.path());
     let stats = db.stats();
     assert_eq!((stats.blocks.len(), stats.unreadable_blocks.len()), (4, 0));
@@ -158,11 +133,7 @@ fn the_same_samples_make_the_same_chunks_as_in_prometheus() {
     }
     let disk = RealDisk::shared();
     let mut compared = 0;
-    for entry in RealDisk.list(&golden("checkpoint/data")).unwrap() {
-        let path = golden("checkpoint/data").join(entry.name);
-        if !path.join("meta.json").exists() {
-            continue;
-        }
+    for path in golden::blocks("checkpoint") {
         let block = Block::open(&disk, &path).unwrap();
         for (labels, _) in &expected {
             let mut ours = chunks(&db, labels);

@@ -3,63 +3,27 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde::Deserialize;
-
 use super::*;
 use crate::chunk::{Encoding, XorAppender, decode_xor, sample_count};
-use crate::model::{ORDINARY_NAN_BITS, STALE_NAN_BITS};
+use crate::model::Value;
 use crate::series::{Merged, QueryError};
 use crate::storage::block::{Block, BlockMeta, BlockWriter, Tombstones};
+use crate::testkit::golden::{self, ExpectedChunk, ExpectedSeries};
 
 /// From here on the head has samples too.
 const HEAD_START_MS: i64 = 1_767_614_400_000;
-
-#[derive(Deserialize)]
-struct FloatsLine {
-    labels: BTreeMap<String, String>,
-    samples: Vec<(i64, String)>,
-}
-
-#[derive(Deserialize)]
-struct ChunksLine {
-    block: String,
-    labels: BTreeMap<String, String>,
-    series_ref: u32,
-    chunks: Vec<ChunkLine>,
-}
-
-#[derive(Deserialize)]
-struct ChunkLine {
-    bytes: usize,
-    encoding: String,
-    mint: i64,
-    maxt: i64,
-    samples: u16,
-}
-
-fn lines<T: for<'de> Deserialize<'de>>(name: &str) -> Vec<T> {
-    let text = RealDisk.read(&golden_dir().join(name)).unwrap();
-    let text = String::from_utf8(text).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
-
-fn value_bits(text: &str) -> u64 {
-    match text {
-        "NaN" => ORDINARY_NAN_BITS,
-        "StaleNaN" => STALE_NAN_BITS,
-        _ => text.parse::<f64>().unwrap().to_bits(),
-    }
-}
 
 #[test]
 fn float_series_are_read_as_prometheus_reads_them() {
     let open = |dir: &PathBuf| Block::open(&disk(), dir).unwrap() as Arc<dyn Queryable>;
     let blocks = Merged::new(golden_blocks().iter().map(open).collect());
     let mut wanted = BTreeMap::new();
-    for line in lines::<FloatsLine>("floats.jsonl") {
-        let samples: BTreeMap<i64, u64> =
-            line.samples.iter().map(|(time, value)| (*time, value_bits(value))).collect();
-        wanted.insert(Labels::from_pairs(line.labels).unwrap(), samples);
+    for ExpectedSeries { labels, column } in golden::expected("blocks") {
+        let samples = column.samples().filter_map(|(time_ms, _, value)| match value {
+            Value::Float(value) => Some((time_ms, value.to_bits())),
+            Value::Histogram(_) => None,
+        });
+        wanted.insert(labels, samples.collect::<BTreeMap<_, _>>());
     }
     let mut column = Column::new();
     let (mut floats, mut others, mut samples) = (0, 0, 0);
@@ -94,20 +58,19 @@ fn float_series_are_read_as_prometheus_reads_them() {
 #[test]
 fn chunks_are_where_prometheus_lists_them() {
     let mut listed = 0;
-    for line in lines::<ChunksLine>("chunks.jsonl") {
-        let (_, series) = contents(&golden_dir().join(&line.block));
-        let labels = Labels::from_pairs(line.labels).unwrap();
-        let (id, _, chunks) = series.iter().find(|(_, found, _)| *found == labels).unwrap();
-        assert_eq!(*id, line.series_ref);
-        assert_eq!(chunks.len(), line.chunks.len());
-        for (chunk, wanted) in chunks.iter().zip(&line.chunks) {
-            let encoding = Encoding::try_from(chunk.encoding).unwrap().to_string();
-            assert_eq!(encoding, wanted.encoding);
-            assert_eq!((chunk.min_time_ms, chunk.max_time_ms), (wanted.mint, wanted.maxt));
-            assert_eq!(chunk.data.len(), wanted.bytes);
-            assert_eq!(sample_count(chunk.encoding, &chunk.data), Ok(wanted.samples));
-            listed += 1;
-        }
+    for line in golden::chunks("blocks") {
+        let (_, series) = contents(&golden::data("blocks").join(line.block.to_string()));
+        let (id, _, chunks) = series.iter().find(|(_, found, _)| *found == line.labels).unwrap();
+        assert_eq!(u64::from(*id), line.series_ref);
+        let found = chunks.iter().map(|chunk| ExpectedChunk {
+            min_time_ms: chunk.min_time_ms,
+            max_time_ms: chunk.max_time_ms,
+            samples: sample_count(chunk.encoding, &chunk.data).unwrap(),
+            encoding: Encoding::try_from(chunk.encoding).unwrap().to_string(),
+            bytes: chunk.data.len(),
+        });
+        assert_eq!(found.collect::<Vec<_>>(), line.chunks, "{} in {}", line.labels, line.block);
+        listed += line.chunks.len();
     }
     assert_eq!(listed, 241);
 }

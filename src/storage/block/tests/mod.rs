@@ -15,15 +15,9 @@ use crate::storage::index::{
 
 use super::chunks::ChunkReader;
 
-fn golden_dir() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/blocks/prometheus")
-}
-
 /// The folders of the blocks that Prometheus wrote.
 fn golden_blocks() -> Vec<PathBuf> {
-    let entries = RealDisk.list(&golden_dir()).unwrap();
-    let blocks = entries.into_iter().filter(|entry| entry.is_dir);
-    let blocks: Vec<PathBuf> = blocks.map(|entry| golden_dir().join(entry.name)).collect();
+    let blocks = crate::testkit::golden::blocks("blocks");
     assert_eq!(blocks.len(), 6);
     blocks
 }

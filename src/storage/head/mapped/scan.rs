@@ -136,7 +136,7 @@ impl Scan<'_> {
             let entry = self.bytes(offset, entry_len)?;
             let checked = header.check(entry);
             let data = entry.get(header.data_start..).unwrap_or_default();
-            let sample_count = chunk::sample_count(data).unwrap_or(0);
+            let sample_count = chunk::sample_count(header.encoding, data).unwrap_or(0);
             if let Err(fault) = checked {
                 return Err(self.damage(offset, fault.into()));
             }
@@ -156,11 +156,10 @@ impl Scan<'_> {
 
     /// The bytes `offset..offset + count` of the file, fewer at its end.
     fn bytes(&mut self, offset: u64, count: usize) -> Result<&[u8], MappedError> {
-        let in_window =
-            offset.checked_sub(self.start).and_then(|start| usize::try_from(start).ok());
-        let held = in_window.and_then(|start| self.window.get(start..)).unwrap_or_default();
-        if held.len() >= count {
-            return Ok(held.get(..count).unwrap_or_default());
+        let skipped = offset.checked_sub(self.start).map_or(usize::MAX, |skipped| skipped as usize);
+        let end = skipped.saturating_add(count);
+        if end <= self.window.len() {
+            return Ok(self.window.get(skipped..end).unwrap_or_default());
         }
         self.start = offset;
         self.window.resize(count.max(WINDOW_BYTES), 0);

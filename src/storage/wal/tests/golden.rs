@@ -1,16 +1,18 @@
-//! Logs of real Prometheus: `testdata/wal`.
+//! Logs of real Prometheus: `testdata/golden`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::*;
 use crate::disk::{MemoryDisk, RealDisk};
-use crate::model::{LabelsBuf, stale_nan};
+use crate::model::{LabelsBuf, Value};
+use crate::testkit::golden::{self, ExpectedSeries};
 
-const LOGS: [&str; 6] = ["none", "snappy", "zstd", "agent", "start-times", "checkpoint"];
+const LOGS: [&str; 6] =
+    ["wal-none", "wal-snappy", "wal-zstd", "agent", "start-timestamps", "checkpoint"];
 
 fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/wal").join(name)
+    golden::data(name).join("wal")
 }
 
 fn records(name: &str) -> Vec<Vec<u8>> {
@@ -27,24 +29,15 @@ fn records(name: &str) -> Vec<Vec<u8>> {
 type Floats = BTreeMap<Labels, BTreeMap<i64, u64>>;
 
 fn expected_floats(name: &str) -> Floats {
-    let text = RealDisk.read(&folder(&format!("{name}.floats.jsonl"))).unwrap();
-    let text = String::from_utf8(text).unwrap();
     let mut floats = Floats::new();
-    for line in text.lines() {
-        let row: serde_json::Value = serde_json::from_str(line).unwrap();
-        let pair = |(name, value): (&String, &serde_json::Value)| {
-            (name.clone(), value.as_str().unwrap().to_owned())
-        };
-        let labels = Labels::from_pairs(row["labels"].as_object().unwrap().iter().map(pair));
-        let series = floats.entry(labels.unwrap()).or_default();
-        for sample in row["samples"].as_array().unwrap() {
-            let value = match sample[1].as_str().unwrap() {
-                "StaleNaN" => stale_nan(),
-                "NaN" => f64::from_bits(crate::model::ORDINARY_NAN_BITS),
-                text => text.parse().unwrap(),
-            };
-            series.insert(sample[0].as_i64().unwrap(), value.to_bits());
-        }
+    let series = golden::expected(name).into_iter();
+    let has_floats = |one: &ExpectedSeries| one.column.histograms.len() < one.column.len();
+    for ExpectedSeries { labels, column } in series.filter(has_floats) {
+        let samples = column.samples().filter_map(|(time_ms, _, value)| match value {
+            Value::Float(value) => Some((time_ms, value.to_bits())),
+            Value::Histogram(_) => None,
+        });
+        floats.insert(labels, samples.collect());
     }
     floats
 }
@@ -74,7 +67,7 @@ fn floats(records: &[Vec<u8>]) -> Floats {
 
 #[test]
 fn every_float_sample_is_read() {
-    for name in ["none", "zstd", "agent"] {
+    for name in ["wal-none", "wal-zstd", "agent"] {
         let (got, want) = (floats(&records(name)), expected_floats(name));
         assert!(want.len() > 10);
         for (labels, samples) in &want {
@@ -88,7 +81,7 @@ fn every_float_sample_is_read() {
 
 #[test]
 fn an_unpacked_log_is_written_byte_for_byte() {
-    let records = records("none");
+    let records = records("wal-none");
     let disk = MemoryDisk::shared();
     let options = WalOptions { segment_bytes: 128 << 10, compression: Compression::None };
     let mut wal = open(&disk, options);
@@ -100,7 +93,7 @@ fn an_unpacked_log_is_written_byte_for_byte() {
     let entries = disk.list(dir()).unwrap();
     assert_eq!(entries.len(), 2);
     for entry in entries {
-        let want = RealDisk.read(&folder("none").join(&entry.name)).unwrap();
+        let want = RealDisk.read(&folder("wal-none").join(&entry.name)).unwrap();
         assert!(disk.read(&dir().join(&entry.name)).unwrap() == want, "{}", entry.name);
     }
 }
