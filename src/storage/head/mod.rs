@@ -18,13 +18,13 @@
 mod append;
 mod bounds;
 mod cut;
-#[expect(dead_code, reason = "the series do not hold chunks in files yet")]
-pub(in crate::storage) mod mapped;
-#[expect(dead_code, reason = "the series do not hold late samples yet")]
-pub(in crate::storage) mod ooo;
 #[cfg(test)]
 mod log_tests;
+#[expect(dead_code, reason = "the series do not hold chunks in files yet")]
+pub(in crate::storage) mod mapped;
 mod metrics;
+#[expect(dead_code, reason = "the series do not hold late samples yet")]
+pub(in crate::storage) mod ooo;
 mod postings;
 mod read;
 mod replay;
