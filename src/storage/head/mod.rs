@@ -20,7 +20,11 @@ mod bounds;
 mod cut;
 #[cfg(test)]
 mod log_tests;
+#[expect(dead_code, reason = "the series do not hold chunks in files yet")]
+pub(in crate::storage) mod mapped;
 mod metrics;
+#[expect(dead_code, reason = "the series do not hold late samples yet")]
+pub(in crate::storage) mod ooo;
 mod postings;
 mod read;
 mod replay;
