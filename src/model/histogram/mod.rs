@@ -16,8 +16,8 @@ mod check;
 mod layout;
 mod many;
 mod one;
-mod text;
 mod resolution;
+mod text;
 
 pub use bounds::Bucket;
 pub use check::HistogramError;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, SharedDisk};
 use crate::series::{QueryError, Queryable, Select, Series, SeriesSet};
-use crate::storage::index::{IndexReader, SeriesScratch, intersects, select_postings};
+use crate::storage::index::{IndexError, IndexReader, SeriesScratch, intersects, select_postings};
 
 use super::chunks::ChunkReader;
 use super::series::BlockSeries;
@@ -74,6 +74,27 @@ impl Block {
     /// All names and values of labels, ascending: what a block that is merged from this one needs.
     pub fn symbols(&self) -> impl Iterator<Item = Result<&str, BlockError>> {
         self.0.index.symbols().map(|symbol| symbol.map_err(|error| self.0.of_index(error)))
+    }
+}
+
+/// For those who look at the parts one by one.
+impl Block {
+    pub(in crate::storage) fn index(&self) -> &IndexReader {
+        &self.0.index
+    }
+
+    pub(in crate::storage) fn index_error(&self, error: IndexError) -> BlockError {
+        self.0.of_index(error)
+    }
+
+    /// Encoding and bytes of a chunk, its checksum verified.
+    pub(in crate::storage) fn chunk(&self, reference: u64) -> Result<(u8, &[u8]), BlockError> {
+        self.0.chunks.chunk(reference)
+    }
+
+    /// The file that a reference points into.
+    pub(in crate::storage) fn chunk_path(&self, reference: u64) -> &Path {
+        self.0.chunks.path(reference)
     }
 }
 

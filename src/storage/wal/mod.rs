@@ -37,7 +37,7 @@ pub use checkpoint::{
 };
 pub use codec::Compression;
 pub use error::{Corruption, Fault, RecordError, WalError};
-pub use reader::{ReplayEnd, replay};
+pub use reader::{ReplayEnd, replay, survey};
 pub use record::{
     ExemplarRow, MetadataRow, RecordKind, RowDecoder, RowEncoder, SampleRow, decode_exemplars,
     decode_metadata, decode_mmap_markers, decode_samples, decode_series, decode_times,

@@ -48,13 +48,19 @@ impl fmt::Display for MappedDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (path, offset) = (self.path.display(), self.offset_bytes);
         write!(f, "corruption in head chunk file {path} at {offset}: ")?;
-        match self.fault {
-            MappedFault::Header => f.write_str("not a chunk file of version 1"),
-            MappedFault::Torn => f.write_str("chunk is torn"),
-            MappedFault::Checksum { expected, found } => {
+        self.fault.fmt(f)
+    }
+}
+
+impl fmt::Display for MappedFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header => f.write_str("not a chunk file of version 1"),
+            Self::Torn => f.write_str("chunk is torn"),
+            Self::Checksum { expected, found } => {
                 write!(f, "unexpected checksum {found:x}, expected {expected:x}")
             }
-            MappedFault::Missing => f.write_str("no such chunk"),
+            Self::Missing => f.write_str("no such chunk"),
         }
     }
 }
