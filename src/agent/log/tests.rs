@@ -19,7 +19,11 @@ use crate::testkit::golden;
 const HOUR_MS: i64 = 3_600_000;
 
 fn options() -> AgentLogOptions {
-    let wal = WalOptions { segment_bytes: 64 << 10, compression: Compression::Snappy };
+    let wal = WalOptions {
+        segment_bytes: 64 << 10,
+        compression: Compression::Snappy,
+        ..WalOptions::default()
+    };
     AgentLogOptions { wal, ..AgentLogOptions::default() }
 }
 

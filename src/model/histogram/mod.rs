@@ -15,6 +15,7 @@ mod check;
 mod layout;
 mod many;
 mod one;
+mod resolution;
 
 pub use check::HistogramError;
 pub use layout::{CUSTOM_SCHEMA, Layout, Span};

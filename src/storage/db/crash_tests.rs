@@ -31,7 +31,11 @@ fn open(disk: &FaultyDisk) -> Result<Db, DbError> {
     let mut options = DbOptions { background: false, ..DbOptions::default() };
     options.block_range_ms = RANGE_MS;
     options.retention_ms = 3 * RANGE_MS;
-    options.wal = WalOptions { segment_bytes: 32 << 10, compression: Compression::None };
+    options.wal = WalOptions {
+        segment_bytes: 32 << 10,
+        compression: Compression::None,
+        ..WalOptions::default()
+    };
     let clock = Arc::new(ManualClock::at(1));
     Db::open(disk.shared(), clock, Path::new("data"), options, &Registry::new())
 }

@@ -143,7 +143,11 @@ fn open(disk: &MemoryDisk) -> Db {
     let mut options = DbOptions { background: false, ..DbOptions::default() };
     options.block_range_ms = RANGE_MS;
     options.retention_ms = 0;
-    options.wal = WalOptions { segment_bytes: 32 << 10, compression: Compression::None };
+    options.wal = WalOptions {
+        segment_bytes: 32 << 10,
+        compression: Compression::None,
+        ..WalOptions::default()
+    };
     let clock = Arc::new(ManualClock::at(1));
     let disk = Arc::new(disk.clone());
     Db::open(disk, clock, Path::new("data"), options, &Registry::new()).unwrap()

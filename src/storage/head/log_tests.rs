@@ -15,7 +15,11 @@ use crate::storage::wal::{self, Compression, Wal, WalMetrics, WalOptions};
 const HOUR_MS: i64 = 3_600_000;
 
 fn log(dir: &Path) -> LogPlace {
-    let options = WalOptions { segment_bytes: 64 << 10, compression: Compression::Snappy };
+    let options = WalOptions {
+        segment_bytes: 64 << 10,
+        compression: Compression::Snappy,
+        ..WalOptions::default()
+    };
     LogPlace {
         disk: RealDisk::shared(),
         dir: dir.join("wal"),

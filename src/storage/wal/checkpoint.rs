@@ -16,9 +16,9 @@ use crate::series::SeriesRef;
 
 use super::error::{Context, Corruption, RecordError, WalError};
 use super::reader::walk_range;
+use super::record::rows::{Kept, keep_since};
 use super::record::{RecordKind, body, kind};
 use super::repair::{REWRITE, note, put_aside};
-use super::rows::{Kept, keep_since};
 use super::segment::{checkpoint_path, list_checkpoints};
 use super::writer::{Wal, WalMetrics, WalOptions};
 

@@ -76,6 +76,10 @@ impl Packer {
         Self { compression, snappy: snap::raw::Encoder::new(), zstd, packed: Vec::new() }
     }
 
+    pub(super) const fn compression(&self) -> Compression {
+        self.compression
+    }
+
     /// The bytes to be written for `record`, and how they are packed: as they are if packing does
     /// not make them fewer.
     pub(super) fn pack<'a>(&'a mut self, record: &'a [u8]) -> (&'a [u8], Compression) {

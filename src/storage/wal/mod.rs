@@ -22,10 +22,11 @@ mod error;
 mod frame;
 mod reader;
 mod record;
+mod records;
 mod repair;
-mod rows;
 mod scan;
 mod segment;
+mod sync;
 mod tail;
 #[cfg(test)]
 mod tests;
@@ -38,11 +39,15 @@ pub use codec::Compression;
 pub use error::{Corruption, Fault, RecordError, WalError};
 pub use reader::{ReplayEnd, replay};
 pub use record::{
-    RecordKind, decode_samples, decode_series, decode_times, decode_tombstones, encode_samples,
+    ExemplarRow, MetadataRow, RecordKind, RowDecoder, RowEncoder, SampleRow, decode_exemplars,
+    decode_metadata, decode_mmap_markers, decode_samples, decode_series, decode_times,
+    decode_tombstones, encode_exemplars, encode_metadata, encode_mmap_markers, encode_samples,
     encode_series, encode_tombstones, kind,
 };
+pub use records::Records;
 pub use repair::{Recovery, quarantine, recover};
 pub use segment::Position;
+pub use sync::{Durability, Syncer};
 pub use tail::Tail;
 pub use writer::{Progress, Wal, WalMetrics, WalOptions};
 

@@ -14,13 +14,15 @@ use crate::base::clock::Stopwatch;
 use crate::base::metrics::{Counter, Gauge, Histogram, Registry};
 use crate::disk::{SharedDisk, WriteFile, create_dir_synced};
 
-use super::PAGE_BYTES;
 use super::checkpoint::{last_checkpoint, remove_unfinished};
-use super::codec::{Compression, Packer};
+use super::codec::Compression;
 use super::error::{Context, WalError};
 use super::frame::{fits, in_page, put_padding, put_record};
+use super::records::Records;
 use super::repair::mend_tail;
 use super::segment::{Position, check_sequential, list_segments, segment_path};
+use super::sync::{Durability, Syncer};
+use super::{HEADER_BYTES, PAGE_BYTES};
 
 /// How a log is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,11 +31,17 @@ pub struct WalOptions {
     pub segment_bytes: u64,
     /// How records are packed.
     pub compression: Compression,
+    /// When what is logged survives a crash of the machine.
+    pub durability: Durability,
 }
 
 impl Default for WalOptions {
     fn default() -> Self {
-        Self { segment_bytes: 128 << 20, compression: Compression::default() }
+        Self {
+            segment_bytes: 128 << 20,
+            compression: Compression::default(),
+            durability: Durability::default(),
+        }
     }
 }
 
@@ -159,7 +167,8 @@ pub struct Wal {
     dir: PathBuf,
     options: WalOptions,
     metrics: WalMetrics,
-    packer: Packer,
+    /// For records that come unpacked.
+    records: Records,
     file: Box<dyn WriteFile>,
     segment: u32,
     /// How much of the newest segment is acknowledged.
@@ -172,6 +181,13 @@ pub struct Wal {
     /// Where in `batch` a new segment begins.
     cuts: Vec<usize>,
     progress: Progress,
+    syncer: Syncer,
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        self.syncer.close();
+    }
 }
 
 impl fmt::Debug for Wal {
@@ -212,11 +228,19 @@ impl Wal {
             segment = segment.max(checkpoint.saturating_add(1));
         }
         let file = begin_segment(&disk, dir, segment)?;
+        let progress = Progress(Arc::new(Mutex::new(Position::start_of(segment))));
+        let syncer = Syncer::new(
+            options.durability,
+            progress.clone(),
+            metrics.fsync_seconds.clone(),
+            sync_handle(&disk, dir, segment)?,
+        )?;
         let wal = Self {
-            packer: Packer::new(options.compression),
+            records: Records::new(options.compression),
             metrics: metrics.clone(),
             dir: dir.to_owned(),
-            progress: Progress(Arc::new(Mutex::new(Position::start_of(segment)))),
+            progress,
+            syncer,
             len_bytes: 0,
             is_dirty: false,
             leftovers: Vec::new(),
@@ -238,25 +262,45 @@ impl Wal {
     /// # Errors
     /// The disk's answer, also to an earlier batch that could not be taken back until now.
     pub fn log(&mut self, records: &[&[u8]]) -> Result<Position, WalError> {
+        let mut packed = std::mem::replace(&mut self.records, Records::new(Compression::None));
+        packed.clear();
+        records.iter().for_each(|record| packed.add_record(record));
+        let logged = self.log_packed(&packed);
+        self.records = packed;
+        logged
+    }
+
+    /// Appends records that were packed before, so that whoever shares the log holds it no longer
+    /// than it takes to frame and write them. As [`log`](Self::log) in all else.
+    ///
+    /// # Errors
+    /// As of [`log`](Self::log).
+    pub fn log_packed(&mut self, records: &Records) -> Result<Position, WalError> {
         if records.is_empty() {
             return Ok(self.current());
         }
         self.begin_batch()?;
+        self.batch.reserve(records.size_bytes() + HEADER_BYTES * (records.len() + 1));
         let mut at = self.len_bytes;
-        for record in records {
-            let (packed, compression) = self.packer.pack(record);
-            self.metrics.save(compression, record.len() - packed.len());
+        let mut fragments = 0;
+        if self.syncer.has_failed() {
+            put_padding(&mut self.batch, at);
+            self.cuts.push(self.batch.len());
+            at = 0;
+        }
+        for (packed, how) in records.iter() {
+            self.metrics.save(how.compression, how.saved_bytes);
             if !fits(at, packed.len(), self.options.segment_bytes) {
                 put_padding(&mut self.batch, at);
                 self.cuts.push(self.batch.len());
                 at = 0;
             }
-            let before = self.batch.len();
-            let put = put_record(&mut self.batch, at, packed, compression.bit());
-            self.metrics.record_parts.add(put.fragments);
-            self.metrics.record_part_bytes.add((self.batch.len() - before) as u64);
+            let put = put_record(&mut self.batch, at, packed, how.compression.bit());
+            fragments += put.fragments;
             at = put.end;
         }
+        self.metrics.record_parts.add(fragments);
+        self.metrics.record_part_bytes.add(self.batch.len() as u64);
         self.commit()
     }
 
@@ -276,6 +320,18 @@ impl Wal {
     /// # Errors
     /// The disk's answer; then nothing is promised about what was logged since the last sync.
     pub fn sync(&mut self) -> Result<(), WalError> {
+        self.syncer.sync()
+    }
+
+    /// What syncs the log while others write to it. Whoever acknowledges a batch calls
+    /// [`Syncer::commit`] before, when the log is no longer locked.
+    #[must_use]
+    pub fn syncer(&self) -> Syncer {
+        self.syncer.clone()
+    }
+
+    /// Syncs the file itself, of which not everything may be acknowledged yet.
+    fn sync_file(&mut self) -> Result<(), WalError> {
         let clock = Stopwatch::start();
         let path = segment_path(&self.dir, self.segment);
         let synced = self.file.sync().context("sync", &path);
@@ -408,7 +464,7 @@ impl Wal {
         let mut written = self.file.write_all(first).context("write", &path);
         let mut newest = None;
         if written.is_ok() && !self.cuts.is_empty() {
-            written = self.sync().and_then(|()| {
+            written = self.sync_file().and_then(|()| {
                 newest = Some(self.write_new_segments()?);
                 Ok(())
             });
@@ -423,7 +479,10 @@ impl Wal {
         }
         self.count(first_end);
         match newest {
-            Some((file, segment, len_bytes)) => {
+            Some(Begun { file, sync_handle, len_bytes }) => {
+                let (segment, path, handle) = sync_handle;
+                // Before anybody learns of a place in the new segment.
+                self.syncer.begin_segment(segment, path, handle);
                 self.file = file;
                 self.segment = segment;
                 self.len_bytes = len_bytes;
@@ -437,7 +496,7 @@ impl Wal {
     }
 
     /// Writes the parts of the batch behind its cuts; returns the newest segment.
-    fn write_new_segments(&mut self) -> Result<(Box<dyn WriteFile>, u32, u64), WalError> {
+    fn write_new_segments(&mut self) -> Result<Begun, WalError> {
         let mut newest = None;
         let mut segment = self.segment;
         for (index, &start) in self.cuts.iter().enumerate() {
@@ -452,7 +511,10 @@ impl Wal {
             if !is_last {
                 file.sync().context("sync", &path)?;
             }
-            newest = Some((file, segment, part.len() as u64));
+            if is_last {
+                let sync_handle = sync_handle(&self.disk, &self.dir, segment)?;
+                newest = Some(Begun { file, sync_handle, len_bytes: part.len() as u64 });
+            }
         }
         newest.ok_or(WalError::Options("no segment was cut"))
     }
@@ -481,6 +543,22 @@ impl Wal {
         self.metrics.completed_pages.add(pages);
         self.metrics.size_bytes.add(written as f64);
     }
+}
+
+/// A segment, its file, and a handle on it for syncing alone.
+type SyncHandle = (u32, PathBuf, Box<dyn WriteFile>);
+
+/// The newest segment of a batch that began some.
+struct Begun {
+    file: Box<dyn WriteFile>,
+    sync_handle: SyncHandle,
+    len_bytes: u64,
+}
+
+fn sync_handle(disk: &SharedDisk, dir: &Path, segment: u32) -> Result<SyncHandle, WalError> {
+    let path = segment_path(dir, segment);
+    let file = disk.append(&path).context("open segment", &path)?;
+    Ok((segment, path, file))
 }
 
 /// Makes an empty segment whose name survives a crash.

@@ -179,7 +179,7 @@ proptest! {
         let _ = decode_samples(&record, |_, _| {});
         let _ = decode_times(&record, |_, _| {});
         let _ = decode_tombstones(&record, |_, _, _| {});
-        let _ = rows::keep_since(&record, 0, &mut Vec::new());
+        let _ = record::rows::keep_since(&record, 0, &mut Vec::new());
     }
 }
 

@@ -83,7 +83,11 @@ fn every_float_sample_is_read() {
 fn an_unpacked_log_is_written_byte_for_byte() {
     let records = records("wal-none");
     let disk = MemoryDisk::shared();
-    let options = WalOptions { segment_bytes: 128 << 10, compression: Compression::None };
+    let options = WalOptions {
+        segment_bytes: 128 << 10,
+        compression: Compression::None,
+        ..WalOptions::default()
+    };
     let mut wal = open(&disk, options);
     for batch in records.chunks(3) {
         let batch: Vec<&[u8]> = batch.iter().map(Vec::as_slice).collect();
@@ -158,11 +162,11 @@ fn every_kind_of_row_is_found_and_kept_as_it_is() {
             continue;
         }
         let mut all = Vec::new();
-        let count = rows::keep_since(&record, i64::MIN, &mut all).unwrap();
+        let count = record::rows::keep_since(&record, i64::MIN, &mut all).unwrap();
         assert!(count.seen > 0 && count.seen == count.kept);
         assert!(all == record, "{kind:?}");
         let mut none = Vec::new();
-        assert_eq!(rows::keep_since(&record, i64::MAX, &mut none).unwrap().kept, 0);
+        assert_eq!(record::rows::keep_since(&record, i64::MAX, &mut none).unwrap().kept, 0);
         assert!(none.is_empty());
         if kind == RecordKind::Exemplars {
             continue;
@@ -171,7 +175,7 @@ fn every_kind_of_row_is_found_and_kept_as_it_is() {
         decode_times(&record, |series, time| times.push((series, time))).unwrap();
         let middle = times[times.len() / 2].1;
         let mut half = Vec::new();
-        rows::keep_since(&record, middle, &mut half).unwrap();
+        record::rows::keep_since(&record, middle, &mut half).unwrap();
         let mut got = Vec::new();
         decode_times(&half, |series, time| got.push((series, time))).unwrap();
         times.retain(|row| row.1 >= middle);

@@ -26,7 +26,7 @@ fn dir() -> &'static Path {
 }
 
 fn options(compression: Compression) -> WalOptions {
-    WalOptions { segment_bytes: KIB_64, compression }
+    WalOptions { segment_bytes: KIB_64, compression, ..WalOptions::default() }
 }
 
 fn metrics() -> WalMetrics {

@@ -1,0 +1,117 @@
+//! The records of one commit, put together and packed before the log is touched.
+
+use std::fmt;
+
+use super::codec::{Compression, Packer};
+use super::record::RowEncoder;
+
+/// Records that are logged together. Everything that takes time is done here, so that
+/// [`super::Wal::log_packed`] only frames and writes. Reused from commit to commit.
+pub struct Records {
+    packer: Packer,
+    /// Records as they will be logged, one behind the other.
+    bytes: Vec<u8>,
+    packed: Vec<PackedRecord>,
+    /// The record that is being put together, if it will be packed.
+    plain: Vec<u8>,
+}
+
+/// Where a record ends in its buffer, and how it is packed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PackedRecord {
+    end: usize,
+    pub(super) compression: Compression,
+    /// Bytes that packing has saved.
+    pub(super) saved_bytes: usize,
+}
+
+/// Buffers of more than this are not kept for the next commit.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+impl fmt::Debug for Records {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Records").field("count", &self.len()).finish_non_exhaustive()
+    }
+}
+
+impl Records {
+    /// No records yet; they will be packed with `compression`.
+    #[must_use]
+    pub fn new(compression: Compression) -> Self {
+        let packer = Packer::new(compression);
+        Self { packer, bytes: Vec::new(), packed: Vec::new(), plain: Vec::new() }
+    }
+
+    /// Adds the record that `encode` appends to the buffer it is given; nothing if it appends
+    /// nothing.
+    pub fn add(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        if self.packer.compression() == Compression::None {
+            let start = self.bytes.len();
+            encode(&mut self.bytes);
+            let end = self.bytes.len();
+            if end > start {
+                let compression = Compression::None;
+                self.packed.push(PackedRecord { end, compression, saved_bytes: 0 });
+            }
+            return;
+        }
+        self.plain.clear();
+        encode(&mut self.plain);
+        let plain = std::mem::take(&mut self.plain);
+        if !plain.is_empty() {
+            self.add_record(&plain);
+        }
+        self.plain = plain;
+    }
+
+    /// Adds a record.
+    pub fn add_record(&mut self, record: &[u8]) {
+        let (packed, compression) = self.packer.pack(record);
+        let saved_bytes = record.len() - packed.len();
+        self.bytes.extend_from_slice(packed);
+        self.packed.push(PackedRecord { end: self.bytes.len(), compression, saved_bytes });
+    }
+
+    /// Adds the records that an encoder has put together, which begins anew.
+    pub fn add_rows(&mut self, rows: &mut RowEncoder) {
+        rows.finish(|record| self.add_record(record));
+    }
+
+    /// Forgets the records, keeps the memory unless it is unusually much.
+    pub fn clear(&mut self) {
+        self.packed.clear();
+        for buffer in [&mut self.bytes, &mut self.plain] {
+            buffer.clear();
+            if buffer.capacity() > KEPT_BYTES_MAX {
+                *buffer = Vec::new();
+            }
+        }
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.packed.len()
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packed.is_empty()
+    }
+
+    /// Bytes of all records, packed.
+    #[must_use]
+    pub fn size_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&[u8], PackedRecord)> {
+        let mut start = 0;
+        self.packed.iter().map(move |record| {
+            let bytes = self.bytes.get(start..record.end).unwrap_or_default();
+            start = record.end;
+            (bytes, *record)
+        })
+    }
+}
