@@ -35,6 +35,8 @@ mod postings;
 mod read;
 mod replay;
 mod series;
+#[cfg_attr(not(test), expect(dead_code, reason = "the head writes no snapshot yet"))]
+pub(in crate::storage) mod snapshot;
 mod state;
 mod stripes;
 #[cfg(test)]
