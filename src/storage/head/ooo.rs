@@ -168,7 +168,7 @@ mod tests {
     use crate::model::histogram::Histogram;
 
     fn chunk_of(samples: &BTreeMap<i64, f64>) -> Option<Chunk> {
-        let mut appender = crate::chunk::XorAppender::new();
+        let mut appender = chunk::XorAppender::new();
         samples.iter().for_each(|(time, value)| appender.append(*time, *value).unwrap());
         let (min_time_ms, max_time_ms) = (appender.min_time_ms(), appender.max_time_ms());
         let is_some = appender.sample_count() > 0;

@@ -129,7 +129,7 @@ impl ChunkFiles {
             files.push(Arc::new(OneFile::new(disk.clone(), *number, path, tail)));
             size_bytes += len_bytes;
         }
-        metrics.size_bytes.set(size_bytes as f64);
+        metrics.size_bytes.add(size_bytes as f64);
         let next_number = files.last().map_or(1, |file| file.number.saturating_add(1));
         let opened = Self {
             disk: disk.clone(),
@@ -283,6 +283,19 @@ impl ChunkFiles {
     /// What is there now and what comes into the growing file, also after files are removed.
     pub(in crate::storage) fn view(&self) -> FilesView {
         FilesView { dir: self.dir.clone(), files: Arc::clone(&self.files.read()) }
+    }
+}
+
+/// Takes what these files added to the gauge back out of it: several may share one.
+impl Drop for ChunkFiles {
+    fn drop(&mut self) {
+        let growing = self.writer.get_mut().growing.as_ref();
+        let growing_bytes = growing.map_or(0, |growing| growing.len_bytes);
+        let sealed = self.files.get_mut().iter().map(|file| {
+            let tail = file.tail.lock();
+            if tail.is_sealed { tail.flushed_bytes } else { 0 }
+        });
+        self.metrics.size_bytes.add(-((sealed.sum::<u64>() + growing_bytes) as f64));
     }
 }
 
