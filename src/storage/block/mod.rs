@@ -16,6 +16,8 @@ mod chunks;
 mod error;
 mod meta;
 mod reader;
+mod reencode;
+mod scan;
 mod series;
 #[cfg(test)]
 mod tests;
@@ -25,6 +27,7 @@ mod writer;
 pub use error::BlockError;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
 pub use reader::Block;
+pub use scan::BlockScan;
 pub(in crate::storage) use tombstones::remove_deleted;
 pub use tombstones::{Tombstones, add_interval};
 pub use writer::{BlockWriter, WriterOptions};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::disk::{Disk, SharedDisk};
 use crate::series::{QueryError, Queryable, Select, Series, SeriesSet};
-use crate::storage::index::{IndexError, IndexReader, SeriesScratch, intersects, select_postings};
+use crate::storage::index::{IndexError, IndexReader, SeriesScratch, intersects};
 
 use super::chunks::ChunkReader;
 use super::series::BlockSeries;
@@ -15,14 +15,14 @@ use super::{BlockError, BlockMeta, Tombstones};
 
 /// A block that can be asked. The answers keep it open; its files may be removed meanwhile.
 #[derive(Debug)]
-pub struct Block(Arc<Parts>);
+pub struct Block(pub(super) Arc<Parts>);
 
 /// What the series of a block share.
 #[derive(Debug)]
 pub(super) struct Parts {
     dir: PathBuf,
-    meta: BlockMeta,
-    index: IndexReader,
+    pub(super) meta: BlockMeta,
+    pub(super) index: IndexReader,
     pub(super) chunks: ChunkReader,
     pub(super) tombstones: Tombstones,
     size_bytes: u64,
@@ -106,14 +106,17 @@ fn meta_bytes(disk: &dyn Disk, dir: &Path) -> Result<u64, BlockError> {
 }
 
 impl Parts {
-    fn of_index(&self, error: crate::storage::index::IndexError) -> BlockError {
+    pub(super) fn of_index(&self, error: IndexError) -> BlockError {
         BlockError::index(&self.dir.join(INDEX))(error)
+    }
+
+    pub(super) fn broken_series(&self, id: u32, what: &'static str) -> BlockError {
+        self.of_index(IndexError::of_series(what, id))
     }
 
     /// Ids of the series that match.
     fn ids(&self, ask: &Select) -> Result<Vec<u32>, QueryError> {
-        let ids = select_postings(&self.index, &ask.matchers);
-        Ok(ids.map_err(|error| self.of_index(error))?)
+        Ok(self.ids_of(&ask.matchers)?)
     }
 
     fn names(&self, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chunk::{self, ChunkError, Encoding, XorAppender};
+use crate::chunk::{self, ChunkError};
 use crate::model::Labels;
 use crate::series::{Chunk, Column, QueryError, Series, TimeRange};
 use crate::storage::index::ChunkMeta;
 
 use super::BlockError;
 use super::reader::Parts;
+use super::reencode::encode_like;
 use super::tombstones::remove_deleted;
 
 pub(super) struct BlockSeries {
@@ -21,7 +22,7 @@ pub(super) struct BlockSeries {
     chunks: Box<[ChunkMeta]>,
 }
 
-const fn range_of(chunk: &ChunkMeta) -> TimeRange {
+pub(super) const fn range_of(chunk: &ChunkMeta) -> TimeRange {
     TimeRange::new(chunk.min_time_ms, chunk.max_time_ms)
 }
 
@@ -50,35 +51,15 @@ impl BlockSeries {
         Some(Self { block: Arc::clone(block), labels, id, chunks })
     }
 
-    fn deleted_in(&self, span: TimeRange) -> impl Iterator<Item = &TimeRange> {
-        self.block.tombstones.of(self.id).iter().filter(move |interval| interval.overlaps(span))
-    }
-
     fn overlapping(&self, range: TimeRange) -> impl Iterator<Item = &ChunkMeta> {
         self.chunks.iter().filter(move |chunk| range_of(chunk).overlaps(range))
-    }
-
-    fn broken(&self, chunk: &ChunkMeta, error: ChunkError) -> BlockError {
-        let offset = chunk.reference & u64::from(u32::MAX);
-        BlockError::chunk(self.block.chunks.path(chunk.reference), offset, error)
-    }
-
-    fn decode(
-        &self,
-        chunk: &ChunkMeta,
-        range: TimeRange,
-        into: &mut Column,
-    ) -> Result<(), BlockError> {
-        let (encoding, data) = self.block.chunks.chunk(chunk.reference)?;
-        let range = (range.start_ms, range.end_ms);
-        chunk::decode(encoding, data, range, into).map_err(|error| self.broken(chunk, error))
     }
 
     fn try_read(&self, range: TimeRange, into: &mut Column) -> Result<(), BlockError> {
         let start = into.len();
         let mut left = range;
         for chunk in self.overlapping(range) {
-            self.decode(chunk, left, into)?;
+            self.block.decode(chunk, left, into)?;
             // Chunks that overlap, which a sound writer does not write, must not turn time back.
             if let Some(last) = into.timestamps.get(start..).and_then(<[i64]>::last) {
                 left.start_ms = left.start_ms.max(last.saturating_add(1));
@@ -88,38 +69,47 @@ impl BlockSeries {
         Ok(())
     }
 
-    /// The chunk again, without its deleted samples. `None` if nothing is left.
-    fn rewritten(&self, chunk: &ChunkMeta) -> Result<Option<Chunk>, BlockError> {
-        let mut column = Column::new();
-        self.decode(chunk, TimeRange::ALL, &mut column)?;
-        remove_deleted(&mut column, 0, self.block.tombstones.of(self.id));
-        if column.is_empty() {
-            return Ok(None);
-        }
-        let mut appender = XorAppender::new();
-        for (timestamp_ms, value) in column.timestamps.iter().zip(&column.floats) {
-            appender.append(*timestamp_ms, *value).map_err(|error| self.broken(chunk, error))?;
-        }
-        Ok(Some(Chunk {
-            min_time_ms: appender.min_time_ms(),
-            max_time_ms: appender.max_time_ms(),
-            encoding: Encoding::Xor as u8,
-            data: appender.finish(),
-        }))
+    fn try_chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), BlockError> {
+        self.overlapping(range).try_for_each(|chunk| self.block.chunk(self.id, chunk, into))
+    }
+}
+
+impl Parts {
+    fn decode(
+        &self,
+        chunk: &ChunkMeta,
+        range: TimeRange,
+        into: &mut Column,
+    ) -> Result<(), BlockError> {
+        let (encoding, data) = self.chunks.chunk(chunk.reference)?;
+        let range = (range.start_ms, range.end_ms);
+        chunk::decode(encoding, data, range, into).map_err(|error| self.broken(chunk, error))
     }
 
-    fn try_chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), BlockError> {
-        for chunk in self.overlapping(range) {
-            let span = range_of(chunk);
-            if self.deleted_in(span).next().is_some() {
-                into.extend(self.rewritten(chunk)?);
-                continue;
-            }
-            let (encoding, data) = self.block.chunks.chunk(chunk.reference)?;
-            let data: Bytes = self.block.chunks.owned(chunk.reference, data);
-            let (min_time_ms, max_time_ms) = (chunk.min_time_ms, chunk.max_time_ms);
-            into.push(Chunk { min_time_ms, max_time_ms, encoding, data });
+    fn broken(&self, chunk: &ChunkMeta, error: ChunkError) -> BlockError {
+        let offset = chunk.reference & u64::from(u32::MAX);
+        BlockError::chunk(self.chunks.path(chunk.reference), offset, error)
+    }
+
+    /// Appends what is not deleted of a chunk of the series `id`: as it is stored, if that is all.
+    pub(super) fn chunk(
+        &self,
+        id: u32,
+        chunk: &ChunkMeta,
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), BlockError> {
+        let (encoding, data) = self.chunks.chunk(chunk.reference)?;
+        let (deleted, span) = (self.tombstones.of(id), range_of(chunk));
+        if deleted.iter().any(|interval| interval.overlaps(span)) {
+            let mut column = Column::new();
+            self.decode(chunk, TimeRange::ALL, &mut column)?;
+            remove_deleted(&mut column, 0, deleted);
+            let encoded = encode_like(encoding, &column, into);
+            return encoded.map_err(|error| self.broken(chunk, error));
         }
+        let data: Bytes = self.chunks.owned(chunk.reference, data);
+        let (min_time_ms, max_time_ms) = (chunk.min_time_ms, chunk.max_time_ms);
+        into.push(Chunk { min_time_ms, max_time_ms, encoding, data });
         Ok(())
     }
 }

@@ -8,7 +8,7 @@ use crate::chunk::{Encoding, sample_count};
 use crate::disk::SharedDisk;
 use crate::model::Labels;
 use crate::series::Chunk;
-use crate::storage::index::{ChunkMeta, IndexWriter};
+use crate::storage::index::{ChunkMeta, IndexError, IndexWriter, SymbolPair, SymbolTable};
 
 use super::chunks::ChunkWriter;
 use super::{BlockError, BlockMeta, BlockStats, Tombstones};
@@ -71,6 +71,22 @@ impl BlockWriter {
         symbols: &mut dyn Iterator<Item = &str>,
         options: &WriterOptions,
     ) -> Result<Self, BlockError> {
+        let symbols = SymbolTable::from_sorted(symbols);
+        let symbols = symbols.map_err(|error| BlockError::Refused(error.to_string()))?;
+        Self::with_symbols(disk, data_dir, ulid, symbols, options)
+    }
+
+    /// As [`with_options`](Self::with_options), for a table that is made already.
+    ///
+    /// # Errors
+    /// The disk's answer.
+    pub fn with_symbols(
+        disk: SharedDisk,
+        data_dir: &Path,
+        ulid: Ulid,
+        symbols: SymbolTable,
+        options: &WriterOptions,
+    ) -> Result<Self, BlockError> {
         let unfinished = data_dir.join(format!("{ulid}.tmp-for-creation"));
         if disk.exists(&unfinished) {
             disk.remove_dir_all(&unfinished).map_err(BlockError::io(&unfinished))?;
@@ -87,8 +103,8 @@ impl BlockWriter {
             metas: Vec::new(),
         };
         let path = writer.unfinished.join(INDEX);
-        let file = writer.disk.create(&path).map_err(BlockError::io(&path))?;
-        writer.index = Some(IndexWriter::new(file, symbols).map_err(BlockError::index(&path))?);
+        let index = IndexWriter::new(&writer.disk, &path, symbols);
+        writer.index = Some(index.map_err(BlockError::index(&path))?);
         Ok(writer)
     }
 
@@ -99,26 +115,50 @@ impl BlockWriter {
     /// The disk's answer, or a series or chunk that breaks the order; the block cannot be finished
     /// then.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[Chunk]) -> Result<(), BlockError> {
+        self.add(chunks, |index, metas| index.add_series(labels, metas))
+    }
+
+    /// As [`add_series`](Self::add_series), with labels given as the numbers of their symbols.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_numbered(
+        &mut self,
+        labels: &[SymbolPair],
+        chunks: &[Chunk],
+    ) -> Result<(), BlockError> {
+        self.add(chunks, |index, metas| index.add_numbered(labels, metas))
+    }
+
+    fn add(
+        &mut self,
+        chunks: &[Chunk],
+        enter: impl FnOnce(&mut IndexWriter, &[ChunkMeta]) -> Result<(), IndexError>,
+    ) -> Result<(), BlockError> {
         if chunks.is_empty() {
             return Ok(());
         }
-        let result = self.try_add_series(labels, chunks);
+        let result = self.try_add(chunks, enter);
         if result.is_err() {
             (self.index, self.chunks) = (None, None);
         }
         result
     }
 
-    fn try_add_series(&mut self, labels: &Labels, chunks: &[Chunk]) -> Result<(), BlockError> {
+    fn try_add(
+        &mut self,
+        chunks: &[Chunk],
+        enter: impl FnOnce(&mut IndexWriter, &[ChunkMeta]) -> Result<(), IndexError>,
+    ) -> Result<(), BlockError> {
         let (Some(chunk_writer), Some(index)) = (&mut self.chunks, &mut self.index) else {
             return Err(BlockError::Refused("an earlier series was refused".into()));
         };
         for chunk in chunks {
             let encoding = Encoding::try_from(chunk.encoding);
-            let count = sample_count(chunk.encoding, &chunk.data).map(u64::from);
-            let count = count.map_err(|error| {
-                BlockError::Refused(format!("chunk of {labels} cannot be kept: {error}"))
-            })?;
+            let count = encoding.and_then(|_| sample_count(chunk.encoding, &chunk.data));
+            let count = count
+                .map(u64::from)
+                .map_err(|error| BlockError::Refused(format!("a chunk cannot be kept: {error}")))?;
             match encoding {
                 Ok(Encoding::Xor | Encoding::Xor2) => self.stats.num_float_samples += count,
                 _ => self.stats.num_histogram_samples += count,
@@ -130,7 +170,7 @@ impl BlockWriter {
         self.metas.clear();
         chunk_writer.write(chunks, &mut self.metas)?;
         let path = self.unfinished.join(INDEX);
-        index.add_series(labels, &self.metas).map_err(BlockError::index(&path))
+        enter(index, &self.metas).map_err(BlockError::index(&path))
     }
 
     /// Makes the block appear under its name. `meta` says what it covers and where it comes from;

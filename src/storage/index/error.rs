@@ -28,6 +28,12 @@ impl IndexError {
         Self::Corrupt { what, offset }
     }
 
+    /// A series entry that is not what it should be.
+    #[must_use]
+    pub const fn of_series(what: &'static str, id: u32) -> Self {
+        Self::corrupt(what, id as u64 * super::SERIES_ALIGNMENT_BYTES)
+    }
+
     /// For `map_err` behind a read of a cursor.
     pub(super) fn cut(what: &'static str, offset: u64) -> impl Fn(Truncated) -> Self + Copy {
         move |Truncated| Self::corrupt(what, offset)

@@ -8,16 +8,20 @@
 mod candidates;
 mod error;
 mod postings;
+mod postings_writer;
 mod reader;
 mod select;
+mod spill;
 mod symbols;
 mod toc;
 mod writer;
 
 pub use error::IndexError;
 pub use postings::{BigEndianList, PostingsCursor, SliceCursor, intersects};
+pub use postings_writer::SymbolPair;
 pub use reader::{ChunkMeta, IndexReader, SeriesScratch};
 pub use select::{PostingsSource, select_postings};
+pub use symbols::SymbolTable;
 pub use writer::IndexWriter;
 
 /// The first bytes of an index.

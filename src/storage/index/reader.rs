@@ -8,6 +8,7 @@ use crate::base::varint::{Cursor, Truncated};
 use crate::model::{LabelsBuf, LabelsRef};
 
 use super::postings::BigEndianList;
+use super::postings_writer::SymbolPair;
 use super::select::PostingsSource;
 use super::symbols::{SymbolCache, Symbols, checked_section, partition};
 use super::toc::{TOC_BYTES, Toc};
@@ -104,6 +105,12 @@ impl IndexReader {
     #[must_use]
     pub fn size_bytes(&self) -> u64 {
         self.index.len() as u64
+    }
+
+    /// How many strings the index has.
+    #[must_use]
+    pub const fn symbol_count(&self) -> usize {
+        self.symbols.count()
     }
 
     /// All strings of the index, ascending.
@@ -210,6 +217,27 @@ impl IndexReader {
         scratch.chunks.clear();
         read_chunks(&mut cursor, &mut scratch.chunks).ok_or_else(|| corrupt(Truncated))?;
         scratch.labels.finish().map_err(|_| corrupt(Truncated))
+    }
+
+    /// The labels of a series as numbers of symbols, and its chunks; they replace what is in
+    /// `labels` and `chunks`.
+    ///
+    /// # Errors
+    /// An entry that is not what it should be.
+    pub fn series_numbers(
+        &self,
+        id: u32,
+        labels: &mut Vec<SymbolPair>,
+        chunks: &mut Vec<ChunkMeta>,
+    ) -> Result<(), IndexError> {
+        let corrupt = IndexError::cut(SERIES, u64::from(id) * SERIES_ALIGNMENT_BYTES);
+        let mut cursor = Cursor::new(self.series_body(id)?);
+        labels.clear();
+        for _ in 0..cursor.uvarint().map_err(corrupt)? {
+            labels.push(label_numbers(&mut cursor).ok_or_else(|| corrupt(Truncated))?);
+        }
+        chunks.clear();
+        read_chunks(&mut cursor, chunks).ok_or_else(|| corrupt(Truncated))
     }
 
     /// The bytes of a series entry.

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use crate::base::varint::{Cursor, put_text};
+use crate::base::varint::{Cursor, put_text, uvarint_bytes};
+use crate::disk::BufferedFile;
 
 use super::{IndexError, SAMPLING};
 
@@ -58,6 +59,10 @@ impl Symbols {
 
     fn corrupt(&self) -> IndexError {
         IndexError::corrupt(WHAT, self.offset)
+    }
+
+    pub(super) const fn count(&self) -> usize {
+        self.count as usize
     }
 
     /// A cursor at a sampled string.
@@ -151,39 +156,67 @@ impl SymbolCache {
     }
 }
 
-/// The strings of an index being written, and their numbers.
+/// The strings of an index being written, and their numbers. Numbers order strings as their texts
+/// would.
 #[derive(Debug, Default)]
-pub(super) struct SymbolTable {
+pub struct SymbolTable {
     text: String,
     ends: Vec<u32>,
-    /// Open addressing: a string's number plus one; 0 is free.
+    /// Open addressing: a string's number plus one; 0 is free. Made when first searched.
     slots: Vec<u32>,
 }
 
 impl SymbolTable {
+    /// No strings.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
     /// Takes strings that ascend strictly.
-    pub(super) fn new(symbols: &mut dyn Iterator<Item = &str>) -> Result<Self, IndexError> {
+    ///
+    /// # Errors
+    /// Strings that do not ascend, or 4 GiB of them.
+    pub fn from_sorted(symbols: &mut dyn Iterator<Item = &str>) -> Result<Self, IndexError> {
         let mut table = Self::default();
         for symbol in symbols {
-            let last = table.ends.len().checked_sub(1).map(|last| table.get(last as u32));
-            if last.is_some_and(|last| last >= symbol) {
-                return Err(IndexError::Refused(format!("symbol {symbol:?} is out of order")));
-            }
-            table.text.push_str(symbol);
-            let end = u32::try_from(table.text.len());
-            table.ends.push(end.map_err(|_| IndexError::Refused("4 GiB of symbols".into()))?);
-        }
-        table.slots = vec![0; (table.ends.len() * 2).next_power_of_two()];
-        for number in 0..table.ends.len() as u32 {
-            let slot = table.slot_of(table.get(number));
-            if let Some(slot) = slot.and_then(|slot| table.slots.get_mut(slot)) {
-                *slot = number + 1;
-            }
+            table.push(symbol)?;
         }
         Ok(table)
     }
 
-    pub(super) fn get(&self, number: u32) -> &str {
+    /// Adds a string behind all others; returns its number.
+    ///
+    /// # Errors
+    /// A string that is not behind the others, or 4 GiB of them.
+    pub fn push(&mut self, symbol: &str) -> Result<u32, IndexError> {
+        let number = self.ends.len() as u32;
+        if number > 0 && self.get(number - 1) >= symbol {
+            return Err(IndexError::Refused(format!("symbol {symbol:?} is out of order")));
+        }
+        let end = u32::try_from(self.text.len() + symbol.len());
+        self.ends.push(end.map_err(|_| IndexError::Refused("4 GiB of symbols".into()))?);
+        self.text.push_str(symbol);
+        self.slots.clear();
+        Ok(number)
+    }
+
+    /// How many strings there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True if there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
+    /// The string with this number; nothing for numbers that were not given.
+    #[must_use]
+    #[inline]
+    pub fn get(&self, number: u32) -> &str {
         let end_of = |number: u32| self.ends.get(number as usize).copied().unwrap_or_default();
         let start = number.checked_sub(1).map_or(0, end_of);
         self.text.get(start as usize..end_of(number) as usize).unwrap_or_default()
@@ -202,45 +235,92 @@ impl SymbolTable {
         }
     }
 
-    pub(super) fn find(&self, text: &str) -> Option<u32> {
+    fn make_slots(&mut self) {
+        self.slots = vec![0; (self.ends.len() * 2).next_power_of_two()];
+        for number in 0..self.ends.len() as u32 {
+            let slot = self.slot_of(self.get(number));
+            if let Some(slot) = slot.and_then(|slot| self.slots.get_mut(slot)) {
+                *slot = number + 1;
+            }
+        }
+    }
+
+    /// The number of a string.
+    pub(super) fn find(&mut self, text: &str) -> Option<u32> {
+        if self.slots.is_empty() {
+            self.make_slots();
+        }
         self.slots.get(self.slot_of(text)?)?.checked_sub(1)
     }
 
-    /// The part of the index: length, count, strings, checksum.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let mut out = vec![0; 4];
-        out.extend_from_slice(&(self.ends.len() as u32).to_be_bytes());
+    /// Writes the part of the index: length, count, strings, checksum.
+    pub(super) fn write(&self, file: &mut BufferedFile) -> Result<(), IndexError> {
+        let texts = (0..self.ends.len() as u32).map(|number| self.get(number));
+        let texts_bytes = texts.map(|text| uvarint_bytes(text.len() as u64) + text.len());
+        let length = 4 + texts_bytes.sum::<usize>();
+        let length = u32::try_from(length);
+        let length = length.map_err(|_| IndexError::Refused("4 GiB of symbols".into()))?;
+        let mut section = Section::begin(file, length)?;
+        section.write(file, &(self.ends.len() as u32).to_be_bytes())?;
+        let mut entry = Vec::new();
         for number in 0..self.ends.len() as u32 {
-            put_text(&mut out, self.get(number));
+            entry.clear();
+            put_text(&mut entry, self.get(number));
+            section.write(file, &entry)?;
         }
-        finish_section(&mut out, 0);
-        out
+        section.end(file)
     }
 }
 
-/// Fills in the length of the part that starts at `start` of `out`, and appends its checksum.
-pub(super) fn finish_section(out: &mut Vec<u8>, start: usize) {
-    let body = out.get(start + 4..).unwrap_or_default();
-    let (length, checksum) = (body.len() as u32, crc32c::crc32c(body));
-    if let Some(field) = out.get_mut(start..).and_then(|rest| rest.first_chunk_mut()) {
-        *field = length.to_be_bytes();
+/// A part of the index that is written bit by bit: length, body, checksum.
+#[derive(Debug)]
+pub(super) struct Section {
+    checksum: u32,
+    left_bytes: u32,
+}
+
+impl Section {
+    pub(super) fn begin(file: &mut BufferedFile, length_bytes: u32) -> Result<Self, IndexError> {
+        file.write(&length_bytes.to_be_bytes())?;
+        Ok(Self { checksum: 0, left_bytes: length_bytes })
     }
-    out.extend_from_slice(&checksum.to_be_bytes());
+
+    pub(super) fn write(
+        &mut self,
+        file: &mut BufferedFile,
+        bytes: &[u8],
+    ) -> Result<(), IndexError> {
+        self.checksum = crc32c::crc32c_append(self.checksum, bytes);
+        self.left_bytes = self.left_bytes.wrapping_sub(bytes.len() as u32);
+        Ok(file.write(bytes)?)
+    }
+
+    pub(super) fn end(self, file: &mut BufferedFile) -> Result<(), IndexError> {
+        debug_assert_eq!(self.left_bytes, 0, "a part is as long as its first field says");
+        Ok(file.write(&self.checksum.to_be_bytes())?)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::{Disk, MemoryDisk};
     use proptest::collection::btree_set;
     use proptest::prelude::*;
+    use std::path::Path;
 
     proptest! {
         #[test]
         fn symbols_are_found_by_number_and_by_text(
             texts in btree_set("\\PC{0,12}", 0..200), other in "\\PC{0,3}",
         ) {
-            let table = SymbolTable::new(&mut texts.iter().map(String::as_str)).unwrap();
-            let symbols = Symbols::open(&Bytes::from(table.encode()), 0).unwrap();
+            let mut sorted = texts.iter().map(String::as_str);
+            let mut table = SymbolTable::from_sorted(&mut sorted).unwrap();
+            let (disk, path) = (MemoryDisk::new(), Path::new("symbols"));
+            let mut file = BufferedFile::new(disk.create(path).unwrap());
+            table.write(&mut file).unwrap();
+            file.finish().unwrap();
+            let symbols = Symbols::open(&disk.map(path).unwrap(), 0).unwrap();
             let mut cache = SymbolCache::default();
             for (number, text) in (0..).zip(&texts) {
                 prop_assert_eq!(symbols.get(number).unwrap(), text);
@@ -261,7 +341,7 @@ mod tests {
     #[test]
     fn symbols_must_ascend() {
         for texts in [["b", "a"], ["a", "a"]] {
-            assert!(SymbolTable::new(&mut texts.into_iter()).is_err());
+            assert!(SymbolTable::from_sorted(&mut texts.into_iter()).is_err());
         }
     }
 }

@@ -1,56 +1,53 @@
 //! Writes an index from its first byte to its last.
 
-use std::collections::HashMap;
+use std::path::Path;
 
-use crate::base::varint::{put_text, put_uvarint, put_varint};
-use crate::disk::{BufferedFile, WriteFile};
+use crate::base::varint::{put_uvarint, put_varint};
+use crate::disk::{BufferedFile, SharedDisk};
 use crate::model::Labels;
 
-use super::symbols::{SymbolTable, finish_section};
+use super::postings_writer::{PostingsWriter, SymbolPair};
+use super::symbols::SymbolTable;
 use super::toc::Toc;
 use super::{ChunkMeta, IndexError, MAGIC, SERIES_ALIGNMENT_BYTES, VERSION};
 
 /// Writes an index: symbols when it is made, then series in label order, the rest at the end.
 ///
-/// Keeps the symbols, and eight bytes for each label of each series, in memory.
+/// Keeps the symbols and a few bytes for each label pair in memory; of the series, nothing.
 #[derive(Debug)]
 pub struct IndexWriter {
     file: BufferedFile,
     toc: Toc,
     symbols: SymbolTable,
-    postings: PostingsBuilder,
-    last_labels: Option<Labels>,
+    postings: PostingsWriter,
+    last_labels: Vec<SymbolPair>,
     last_reference: u64,
     entry: Vec<u8>,
-    pair_numbers: Vec<u32>,
+    labels: Vec<SymbolPair>,
 }
 
 impl IndexWriter {
-    /// Starts an index in an empty file with all strings that its labels will have; `symbols`
-    /// ascend strictly.
+    /// Starts the index `path` with all strings that its labels will have. Until it is finished,
+    /// there may be temporary files beside it.
     ///
     /// # Errors
-    /// The disk's answer, or symbols that do not ascend.
-    pub fn new(
-        file: Box<dyn WriteFile>,
-        symbols: &mut dyn Iterator<Item = &str>,
-    ) -> Result<Self, IndexError> {
-        let symbols = SymbolTable::new(symbols)?;
-        let mut file = BufferedFile::new(file);
+    /// The disk's answer.
+    pub fn new(disk: &SharedDisk, path: &Path, symbols: SymbolTable) -> Result<Self, IndexError> {
+        let mut file = BufferedFile::new(disk.create(path)?);
         file.write(&MAGIC.to_be_bytes())?;
         file.write(&[VERSION])?;
         let mut toc = Toc { symbols: file.position(), ..Toc::default() };
-        file.write(&symbols.encode())?;
+        symbols.write(&mut file)?;
         toc.series = file.position();
         Ok(Self {
             file,
             toc,
+            postings: PostingsWriter::new(disk, path, symbols.len()),
             symbols,
-            postings: PostingsBuilder::default(),
-            last_labels: None,
+            last_labels: Vec::new(),
             last_reference: 0,
             entry: Vec::new(),
-            pair_numbers: Vec::new(),
+            labels: Vec::new(),
         })
     }
 
@@ -60,39 +57,83 @@ impl IndexWriter {
     /// # Errors
     /// The disk's answer, or a series out of order; the index cannot be finished then.
     pub fn add_series(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<(), IndexError> {
-        if self.last_labels.as_ref().is_some_and(|last| last >= labels) {
-            return Err(IndexError::Refused(format!("series {labels} is out of order")));
+        let mut pairs = std::mem::take(&mut self.labels);
+        pairs.clear();
+        for (place, (name, value)) in labels.iter().enumerate() {
+            // Neighbours in label order share most of their labels.
+            let last = self.last_labels.get(place).copied();
+            let known = |number: Option<u32>, text: &str| {
+                number.filter(|number| self.symbols.get(*number) == text)
+            };
+            let same_name = known(last.map(|pair| pair.0), name);
+            let same_value = known(last.map(|pair| pair.1), value);
+            let name = same_name.map_or_else(|| self.number_of(name), Ok)?;
+            let value = same_value.map_or_else(|| self.number_of(value), Ok)?;
+            pairs.push((name, value));
+        }
+        let added = self.add_numbered(&pairs, chunks);
+        self.labels = pairs;
+        added
+    }
+
+    /// As [`add_series`](Self::add_series), with labels given as the numbers of their symbols.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_numbered(
+        &mut self,
+        labels: &[SymbolPair],
+        chunks: &[ChunkMeta],
+    ) -> Result<(), IndexError> {
+        let is_behind = self.toc.series == self.file.position() || *self.last_labels < *labels;
+        let is_ascending = labels.is_sorted_by(|before, label| before.0 < label.0);
+        if !is_behind || !is_ascending {
+            let series = self.show(labels);
+            return Err(IndexError::Refused(format!("series {series} is out of order")));
+        }
+        let highest = labels.iter().map(|(name, value)| *name.max(value)).max().unwrap_or(0);
+        if highest as usize >= self.symbols.len() {
+            return Err(IndexError::Refused("a label that is not among the symbols".into()));
         }
         self.entry.clear();
-        self.pair_numbers.clear();
         put_uvarint(&mut self.entry, labels.len() as u64);
-        for (name, value) in labels.iter() {
-            let (name, value) = (self.number_of(name)?, self.number_of(value)?);
-            put_uvarint(&mut self.entry, u64::from(name));
-            put_uvarint(&mut self.entry, u64::from(value));
-            self.pair_numbers.push(self.postings.pair_number(name, value));
+        for (name, value) in labels {
+            put_uvarint(&mut self.entry, u64::from(*name));
+            put_uvarint(&mut self.entry, u64::from(*value));
         }
         self.put_chunks(labels, chunks)?;
         self.file.pad(SERIES_ALIGNMENT_BYTES)?;
         let id = u32::try_from(self.file.position() / SERIES_ALIGNMENT_BYTES)
             .map_err(|_| IndexError::Refused("index of more than 64 GiB".into()))?;
-        self.postings.add_series(id, &self.pair_numbers);
+        self.postings.add_series(id, labels)?;
         let mut length = Vec::with_capacity(5);
         put_uvarint(&mut length, self.entry.len() as u64);
         let checksum = crc32c::crc32c(&self.entry);
         self.entry.extend_from_slice(&checksum.to_be_bytes());
         self.file.write(&length)?;
         self.file.write(&self.entry)?;
-        self.last_labels = Some(labels.clone());
+        self.last_labels.clear();
+        self.last_labels.extend_from_slice(labels);
         Ok(())
     }
 
-    fn number_of(&self, text: &str) -> Result<u32, IndexError> {
+    fn number_of(&mut self, text: &str) -> Result<u32, IndexError> {
         let unknown = || IndexError::Refused(format!("{text:?} is not among the symbols"));
         self.symbols.find(text).ok_or_else(unknown)
     }
 
-    fn put_chunks(&mut self, labels: &Labels, chunks: &[ChunkMeta]) -> Result<(), IndexError> {
+    /// The labels in words.
+    fn show(&self, labels: &[SymbolPair]) -> String {
+        let text = |number: u32| self.symbols.get(number);
+        let pairs = labels.iter().map(|(name, value)| (text(*name), text(*value)));
+        Labels::from_pairs(pairs).map_or_else(|error| error.to_string(), |l| l.to_string())
+    }
+
+    fn put_chunks(
+        &mut self,
+        labels: &[SymbolPair],
+        chunks: &[ChunkMeta],
+    ) -> Result<(), IndexError> {
         let out = &mut self.entry;
         put_uvarint(out, chunks.len() as u64);
         let mut last: Option<ChunkMeta> = None;
@@ -101,7 +142,8 @@ impl IndexWriter {
                 && last.is_none_or(|last| last.max_time_ms < chunk.min_time_ms)
                 && self.last_reference <= chunk.reference;
             if !is_ordered {
-                return Err(IndexError::Refused(format!("chunks of {labels} are out of order")));
+                let series = self.show(labels);
+                return Err(IndexError::Refused(format!("chunks of {series} are out of order")));
             }
             let span_ms = chunk.max_time_ms.wrapping_sub(chunk.min_time_ms) as u64;
             match last {
@@ -129,140 +171,11 @@ impl IndexWriter {
     pub fn finish(mut self) -> Result<(), IndexError> {
         self.toc.label_indices = self.file.position();
         self.toc.postings = self.file.position();
-        let table = self.write_lists()?;
+        self.postings.write_lists(&mut self.file, &self.symbols)?;
         self.toc.postings_table = self.file.position();
         self.toc.label_indices_table = self.file.position();
-        self.file.write(&table)?;
+        self.postings.write_table(&mut self.file)?;
         self.file.write(&self.toc.encode())?;
         Ok(self.file.finish()?)
-    }
-
-    /// Writes all lists; returns the table that says where they are.
-    fn write_lists(&mut self) -> Result<Vec<u8>, IndexError> {
-        let (series, lists) = std::mem::take(&mut self.postings).sort();
-        let mut table = vec![0; 4];
-        table.extend_from_slice(&(lists.len() as u32 + 1).to_be_bytes());
-        self.file.pad(4)?;
-        put_entry(&mut table, "", "", self.file.position());
-        write_list(&mut self.file, &mut self.entry, &series)?;
-        for ((name, value), ids) in lists.iter() {
-            self.file.pad(4)?;
-            let (name, value) = (self.symbols.get(name), self.symbols.get(value));
-            put_entry(&mut table, name, value, self.file.position());
-            write_list(&mut self.file, &mut self.entry, ids)?;
-        }
-        if u32::try_from(table.len()).is_err() {
-            return Err(IndexError::Refused("postings table of more than 4 GiB".into()));
-        }
-        finish_section(&mut table, 0);
-        Ok(table)
-    }
-}
-
-fn put_entry(table: &mut Vec<u8>, name: &str, value: &str, offset: u64) {
-    put_uvarint(table, 2);
-    put_text(table, name);
-    put_text(table, value);
-    put_uvarint(table, offset);
-}
-
-fn write_list(file: &mut BufferedFile, out: &mut Vec<u8>, ids: &[u32]) -> Result<(), IndexError> {
-    out.clear();
-    out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&(ids.len() as u32).to_be_bytes());
-    for id in ids {
-        out.extend_from_slice(&id.to_be_bytes());
-    }
-    if u32::try_from(out.len()).is_err() {
-        return Err(IndexError::Refused("postings list of more than 4 GiB".into()));
-    }
-    finish_section(out, 0);
-    Ok(file.write(out)?)
-}
-
-/// Gathers which series have which label, and turns that around at the end.
-#[derive(Debug, Default)]
-struct PostingsBuilder {
-    /// Numbers of the pairs of name and value, in the order of their first appearance.
-    numbers: HashMap<(u32, u32), u32>,
-    /// How many series have each pair.
-    counts: Vec<u32>,
-    series: Vec<u32>,
-    /// Where the pairs of each series end in `pairs`.
-    ends: Vec<u64>,
-    pairs: Vec<u32>,
-}
-
-/// Lists of series, one for each pair, ascending by pair.
-struct Lists {
-    /// The pair, and where its list is in `ids`.
-    pairs: Vec<((u32, u32), std::ops::Range<usize>)>,
-    ids: Vec<u32>,
-}
-
-impl Lists {
-    fn len(&self) -> usize {
-        self.pairs.len()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = ((u32, u32), &[u32])> {
-        self.pairs
-            .iter()
-            .map(|(pair, range)| (*pair, self.ids.get(range.clone()).unwrap_or_default()))
-    }
-}
-
-impl PostingsBuilder {
-    fn pair_number(&mut self, name: u32, value: u32) -> u32 {
-        let next = self.counts.len() as u32;
-        let number = *self.numbers.entry((name, value)).or_insert(next);
-        if number == next {
-            self.counts.push(0);
-        }
-        number
-    }
-
-    fn add_series(&mut self, id: u32, pair_numbers: &[u32]) {
-        for number in pair_numbers {
-            if let Some(count) = self.counts.get_mut(*number as usize) {
-                *count += 1;
-            }
-        }
-        self.series.push(id);
-        self.pairs.extend_from_slice(pair_numbers);
-        self.ends.push(self.pairs.len() as u64);
-    }
-
-    /// All series, and the lists.
-    fn sort(self) -> (Vec<u32>, Lists) {
-        let mut pairs: Vec<((u32, u32), u32)> = self.numbers.into_iter().collect();
-        // Symbols ascend, so their numbers order pairs as their texts would.
-        pairs.sort_unstable();
-        let mut places = vec![0_usize; self.counts.len()];
-        let mut ranges = Vec::with_capacity(pairs.len());
-        let mut end = 0;
-        for (pair, number) in pairs {
-            let count = self.counts.get(number as usize).copied().unwrap_or_default();
-            if let Some(place) = places.get_mut(number as usize) {
-                *place = end;
-            }
-            ranges.push((pair, end..end + count as usize));
-            end += count as usize;
-        }
-        let mut ids = vec![0; end];
-        let mut start = 0;
-        for (id, end) in self.series.iter().zip(&self.ends) {
-            let end = *end as usize;
-            for number in self.pairs.get(start..end).unwrap_or_default() {
-                if let Some(place) = places.get_mut(*number as usize) {
-                    if let Some(slot) = ids.get_mut(*place) {
-                        *slot = *id;
-                    }
-                    *place += 1;
-                }
-            }
-            start = end;
-        }
-        (self.series, Lists { pairs: ranges, ids })
     }
 }
