@@ -248,7 +248,8 @@ proptest! {
             let pairs = [("__name__", name.as_str()), ("l", label.as_str())];
             let wanted = crate::model::Labels::from_pairs(pairs).unwrap();
             prop_assert_eq!(text, &wanted.to_string());
-            prop_assert_eq!((*value, *at_ms), (f64::from(*time_ms), Some(i64::from(*time_ms) * 1000)));
+            let wanted = (f64::from(*time_ms), Some(i64::from(*time_ms) * 1000));
+            prop_assert_eq!((*value, *at_ms), wanted);
         }
     }
 }
