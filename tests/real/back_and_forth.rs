@@ -299,7 +299,7 @@ fn prometheus_reads_the_native_histograms_that_we_wrote() {
     }
     db.maintain().unwrap();
     db.close().unwrap();
-    assert_eq!(blocks_in(&data), 1);
+    assert!(blocks_in(&data) >= 1);
     let prometheus = free_address();
     let program = start_server(dir.path(), prometheus);
     for name in ["whole_seconds", "float_seconds"] {
