@@ -3,7 +3,7 @@
 //! # Fault model
 //! - **Order.** Operations that change something happen one after another and are numbered from 1:
 //!   creating a file, opening one for appending, writing, syncing, changing a length, renaming,
-//!   removing, making folders, syncing a folder. Reading is not counted.
+//!   linking, removing, making folders, syncing a folder. Reading is not counted.
 //! - **Freeze.** At operation N the machine stops: a write leaves the first half of its bytes,
 //!   every other operation is not done, and from then on everything fails, reading too. What
 //!   [`FaultyDisk::crash`] then gives is what the next start finds.
@@ -405,6 +405,10 @@ impl Disk for FaultyDisk {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.change(|live| live.rename(from, to))
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.change(|live| live.link(from, to))
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {

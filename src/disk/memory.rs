@@ -171,6 +171,17 @@ impl Tree {
         Ok(())
     }
 
+    fn link(&mut self, from: &Path, to: &Path) -> io::Result<()> {
+        let file = self.file(from)?;
+        let (folder, name) = split(to)?;
+        let names = &mut self.folder_mut(&folder)?.names;
+        if names.contains_key(&name) {
+            return Err(error(io::ErrorKind::AlreadyExists));
+        }
+        names.insert(name, Node::File(file));
+        Ok(())
+    }
+
     fn remove(&mut self, path: &Path, is_folder: bool) -> io::Result<()> {
         let (folder, name) = split(path)?;
         let names = &mut self.folder_mut(&folder)?.names;
@@ -328,6 +339,10 @@ impl Disk for MemoryDisk {
         self.0.lock().rename(from, to)
     }
 
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.lock().link(from, to)
+    }
+
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         self.0.lock().remove(path, false)
     }
@@ -400,6 +415,17 @@ mod tests {
         disk.rename(&root.join("c/file"), &other).unwrap();
         assert_eq!(disk.read(&other).unwrap(), b"hey");
         disk.sync_dir(root).unwrap();
+
+        let second = root.join("second");
+        disk.link(&other, &second).unwrap();
+        assert_eq!(kind(disk.link(&other, &second)), io::ErrorKind::AlreadyExists);
+        assert_eq!(kind(disk.link(&root.join("none"), &second)), io::ErrorKind::NotFound);
+        disk.remove_file(&second).unwrap();
+        assert_eq!(kind(disk.link(&second, &root.join("third"))), io::ErrorKind::NotFound);
+        disk.link(&other, &second).unwrap();
+        disk.remove_file(&other).unwrap();
+        assert_eq!(disk.read(&second).unwrap(), b"hey", "it outlives the first name");
+        disk.rename(&second, &other).unwrap();
 
         let lock = disk.lock(&root.join("lock")).unwrap();
         assert_eq!(disk.lock(&root.join("lock")).unwrap_err().kind(), io::ErrorKind::WouldBlock);

@@ -129,6 +129,12 @@ pub trait Disk: Send + Sync + Debug {
     /// # Errors
     /// The system's answer.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Gives a file that never changes again a second name, which stays when the first one goes.
+    /// Copies it where that cannot be.
+    ///
+    /// # Errors
+    /// The system's answer.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Removes a file.
     ///
     /// # Errors

@@ -125,15 +125,22 @@ impl Series for MergedSeries {
 
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let start = into.len();
-        let mut starts = Vec::with_capacity(self.parts.len());
+        let mut runs = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            starts.push(into.len());
+            let run_start = into.len();
             if let Err(error) = part.read(range, into) {
                 into.truncate(start);
                 return Err(error);
             }
+            if into.len() > run_start {
+                runs.push(run_start..into.len());
+            }
         }
-        merge_runs(into, &starts);
+        if is_ascending(into, &runs) {
+            runs.iter().for_each(|run| forget_before(into, run.start));
+        } else {
+            merge_behind(into, start, &runs);
+        }
         Ok(())
     }
 
@@ -191,32 +198,56 @@ impl<'a> Run<'a> {
     }
 }
 
+/// A histogram whose neighbour before comes from somewhere else does not know any more whether
+/// the counter began anew between the two.
+fn forget_before(column: &mut Column, index: usize) {
+    let hint = column.histograms.get(index).map(|histogram| histogram.hint);
+    if hint.is_some_and(|hint| hint != ResetHint::Gauge) {
+        column.histograms.set_hint(index, ResetHint::Unknown);
+    }
+}
+
+/// Appends the samples of several columns in time order. Where several have a sample for the same
+/// time, the first of them wins. What a histogram says about the one before it is forgotten where
+/// another one comes before it now.
+pub fn merge_columns(columns: &[Column], into: &mut Column) {
+    merge_apart(columns.iter().map(|column| Run::of(column, 0..column.len())).collect(), into);
+}
+
 /// Brings the runs of samples that begin at `starts` and lie behind one another in `column`, each
-/// in time order, into one order. Where several have a sample for the same time, the first of them
-/// wins. A histogram behind one of another run does not know whether a reset lies between.
+/// in time order, into one order, as [`merge_columns`] does. Runs that follow one another in time
+/// are left as they are.
 pub fn merge_runs(column: &mut Column, starts: &[usize]) {
     let Some(start) = starts.first().copied() else { return };
     let ends = starts.iter().skip(1).copied().chain([column.len()]);
     let runs = starts.iter().copied().zip(ends).map(|(start, end)| start..end);
     let runs: Vec<_> = runs.filter(|run| !run.is_empty()).collect();
-    let is_ascending = runs.windows(2).all(|pair| match pair {
+    if !is_ascending(column, &runs) {
+        merge_behind(column, start, &runs);
+    }
+}
+
+fn is_ascending(column: &Column, runs: &[std::ops::Range<usize>]) -> bool {
+    runs.windows(2).all(|pair| match pair {
         [before, behind] => {
             column.timestamps.get(before.end - 1) < column.timestamps.get(behind.start)
         }
         _ => true,
-    });
-    if !is_ascending {
-        let apart = runs.into_iter().map(|run| Run::of(column, run)).collect();
-        let merged = merged_runs(apart);
-        column.truncate(start);
-        column.extend_from(&merged, 0..merged.len());
-    }
+    })
 }
 
-fn merged_runs(runs: Vec<Run<'_>>) -> Column {
-    let mut by_start: Vec<(usize, Run<'_>)> = runs.into_iter().enumerate().collect();
-    by_start.sort_by_key(|(_, run)| run.first_ms());
+/// Merges the runs, which are all that is behind `start`.
+fn merge_behind(column: &mut Column, start: usize, runs: &[std::ops::Range<usize>]) {
     let mut merged = Column::new();
+    merge_apart(runs.iter().map(|run| Run::of(column, run.clone())).collect(), &mut merged);
+    column.truncate(start);
+    column.extend_from(&merged, 0..merged.len());
+}
+
+fn merge_apart(runs: Vec<Run<'_>>, merged: &mut Column) {
+    let mut by_start: Vec<(usize, Run<'_>)> = runs.into_iter().enumerate().collect();
+    by_start.retain(|(_, run)| run.start < run.end);
+    by_start.sort_by_key(|(_, run)| run.first_ms());
     let mut rest = by_start.into_iter().peekable();
     while let Some(first) = rest.next() {
         // Only runs that overlap one another are merged sample by sample.
@@ -226,8 +257,10 @@ fn merged_runs(runs: Vec<Run<'_>>) -> Column {
             end_ms = end_ms.max(next.1.last_ms());
             cluster.push(next);
         }
+        let start = merged.len();
         if let [(_, alone)] = cluster.as_slice() {
-            alone.move_all(&mut merged);
+            alone.move_all(merged);
+            forget_before(merged, start);
             continue;
         }
         cluster.sort_by_key(|(priority, _)| *priority);
@@ -236,36 +269,38 @@ fn merged_runs(runs: Vec<Run<'_>>) -> Column {
             let before = std::mem::take(&mut kept);
             merge_two(Run::of(&before, 0..before.len()), run, &mut kept);
         }
-        Run::of(&kept, 0..kept.len()).move_all(&mut merged);
+        Run::of(&kept, 0..kept.len()).move_all(merged);
     }
-    merged
 }
 
 /// Merges two runs; `first` wins.
 fn merge_two(mut first: Run<'_>, mut second: Run<'_>, out: &mut Column) {
+    let mut was_first = None;
+    let mut moved = |out: &mut Column, start: usize, is_first: bool| {
+        if was_first != Some(is_first) {
+            forget_before(out, start);
+        }
+        was_first = Some(is_first);
+    };
     while let (Some(ours), Some(theirs)) = (first.timestamps().first(), second.timestamps().first())
     {
-        let before = out.len();
+        let start = out.len();
         if ours == theirs {
             second.start += 1;
         } else if ours < theirs {
             first.move_before(*theirs, out);
+            moved(out, start, true);
         } else {
             second.move_before(*ours, out);
+            moved(out, start, false);
         }
-        doubt_hint(out, before);
     }
-    let before = out.len();
-    first.move_all(out);
-    second.move_all(out);
-    doubt_hint(out, before);
-}
-
-/// The histogram at `index` follows another one than its writer knew.
-fn doubt_hint(column: &mut Column, index: usize) {
-    let hint = column.histograms.get(index).map(|histogram| histogram.hint);
-    if hint.is_some_and(|hint| hint != ResetHint::Gauge) {
-        column.histograms.set_hint(index, ResetHint::Unknown);
+    for (left, is_first) in [(first, true), (second, false)] {
+        let start = out.len();
+        left.move_all(out);
+        if out.len() > start {
+            moved(out, start, is_first);
+        }
     }
 }
 
@@ -332,6 +367,40 @@ mod tests {
                 .collect();
             prop_assert_eq!(read(&merged(stores)), wanted);
         }
+    }
+
+    fn counter(times: &[i64]) -> Column {
+        let mut column = Column::new();
+        for (index, time) in times.iter().enumerate() {
+            let mut histogram = Histogram::stale(false);
+            histogram.hint = if index == 0 { ResetHint::Unknown } else { ResetHint::NotReset };
+            column.push_histogram(*time, histogram.as_ref());
+        }
+        column
+    }
+
+    #[test]
+    fn a_histogram_forgets_what_it_knew_of_another_neighbour() {
+        let cases: [(&[i64], &[i64], &[i64]); 4] = [
+            // Who comes first of two for one time keeps what it knows.
+            (&[1, 2, 3], &[2], &[1]),
+            (&[1, 2, 5, 6], &[3, 4], &[1, 3, 5]),
+            (&[1, 2], &[3, 4], &[1, 3]),
+            (&[2, 3], &[1, 2, 3, 4, 5], &[1, 2, 4]),
+        ];
+        for (first, second, forgotten) in cases {
+            let mut merged = Column::new();
+            merge_columns(&[counter(first), counter(second)], &mut merged);
+            let unknown = merged.histograms.iter().filter(|(_, h)| h.hint == ResetHint::Unknown);
+            let times: Vec<i64> = unknown.map(|(index, _)| merged.timestamps[index]).collect();
+            assert_eq!(times, forgotten, "{first:?} and {second:?}");
+            assert_eq!(merged.histograms.len(), merged.len());
+        }
+        let mut gauges = counter(&[1]);
+        gauges.histograms.set_hint(0, ResetHint::Gauge);
+        let mut merged = Column::new();
+        merge_columns(&[gauges, counter(&[2])], &mut merged);
+        assert_eq!(merged.histograms.get(0).unwrap().hint, ResetHint::Gauge);
     }
 
     #[test]

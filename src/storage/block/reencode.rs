@@ -1,7 +1,7 @@
 //! Samples of a chunk as chunks again.
 
-use crate::chunk::{ChunkError, EncodeOptions, Encoding, encode_column};
-use crate::series::{Chunk, Column};
+use crate::chunk::{self, ChunkError, EncodeOptions, Encoding, encode_column};
+use crate::series::{Chunk, Column, TimeRange};
 
 /// A chunk that loses samples stays one chunk, unless what is left does not go together.
 const ALL_IN_ONE: u16 = u16::MAX;
@@ -18,11 +18,11 @@ pub(super) fn encode_like(
         float_starts: encoding == Encoding::Xor2,
         histogram_starts: matches!(encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt),
     };
-    encode(column, &options, into)
+    encode_chunks(column, &options, into)
 }
 
 /// Appends the samples of `column` as chunks.
-pub(super) fn encode(
+pub(in crate::storage) fn encode_chunks(
     column: &Column,
     options: &EncodeOptions,
     into: &mut Vec<Chunk>,
@@ -35,4 +35,29 @@ pub(super) fn encode(
             data: chunk.data,
         });
     })
+}
+
+/// Cuts samples outside of `range` off chunks. Chunks end where the ranges of blocks do, so there
+/// are some only if that range was changed.
+pub(in crate::storage) fn clip_chunks(
+    chunks: &mut Vec<Chunk>,
+    range: TimeRange,
+) -> Result<(), ChunkError> {
+    let is_within =
+        |chunk: &Chunk| range.contains(chunk.min_time_ms) && range.contains(chunk.max_time_ms);
+    if chunks.iter().all(is_within) {
+        return Ok(());
+    }
+    let mut column = Column::new();
+    for chunk in std::mem::take(chunks) {
+        if is_within(&chunk) {
+            chunks.push(chunk);
+            continue;
+        }
+        column.clear();
+        let span = (range.start_ms, range.end_ms);
+        chunk::decode(chunk.encoding, &chunk.data, span, &mut column)?;
+        encode_like(chunk.encoding, &column, chunks)?;
+    }
+    Ok(())
 }

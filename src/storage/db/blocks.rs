@@ -10,11 +10,7 @@ use ulid::Ulid;
 use crate::disk::SharedDisk;
 use crate::storage::block::Block;
 
-use super::files;
-
-/// Blocks with one of these hints lie beside the head's time, not before it.
-const BESIDE_THE_HEAD: [&str; 3] =
-    ["from-out-of-order", "from-stale-series", "from-selected-series"];
+use super::{files, levels};
 
 /// Blocks as they are at one time. Readers hold the list as long as they need it.
 #[derive(Debug, Clone, Default)]
@@ -73,10 +69,7 @@ impl BlockList {
 
     /// The end of what was cut from the head: samples before it are in blocks.
     pub(super) fn head_start_ms(&self) -> Option<i64> {
-        let before_head = |open: &&Arc<Block>| {
-            let hints = &open.meta().compaction.hints;
-            !hints.iter().any(|hint| BESIDE_THE_HEAD.contains(&hint.as_str()))
-        };
+        let before_head = |open: &&Arc<Block>| !levels::is_beside_the_head(open.meta());
         self.blocks.iter().filter(before_head).map(|open| open.meta().max_time_ms).max()
     }
 

@@ -5,6 +5,7 @@
 //! | `lock`                     | held while the directory is open, removed when it is closed    |
 //! | `wal/`                     | the log: [`crate::storage::wal`]                               |
 //! | `wbl/`                     | Prometheus's log for late samples, which is not read           |
+//! | `snapshots/`               | copies of the whole: [`super::Tsdb::snapshot`]                 |
 //! | `<ULID>/`                  | a block: [`crate::storage::block`]                             |
 //! | `<ULID>.tmp-for-creation/` | a block that was never finished: removed at the next opening   |
 //! | `<ULID>.tmp-for-deletion/` | a block whose removal was broken off: removed likewise         |
@@ -21,6 +22,7 @@ use crate::disk::Disk;
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const LOG: &str = "wal";
+pub(super) const SNAPSHOTS: &str = "snapshots";
 const LATE_LOG: &str = "wbl";
 const UNFINISHED: [&str; 3] = ["tmp-for-creation", "tmp-for-deletion", "tmp"];
 

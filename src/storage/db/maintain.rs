@@ -1,28 +1,35 @@
-//! Rounds of upkeep: cut blocks from memory, let go of what they hold, remove old ones.
+//! Rounds of upkeep: cut blocks from memory, let go of what they hold, merge blocks, remove old
+//! ones. Each step can be called by itself.
 //!
 //! The order is what makes a crash harmless at any place: a block is complete on disk before
-//! readers see it; readers see it before memory lets go of its samples; memory has let go before
-//! the log does. Readers take memory first and blocks then, so that they find every sample in one
-//! of the two, or in both, which the merge makes one.
+//! readers see it; readers see it before memory lets go of its samples, or before the blocks that
+//! it was merged from go; memory has let go before the log does. Readers take memory first and
+//! blocks then, so that they find every sample in one of the two, or in both, which the merge
+//! makes one.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
+use parking_lot::MutexGuard;
 use ulid::Ulid;
 
 use crate::base::clock::{Clock, Stopwatch};
+use crate::disk::LockGuard;
 
 use super::blocks::BlockList;
-use super::open::{Inner, io_error};
+use super::open::Inner;
 use super::plan::{self, Cut};
-use super::{MaintainReport, Tsdb, TsdbError, TsdbStats, compact, files};
+use super::{MaintainReport, Tsdb, TsdbError, TsdbStats, compact};
 
 impl Tsdb {
-    /// One round of upkeep: cuts the blocks that are due, truncates memory and log, looks for
-    /// blocks that others put into the directory, removes those that are too old or too many.
+    /// One round of upkeep: looks for blocks that others put into the directory, cuts the blocks
+    /// that are due, truncates memory and log, merges blocks until there is nothing to merge,
+    /// removes blocks that are too old or too many.
     ///
     /// # Errors
-    /// A block that could not be written, or the disk's answer; nothing is lost. That the log
-    /// could not be truncated is no error but stands in the report.
+    /// A block that could not be written, or the disk's answer; nothing is lost, and the next
+    /// round tries again. That the log could not be truncated, or that blocks are damaged and
+    /// stay as they are, is no error but stands in the report.
     pub fn maintain(&self) -> Result<MaintainReport, TsdbError> {
         self.0.inner.maintain()
     }
@@ -34,6 +41,64 @@ impl Tsdb {
     /// As [`Tsdb::maintain`].
     pub fn flush(&self) -> Result<MaintainReport, TsdbError> {
         self.0.inner.flush()
+    }
+
+    /// Cuts one block from memory if one is due, and truncates memory and log; says whether it
+    /// was.
+    ///
+    /// # Errors
+    /// As [`Tsdb::maintain`].
+    pub fn cut_head(&self) -> Result<bool, TsdbError> {
+        let inner = &self.0.inner;
+        let _upkeep = inner.begin_upkeep()?;
+        inner.cut_due(&mut MaintainReport::default())
+    }
+
+    /// Lets go of what blocks hold, in memory and in the log: what a cut does at its end, for
+    /// when it could not.
+    ///
+    /// # Errors
+    /// The log could not be truncated.
+    pub fn truncate(&self) -> Result<(), TsdbError> {
+        let inner = &self.0.inner;
+        let _upkeep = inner.begin_upkeep()?;
+        if let Some(end_ms) = inner.block_list().head_start_ms() {
+            inner.head.truncate_memory(end_ms);
+            inner.head.truncate_log(end_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Merges the blocks that are next, or rewrites the one with the most deletions; says whether
+    /// there was something to do.
+    ///
+    /// # Errors
+    /// As [`Tsdb::maintain`].
+    pub fn compact_once(&self) -> Result<bool, TsdbError> {
+        let inner = &self.0.inner;
+        let _upkeep = inner.begin_upkeep()?;
+        inner.merge_next(&mut MaintainReport::default())
+    }
+
+    /// Removes the blocks that are too old or too many; says how many.
+    ///
+    /// # Errors
+    /// The size of the log could not be found out.
+    pub fn apply_retention(&self) -> Result<usize, TsdbError> {
+        let inner = &self.0.inner;
+        let _upkeep = inner.begin_upkeep()?;
+        inner.retain()
+    }
+
+    /// Looks for blocks that others put into the directory or took out of it. Removes those that
+    /// others have replaced; says how many.
+    ///
+    /// # Errors
+    /// The directory could not be listed.
+    pub fn reload(&self) -> Result<usize, TsdbError> {
+        let inner = &self.0.inner;
+        let _upkeep = inner.begin_upkeep()?;
+        inner.reload()
     }
 
     /// The directory in numbers. Looks at every series in memory.
@@ -60,10 +125,21 @@ impl Inner {
         Arc::clone(&self.blocks.read())
     }
 
+    /// Upkeep is done by one at a time, and by nobody once the directory is closed.
+    pub(super) fn begin_upkeep(&self) -> Result<Upkeep<'_>, TsdbError> {
+        let upkeep = self.upkeep.lock();
+        if upkeep.is_some() { Ok(upkeep) } else { Err(TsdbError::Closed) }
+    }
+
+    /// True if the directory is to be closed as soon as may be.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Relaxed)
+    }
+
     /// A round for the thread; says whether it went well.
     pub(super) fn round(&self) -> bool {
         match self.maintain() {
-            Ok(_) => true,
+            Ok(_) | Err(TsdbError::Closed) => true,
             Err(error) => {
                 tracing::warn!(dir = %self.dir.display(), %error, "upkeep failed");
                 false
@@ -72,26 +148,28 @@ impl Inner {
     }
 
     fn maintain(&self) -> Result<MaintainReport, TsdbError> {
-        let upkeep = self.upkeep.lock();
-        if upkeep.is_none() {
-            return Err(TsdbError::Closed);
-        }
+        let _upkeep = self.begin_upkeep()?;
         self.metrics.compactions_triggered.inc();
         let mut report = MaintainReport::default();
         report.blocks_removed += self.reload()?;
-        let range_ms = self.options.block_range_ms;
-        while let Some(head) = self.head.span().filter(|head| plan::is_due(*head, range_ms)) {
-            self.cut(plan::aligned_cut(head, range_ms), &mut report)?;
-        }
+        // Before anything is written: it may make the room that writing needs.
+        report.blocks_removed += self.retain()?;
+        // Memory comes first, so that long merges do not let it grow.
+        while self.cut_due(&mut report)? || self.merge_next(&mut report)? {}
         report.blocks_removed += self.retain()?;
         Ok(report)
     }
 
+    fn cut_due(&self, report: &mut MaintainReport) -> Result<bool, TsdbError> {
+        let range_ms = self.options.block_range_ms;
+        let due = self.head.span().filter(|head| plan::is_due(*head, range_ms));
+        let Some(head) = due else { return Ok(false) };
+        self.cut(plan::aligned_cut(head, range_ms), report)?;
+        Ok(true)
+    }
+
     fn flush(&self) -> Result<MaintainReport, TsdbError> {
-        let upkeep = self.upkeep.lock();
-        if upkeep.is_none() {
-            return Err(TsdbError::Closed);
-        }
+        let _upkeep = self.begin_upkeep()?;
         let mut report = MaintainReport::default();
         let end_ms = self.head.refuse_before_newest();
         while let Some(head) = self.head.span().filter(|head| head.start_ms < end_ms) {
@@ -110,16 +188,12 @@ impl Inner {
         let stopwatch = Stopwatch::start();
         self.head.refuse_before(cut.end_ms);
         let ulid = new_ulid(&*self.clock);
-        let written = compact::write_head(&self.disk, &self.dir, &self.head, cut, ulid);
+        let is_ending = || self.is_ending();
+        let written = compact::write_head(&self.disk, &self.dir, &self.head, cut, ulid, &is_ending);
         let written = written.inspect_err(|_| self.metrics.compactions_failed.inc())?;
         if let Some(meta) = written {
-            report.blocks_removed += self.reload()?;
-            if !self.block_list().contains(ulid) {
-                self.metrics.compactions_failed.inc();
-                // All that it holds is in memory still, and the next round writes it anew.
-                self.remove(&[ulid]);
-                return Err(TsdbError::LostBlock(ulid));
-            }
+            // If it cannot be read, all that it holds is in memory still.
+            report.blocks_removed += self.take_over(ulid)?;
             report.blocks_written += 1;
             self.metrics.compactions.inc();
             self.metrics.compaction_seconds.observe(stopwatch.seconds());
@@ -135,74 +209,13 @@ impl Inner {
         self.show();
         Ok(())
     }
-
-    /// Takes over what is in the directory now. Removes blocks that others have replaced; returns
-    /// how many.
-    pub(super) fn reload(&self) -> Result<usize, TsdbError> {
-        self.metrics.reloads.inc();
-        let known = self.block_list();
-        let list = BlockList::load(&self.disk, &self.dir, &known);
-        let list = list.inspect_err(|_| self.metrics.reloads_failed.inc());
-        let mut list = list.map_err(io_error("list", &self.dir))?;
-        let superseded = list.take_superseded();
-        self.publish(list);
-        Ok(self.remove(&superseded))
-    }
-
-    /// Removes the blocks that are too old or too many; returns how many.
-    fn retain(&self) -> Result<usize, TsdbError> {
-        let known = self.block_list();
-        let newest_first = known.newest_first();
-        let ends_ms: Vec<i64> = newest_first.iter().map(|b| b.meta().max_time_ms).collect();
-        let sizes_bytes: Vec<u64> = newest_first.iter().map(|b| b.size_bytes()).collect();
-        let log_bytes = self.head.log_bytes()?;
-        let by_time = plan::kept_by_time(&ends_ms, self.options.retention_ms);
-        let by_size = plan::kept_by_size(&sizes_bytes, log_bytes, self.options.retention_bytes);
-        if by_time < newest_first.len() {
-            self.metrics.time_retentions.inc();
-        }
-        if by_size < newest_first.len() {
-            self.metrics.size_retentions.inc();
-        }
-        let expired = newest_first.iter().skip(by_time.min(by_size));
-        let expired: Vec<Ulid> = expired.map(|block| block.meta().ulid).collect();
-        if expired.is_empty() {
-            return Ok(0);
-        }
-        let mut list = BlockList::clone(&known);
-        list.take(|ulid| expired.contains(&ulid));
-        self.publish(list);
-        Ok(self.remove(&expired))
-    }
-
-    /// From now on, readers find these blocks.
-    fn publish(&self, list: BlockList) {
-        *self.blocks.write() = Arc::new(list);
-        self.show();
-    }
-
-    fn show(&self) {
-        let head_start_ms = self.head.span().map(|span| span.start_ms);
-        self.metrics.show(&self.block_list(), head_start_ms);
-    }
-
-    /// Removes blocks that are published no more; readers that still have one keep it.
-    fn remove(&self, blocks: &[Ulid]) -> usize {
-        let remove = |ulid: &&Ulid| {
-            let removed = files::remove_block(&*self.disk, &self.dir, **ulid);
-            match &removed {
-                Ok(()) => tracing::info!(block = %ulid, "block removed"),
-                // It comes back with the next look at the directory, and is removed then.
-                Err(error) => tracing::warn!(block = %ulid, %error, "block could not be removed"),
-            }
-            removed.is_ok()
-        };
-        blocks.iter().filter(remove).count()
-    }
 }
 
+/// Held while upkeep is done.
+pub(super) type Upkeep<'a> = MutexGuard<'a, Option<Box<dyn LockGuard>>>;
+
 /// A name for a block that begins now.
-fn new_ulid(clock: &dyn Clock) -> Ulid {
+pub(super) fn new_ulid(clock: &dyn Clock) -> Ulid {
     let now_ms = u64::try_from(clock.now_ms()).unwrap_or_default();
     Ulid::from_parts(now_ms, Ulid::r#gen().random())
 }

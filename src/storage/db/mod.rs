@@ -22,18 +22,25 @@ mod blocks;
 mod compact;
 #[cfg(test)]
 mod crash_tests;
+mod delete;
 mod error;
 mod files;
 #[cfg(test)]
 mod golden_tests;
+mod levels;
 mod maintain;
+mod merge;
+#[cfg(test)]
+mod merge_tests;
 mod metrics;
 #[cfg(test)]
 mod model_tests;
 mod open;
 mod options;
 mod plan;
+mod publish;
 mod query;
+mod snapshot;
 mod stats;
 #[cfg(test)]
 mod tests;

@@ -3,13 +3,14 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::{LockGuard, RealDisk, SharedDisk, create_dir_synced};
-use crate::storage::head::{Head, HeadMetrics, HeadOptions, LogPlace, ReplayStats};
+use crate::storage::head::{Head, HeadOptions, LogPlace, ReplayStats};
 use crate::storage::wal::WalMetrics;
 
 use super::background::Background;
@@ -67,6 +68,8 @@ pub(super) struct Inner {
     pub(super) blocks: RwLock<Arc<BlockList>>,
     /// Held for a round of upkeep, and to close; then without the lock on the directory.
     pub(super) upkeep: Mutex<Option<Box<dyn LockGuard>>>,
+    /// Set before the directory is closed, so that upkeep ends early.
+    pub(super) is_ending: AtomicBool,
     pub(super) metrics: DbMetrics,
     pub(super) replay: ReplayStats,
 }
@@ -111,9 +114,12 @@ impl Tsdb {
             options: options.wal,
             metrics: WalMetrics::new(registry),
         };
-        let head = HeadOptions { range_ms: options.block_range_ms, max_series: options.max_series };
+        let head = HeadOptions {
+            limits: options.limits.clone(),
+            ..HeadOptions::new(options.block_range_ms)
+        };
         let min_valid_ms = blocks.head_start_ms().unwrap_or(i64::MIN);
-        let (head, replay) = Head::open(log, head, min_valid_ms, HeadMetrics::new(registry))?;
+        let (head, replay) = Head::open(log, head, min_valid_ms, registry)?;
         let metrics = DbMetrics::new(registry, &options);
         metrics.clean_start.set(f64::from(u8::from(was_clean)));
         let with_thread = options.background;
@@ -125,6 +131,7 @@ impl Tsdb {
             head,
             blocks: RwLock::new(Arc::new(blocks)),
             upkeep: Mutex::new(Some(lock)),
+            is_ending: AtomicBool::new(false),
             metrics,
             replay,
         });
@@ -156,6 +163,7 @@ impl Tsdb {
 
 impl Handle {
     fn close(&self) -> Result<(), TsdbError> {
+        self.inner.is_ending.store(true, Ordering::Relaxed);
         if let Some(background) = &self.background {
             background.end();
         }

@@ -38,8 +38,12 @@ pub struct TsdbStats {
 pub struct MaintainReport {
     /// Blocks that were cut from memory.
     pub blocks_written: usize,
+    /// Blocks that were merged from others, or rewritten without what was deleted in them.
+    pub blocks_merged: usize,
     /// Blocks that were removed because they are too old, too many or replaced.
     pub blocks_removed: usize,
+    /// Why blocks could not be merged. They are left as they are from then on.
+    pub merge_errors: Vec<String>,
     /// Why the log could not be truncated. It is longer than need be then; a later round tries
     /// again.
     pub log_error: Option<String>,

@@ -4,7 +4,14 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use crate::series::TimeRange;
 
-/// Changed by the holder of the commit lock, read by anyone.
+/// Bounds of one moment, by which a batch is judged.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Judged {
+    /// Oldest time that a sample may have.
+    pub(super) min_valid_ms: i64,
+}
+
+/// Widened by batches, moved by whoever has the gate alone, read by anyone.
 #[derive(Debug)]
 pub(super) struct Bounds {
     /// `i64::MAX` while there is no sample, and during a truncation.
@@ -50,9 +57,14 @@ impl Bounds {
         self.min_valid_ms.load(Ordering::Acquire)
     }
 
+    /// What the samples of a batch are judged by; `first_ms` is the time of its first.
+    pub(super) fn for_batch(&self, first_ms: i64, range_ms: i64) -> Judged {
+        Judged { min_valid_ms: self.min_appendable_ms(first_ms, range_ms) }
+    }
+
     /// Oldest time that a sample may have: half a range behind the newest one of the whole head,
     /// or of `first_ms` if there is none, and not in a block.
-    pub(super) fn min_appendable_ms(&self, first_ms: i64, range_ms: i64) -> i64 {
+    fn min_appendable_ms(&self, first_ms: i64, range_ms: i64) -> i64 {
         let newest_ms = self.max_time_ms().unwrap_or(first_ms);
         newest_ms.saturating_sub(range_ms / 2).max(self.min_valid_ms())
     }

@@ -4,22 +4,24 @@ use crate::base::metrics::{Counter, Gauge, Histogram, Registry};
 use crate::series::Verdict;
 
 const FLOAT: &[(&str, &str)] = &[("type", "float")];
+const HISTOGRAM: &[(&str, &str)] = &[("type", "histogram")];
 const SECONDS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
 
 /// Instruments of one head. Several heads may share a registry: what they count adds up.
 #[derive(Debug, Clone)]
-pub(in crate::storage) struct HeadMetrics {
+pub(super) struct HeadMetrics {
     pub(super) series: Gauge,
     pub(super) series_created: Counter,
     pub(super) series_removed: Counter,
     pub(super) chunks: Gauge,
     pub(super) chunks_created: Counter,
     pub(super) chunks_removed: Counter,
-    pub(super) samples_appended: Counter,
-    out_of_order: Counter,
-    out_of_bounds: Counter,
-    too_old: Counter,
-    duplicates: Counter,
+    pub(super) floats_appended: Counter,
+    pub(super) histograms_appended: Counter,
+    out_of_order: [Counter; 2],
+    out_of_bounds: [Counter; 2],
+    too_old: [Counter; 2],
+    duplicates: [Counter; 2],
     pub(super) min_time: Gauge,
     pub(super) max_time: Gauge,
     pub(super) max_time_seconds: Gauge,
@@ -33,11 +35,14 @@ pub(in crate::storage) struct HeadMetrics {
 }
 
 impl HeadMetrics {
-    pub(in crate::storage) fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help);
-        let floats = |name, help| registry.counter_with(name, help, FLOAT);
+        let of_both =
+            |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
         let gauge = |name, help| registry.gauge(name, help);
         let seconds = |name, help| registry.histogram_with(name, help, SECONDS, &[]);
+        let [floats_appended, histograms_appended] =
+            of_both("prometheus_tsdb_head_samples_appended_total", "Samples that were appended.");
         Self {
             series: gauge("prometheus_tsdb_head_series", "Series in the head."),
             series_created: counter(
@@ -57,23 +62,21 @@ impl HeadMetrics {
                 "prometheus_tsdb_head_chunks_removed_total",
                 "Chunks that were removed from the head.",
             ),
-            samples_appended: floats(
-                "prometheus_tsdb_head_samples_appended_total",
-                "Samples that were appended.",
-            ),
-            out_of_order: floats(
+            floats_appended,
+            histograms_appended,
+            out_of_order: of_both(
                 "prometheus_tsdb_out_of_order_samples_total",
                 "Samples refused because their series has a newer one.",
             ),
-            out_of_bounds: floats(
+            out_of_bounds: of_both(
                 "prometheus_tsdb_out_of_bound_samples_total",
                 "Samples refused because they are older than what the head may still change.",
             ),
-            too_old: floats(
+            too_old: of_both(
                 "prometheus_tsdb_too_old_samples_total",
                 "Samples refused because they are older than the window for late ones.",
             ),
-            duplicates: floats(
+            duplicates: of_both(
                 "promlite_tsdb_duplicate_samples_total",
                 "Samples refused because another value is stored for the same time.",
             ),
@@ -115,17 +118,15 @@ impl HeadMetrics {
         }
     }
 
-    pub(super) fn count_refused(&self, verdict: Verdict) {
-        match verdict {
-            Verdict::Accepted
-            | Verdict::UnknownSeries
-            | Verdict::SeriesLimit
-            | Verdict::InvalidHistogram(_) => {}
-            Verdict::DuplicateTimestamp => self.duplicates.inc(),
-            Verdict::OutOfOrder => self.out_of_order.inc(),
-            Verdict::OutOfBounds => self.out_of_bounds.inc(),
-            Verdict::TooOld => self.too_old.inc(),
-        }
+    pub(super) fn count_refused(&self, verdict: Verdict, is_histogram: bool) {
+        let [floats, histograms] = match verdict {
+            Verdict::DuplicateTimestamp => &self.duplicates,
+            Verdict::OutOfOrder => &self.out_of_order,
+            Verdict::OutOfBounds => &self.out_of_bounds,
+            Verdict::TooOld => &self.too_old,
+            _ => return,
+        };
+        if is_histogram { histograms.inc() } else { floats.inc() }
     }
 
     /// Takes what this head added to the gauges back out of them, at its end.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::chunk;
+use crate::chunk::{self, ChunkError};
 use crate::model::Labels;
 use crate::series::{
     Chunk, Column, QueryError, Queryable, Select, Series, SeriesRef, SeriesSet, TimeRange,
@@ -12,14 +12,20 @@ use crate::series::{
 use crate::storage::index::{PostingsSource, select_postings};
 
 use super::postings::{List, ListCursor, Lists};
-use super::series::HeadSeries;
+use super::registry::Registry;
+use super::series;
 use super::state::Head;
-use super::stripes::Stripes;
 
 /// A series as it was when it was selected.
 struct HeadView {
     labels: Labels,
     chunks: Vec<Chunk>,
+}
+
+impl HeadView {
+    fn corrupt(&self, error: ChunkError) -> QueryError {
+        QueryError::Corrupt(format!("chunk of {} in memory: {error}", self.labels))
+    }
 }
 
 impl Series for HeadView {
@@ -30,9 +36,8 @@ impl Series for HeadView {
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let span = (range.start_ms, range.end_ms);
         for chunk in self.chunks.iter().filter(|chunk| chunk.range().overlaps(range)) {
-            chunk::decode(chunk.encoding, &chunk.data, span, into).map_err(|error| {
-                QueryError::Corrupt(format!("chunk of {} in memory: {error}", self.labels))
-            })?;
+            let decoded = chunk::decode(chunk.encoding, &chunk.data, span, into);
+            decoded.map_err(|error| self.corrupt(error))?;
         }
         Ok(())
     }
@@ -45,14 +50,33 @@ impl Series for HeadView {
 
 impl Queryable for Head {
     fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
+        // Before the series are looked for: what a whole batch has created is found then.
+        let reader = self.isolation.reader();
         let mut views = Vec::new();
-        for series in self.matching(ask) {
-            let mut chunks = Vec::new();
-            series.lock().copy_chunks(ask.range, &mut chunks);
-            if !chunks.is_empty() {
-                views.push(HeadView { labels: series.labels.clone(), chunks });
-            }
+        let mut cut_short = Vec::new();
+        self.series.for_rows(
+            &self.matching(ask),
+            |series| *series,
+            |series, _| {
+                let Some(series) = series else { return };
+                let mut chunks = Vec::new();
+                let hidden = series.copy_for(&reader, ask.range, &mut chunks);
+                if hidden > 0 {
+                    cut_short.push((views.len(), hidden));
+                }
+                if !chunks.is_empty() {
+                    views.push(HeadView { labels: series.labels.clone(), chunks });
+                }
+            },
+        );
+        drop(reader);
+        for (index, hidden) in cut_short {
+            let Some(view) = views.get_mut(index) else { continue };
+            let hide = series::hide_newest(&mut view.chunks, hidden);
+            hide.map_err(|error| view.corrupt(error))?;
+            view.chunks.retain(|chunk| chunk.range().overlaps(ask.range));
         }
+        views.retain(|view| !view.chunks.is_empty());
         views.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let boxed = |view| Box::new(view) as Box<dyn Series>;
         Ok(SeriesSet { series: views.into_iter().map(boxed).collect(), warnings: Vec::new() })
@@ -65,11 +89,9 @@ impl Queryable for Head {
         if ask.matchers.is_empty() && self.bounds.may_overlap(ask.range) {
             names.extend(self.postings.read().names.keys().cloned());
         } else {
-            for series in self.matching_in_range(ask) {
-                for (name, _) in series.labels.iter() {
-                    enter(&mut names, name);
-                }
-            }
+            self.for_matching_in_range(ask, |labels| {
+                labels.iter().for_each(|(name, _)| enter(&mut names, name));
+            });
         }
         Ok(cut_to(names, ask.hints.limit))
     }
@@ -83,11 +105,9 @@ impl Queryable for Head {
                 lists.names.get(name).into_iter().flat_map(|values| values.keys().cloned()),
             );
         } else {
-            for series in self.matching_in_range(ask) {
-                if let Some(value) = series.labels.get(name) {
-                    enter(&mut values, value);
-                }
-            }
+            self.for_matching_in_range(ask, |labels| {
+                labels.get(name).into_iter().for_each(|value| enter(&mut values, value));
+            });
         }
         Ok(cut_to(values, ask.hints.limit))
     }
@@ -106,29 +126,35 @@ fn cut_to(texts: BTreeSet<Arc<str>>, limit: usize) -> Vec<Arc<str>> {
 }
 
 impl Head {
-    /// The series that match, in no order, whatever time they are of.
-    fn matching(&self, ask: &Select) -> Vec<Arc<HeadSeries>> {
+    /// The series that match, by number, whatever time they are of.
+    fn matching(&self, ask: &Select) -> Vec<SeriesRef> {
         if !self.bounds.may_overlap(ask.range) {
             return Vec::new();
         }
         let lists = self.postings.read();
         let source = Source { lists: &lists, series: &self.series };
         let Ok(ids) = select_postings(&source, &ask.matchers);
-        drop(lists);
-        // One that was forgotten since is not missed.
-        ids.into_iter().filter_map(|id| self.series.get(SeriesRef(id))).collect()
+        ids.into_iter().map(SeriesRef).collect()
     }
 
-    fn matching_in_range(&self, ask: &Select) -> impl Iterator<Item = Arc<HeadSeries>> {
-        let in_range = |series: &Arc<HeadSeries>| series.lock().overlaps(ask.range);
-        self.matching(ask).into_iter().filter(in_range)
+    fn for_matching_in_range(&self, ask: &Select, mut each: impl FnMut(&Labels)) {
+        self.series.for_rows(
+            &self.matching(ask),
+            |series| *series,
+            |series, _| {
+                // One that was forgotten since is not missed.
+                if let Some(series) = series.filter(|series| series.overlaps(ask.range)) {
+                    each(&series.labels);
+                }
+            },
+        );
     }
 }
 
 /// The label lists, as the way from matchers to series takes them.
 struct Source<'a> {
     lists: &'a Lists,
-    series: &'a Stripes,
+    series: &'a Registry,
 }
 
 impl PostingsSource for Source<'_> {
@@ -173,7 +199,8 @@ impl PostingsSource for Source<'_> {
         name: &str,
         check: &mut dyn FnMut(&str) -> bool,
     ) -> Result<bool, Infallible> {
-        let series = self.series.get(SeriesRef(id));
-        Ok(series.is_some_and(|series| check(series.labels.get(name).unwrap_or_default())))
+        // The check is the user's own expression, so it is not made under the lock.
+        let labels = self.series.with(SeriesRef(id), |series| series.labels.clone());
+        Ok(labels.is_some_and(|labels| check(labels.get(name).unwrap_or_default())))
     }
 }

@@ -12,11 +12,12 @@ use std::thread;
 use rayon::prelude::*;
 
 use crate::base::clock::Stopwatch;
+use crate::base::metrics::Registry;
 use crate::model::{LabelsBuf, Sample};
 use crate::series::{SeriesRef, TimeRange};
 use crate::storage::wal::{self, Position, RecordError, RecordKind, Wal, WalError};
 
-use super::metrics::HeadMetrics;
+use super::append::Tally;
 use super::state::{Head, HeadOptions, LogPlace};
 
 /// Samples in a full set of heaps: 3 MiB.
@@ -58,7 +59,7 @@ impl Head {
         log: LogPlace,
         options: HeadOptions,
         min_valid_ms: i64,
-        metrics: HeadMetrics,
+        metrics: &Registry,
     ) -> Result<(Self, ReplayStats), WalError> {
         let stopwatch = Stopwatch::start();
         let head = Self::empty(options, Some(log.clone()), min_valid_ms, metrics);
@@ -66,7 +67,7 @@ impl Head {
         // Series whose samples are all in blocks need no memory.
         head.truncate_memory(min_valid_ms);
         let wal = Wal::open(log.disk, &log.dir, log.options, &log.metrics)?;
-        head.commit.lock().wal = Some(wal);
+        *head.log.lock() = Some(wal);
         stats.seconds = stopwatch.seconds();
         head.metrics.replay_seconds.set(stats.seconds);
         stats.tell();
@@ -102,21 +103,26 @@ impl Head {
 
     fn apply_heap(&self, heap: &mut Vec<Row>) -> Applied {
         let mut applied = Applied::default();
-        for (series, sample) in heap.drain(..) {
-            let Some(series) = self.series.get(series) else {
-                applied.unknown += 1;
-                continue;
-            };
-            let (begun, is_stored) = series.lock().store(sample, self.options.range_ms);
-            if is_stored {
-                applied.chunks += begun as u64;
-                applied.stored += 1;
-                applied.span.start_ms = applied.span.start_ms.min(sample.timestamp_ms);
-                applied.span.end_ms = applied.span.end_ms.max(sample.timestamp_ms);
-            } else {
-                applied.out_of_order += 1;
-            }
-        }
+        let options = &self.options.chunks();
+        let mut tally = Tally::default();
+        self.series.for_rows(
+            heap,
+            |row| row.0,
+            |series, (_, sample)| {
+                let Some(series) = series else {
+                    applied.unknown += 1;
+                    return;
+                };
+                let stored = series.store_float(sample.timestamp_ms, 0, sample.value, options);
+                match tally.count(sample.timestamp_ms, stored) {
+                    0 => applied.out_of_order += 1,
+                    _ => applied.stored += 1,
+                }
+            },
+        );
+        heap.clear();
+        applied.chunks = tally.begun;
+        applied.span = tally.span;
         applied
     }
 }
@@ -220,21 +226,19 @@ impl<'scope, 'env> Loader<'scope, 'env> {
         let mut named_before = None;
         wal::decode_series(record, labels, |series, labels| {
             *newest_ref = (*newest_ref).max(series);
-            if head.series.get(series).is_some_and(|known| known.hash != labels.hash()) {
+            let known = head.series.with(series, |known| known.hash);
+            if known.is_some_and(|hash| hash != labels.hash()) {
                 // Samples that follow could belong to either: they go to neither.
                 aliases.insert(series, SeriesRef::UNKNOWN);
                 named_before = Some(series);
                 return;
             }
             let (known, is_new) = head.find_or_restore(series, labels);
-            if is_new {
-                known.lock().is_logged = true;
-                stats.series += 1;
-            }
-            if known.series == series {
+            stats.series += u64::from(is_new);
+            if known == series {
                 aliases.remove(&series);
             } else {
-                aliases.insert(series, known.series);
+                aliases.insert(series, known);
             }
         })?;
         let clash = |series: SeriesRef| format!("reference {} names two series", series.0);

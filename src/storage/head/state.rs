@@ -1,12 +1,14 @@
 //! The head itself: what its parts share.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
+use parking_lot::{Mutex, RwLock};
 
+use crate::base::metrics::Registry as Metrics;
 use crate::disk::SharedDisk;
 use crate::model::{Labels, LabelsRef};
 use crate::series::{AppendError, SeriesRef, TimeRange};
@@ -14,18 +16,40 @@ use crate::storage::wal::{Wal, WalError, WalMetrics, WalOptions};
 
 use super::append::Work;
 use super::bounds::Bounds;
+use super::isolation::{Isolation, OpenBatch};
+use super::limits::{LimitReached, Limits, SeriesLimits};
 use super::metrics::HeadMetrics;
+use super::page::Page;
 use super::postings::Postings;
-use super::series::HeadSeries;
-use super::stripes::Stripes;
+use super::registry::Registry;
+use super::series::{Series, Stales};
+use super::store::ChunkOptions;
 
 /// What the user of a head decides.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(in crate::storage) struct HeadOptions {
     /// Length of the blocks that are cut from the head; chunks end at its multiples.
     pub(in crate::storage) range_ms: i64,
-    /// At most so many series at a time; 0 for no limit.
-    pub(in crate::storage) max_series: usize,
+    /// How many series there may be.
+    pub(in crate::storage) limits: SeriesLimits,
+    /// Floats are kept with the time since when they count, in chunks and records that only
+    /// Prometheus 3.10 and later read.
+    pub(in crate::storage) float_starts: bool,
+    /// As [`HeadOptions::float_starts`], for histograms.
+    pub(in crate::storage) histogram_starts: bool,
+}
+
+impl HeadOptions {
+    /// Blocks of `range_ms`, all else as Prometheus does it by default.
+    pub(in crate::storage) fn new(range_ms: i64) -> Self {
+        let limits = SeriesLimits::default();
+        Self { range_ms, limits, float_starts: false, histogram_starts: false }
+    }
+
+    pub(super) const fn chunks(&self) -> ChunkOptions {
+        let Self { range_ms, float_starts, histogram_starts, .. } = *self;
+        ChunkOptions { range_ms, float_starts, histogram_starts }
+    }
 }
 
 /// Where the log lies.
@@ -37,31 +61,42 @@ pub(in crate::storage) struct LogPlace {
     pub(in crate::storage) metrics: WalMetrics,
 }
 
-/// What the commit lock protects, besides the fields that say so.
+/// Batches hold it for reading from the first judgement to the last sample stored. Who holds it
+/// for writing is alone: no sample is on its way.
 #[derive(Debug, Default)]
-pub(super) struct Commit {
-    /// Without a log, samples live as long as the process.
-    pub(super) wal: Option<Wal>,
+pub(super) struct Gate {
     pub(super) is_closed: bool,
+}
+
+impl Gate {
+    pub(super) fn check(&self) -> Result<(), AppendError> {
+        let closed = || AppendError::Unavailable("the data directory is closed".into());
+        if self.is_closed { Err(closed()) } else { Ok(()) }
+    }
 }
 
 /// The newest samples of a data directory.
 ///
-/// Locks are taken in this order: commit, stripe of labels, stripe of references, postings. The
-/// lock of a series is taken last and alone. Readers take only the last three.
+/// Locks are taken in this order: gate, stripe of labels, label index, list of pages, page; the
+/// log and the batches' numbers alone, under the gate. Readers take neither gate nor log.
 #[derive(Debug)]
 pub(in crate::storage) struct Head {
     pub(super) options: HeadOptions,
-    pub(super) series: Stripes,
+    pub(super) series: Registry,
     pub(super) postings: Postings,
     next_ref: AtomicU64,
+    pub(super) limits: Limits,
     pub(super) bounds: Bounds,
-    pub(super) commit: Mutex<Commit>,
+    pub(super) gate: RwLock<Gate>,
+    pub(super) isolation: Isolation,
+    /// Without a log, samples live as long as the process.
+    pub(super) log: Mutex<Option<Wal>>,
     pub(super) log_place: Option<LogPlace>,
     /// Series that are gone from memory, and the newest time for which the log may still hold
     /// samples of them: until it is truncated beyond, a checkpoint keeps their names.
     pub(super) expiries: Mutex<HashMap<SeriesRef, i64>>,
     pub(super) spare_work: Mutex<Vec<Work>>,
+    pub(super) stales: Stales,
     pub(super) metrics: HeadMetrics,
 }
 
@@ -71,19 +106,23 @@ impl Head {
         options: HeadOptions,
         log_place: Option<LogPlace>,
         min_valid_ms: i64,
-        metrics: HeadMetrics,
+        metrics: &Metrics,
     ) -> Self {
         Self {
+            limits: Limits::new(&options.limits, metrics),
             options,
-            series: Stripes::new(),
+            series: Registry::new(),
             postings: Postings::new(),
             next_ref: AtomicU64::new(1),
             bounds: Bounds::new(min_valid_ms),
-            commit: Mutex::default(),
+            gate: RwLock::default(),
+            isolation: Isolation::new(),
+            log: Mutex::default(),
             log_place,
             expiries: Mutex::default(),
             spare_work: Mutex::default(),
-            metrics,
+            stales: Stales::new(),
+            metrics: HeadMetrics::new(metrics),
         }
     }
 
@@ -100,48 +139,102 @@ impl Head {
     /// How many chunks there are. Looks at every series.
     pub(in crate::storage) fn chunk_count(&self) -> usize {
         let mut count = 0;
-        self.series.for_each(|series| count += series.lock().chunk_count());
+        self.series.for_each(|_, series| count += series.chunk_count());
         count
     }
 
     /// Bytes that series, chunks and postings take in memory, about. Looks at every series.
     pub(in crate::storage) fn memory_bytes(&self) -> usize {
-        let mut bytes = self.postings.memory_bytes() + self.series.memory_bytes();
-        self.series.for_each(|series| bytes += series.memory_bytes());
-        bytes
+        self.postings.memory_bytes() + self.series.memory_bytes()
     }
 
-    /// Finds or creates a series; says whether it is new.
+    /// Finds or creates a series, so that batches can name it without its labels. Until it has a
+    /// sample, a truncation may forget it.
+    ///
+    /// # Errors
+    /// An empty label set, a series too many, a head that is closed.
+    pub(in crate::storage) fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        let mut found = Vec::with_capacity(1);
+        self.resolve_all(std::slice::from_ref(labels), &mut found)?;
+        found.pop().ok_or(AppendError::EmptyLabels)
+    }
+
+    /// As [`Head::resolve`] for many at once, appending to `into`: the label index is changed
+    /// once. The label sets are shared, not copied. After an error those before it are found.
+    ///
+    /// # Errors
+    /// As [`Head::resolve`].
+    pub(in crate::storage) fn resolve_all(
+        &self,
+        labels: &[Labels],
+        into: &mut Vec<SeriesRef>,
+    ) -> Result<(), AppendError> {
+        let gate = self.gate.read();
+        gate.check()?;
+        // Until it is dropped nobody appends to a series that the label index does not have.
+        let open = self.isolation.begin();
+        let mut created = Vec::new();
+        let found = labels.iter().try_for_each(|labels| {
+            if labels.is_empty() {
+                return Err(AppendError::EmptyLabels);
+            }
+            let shared = || labels.clone();
+            let found = self.find_or_create(labels.as_ref(), shared, &open);
+            let too_many =
+                |reached: LimitReached| AppendError::TooManySeries { limit: reached.limit };
+            let (series, new) = found.map_err(too_many)?;
+            created.extend(new.map(|labels| (series, labels)));
+            into.push(series);
+            Ok(())
+        });
+        self.postings.add_all(&created);
+        found
+    }
+
+    /// Finds or creates a series. A new one belongs to the batch, which must enter it into the
+    /// label index before it is whole; its labels are returned.
     pub(super) fn find_or_create(
         &self,
-        hash: u64,
         labels: LabelsRef<'_>,
-    ) -> (Arc<HeadSeries>, bool) {
-        let make = || {
-            let series = SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed));
-            HeadSeries::new(series, labels.to_labels())
+        to_labels: impl FnOnce() -> Labels,
+        open: &OpenBatch<'_>,
+    ) -> Result<(SeriesRef, Option<Labels>), LimitReached> {
+        let name = || {
+            self.limits.enter(labels)?;
+            Ok(SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed)))
         };
-        self.enter(hash, labels, make)
+        let mut made = None;
+        let make = || {
+            let labels = made.insert(to_labels());
+            let mut series = Series::new(labels.clone());
+            series.claim(open);
+            series
+        };
+        let (series, is_new) = self.series.find_or_enter(labels, name, make, |_| {})?;
+        if is_new {
+            self.metrics.series_created.inc();
+            self.metrics.series.add(1.0);
+        }
+        Ok((series, made))
     }
 
-    /// Finds or creates a series that the log calls `series`.
+    /// Finds or creates a series that the log calls `series` and therefore knows.
     pub(super) fn find_or_restore(
         &self,
         series: SeriesRef,
         labels: LabelsRef<'_>,
-    ) -> (Arc<HeadSeries>, bool) {
-        self.enter(labels.hash(), labels, || HeadSeries::new(series, labels.to_labels()))
-    }
-
-    fn enter(
-        &self,
-        hash: u64,
-        labels: LabelsRef<'_>,
-        make: impl FnOnce() -> HeadSeries,
-    ) -> (Arc<HeadSeries>, bool) {
-        let into_postings = |new: &HeadSeries| self.postings.add(new.series, &new.labels);
-        let (series, is_new) = self.series.find_or_enter(hash, labels, make, into_postings);
+    ) -> (SeriesRef, bool) {
+        let owned = labels.to_labels();
+        let make = || {
+            let mut series = Series::new(owned.clone());
+            series.is_logged = true;
+            series
+        };
+        let name = || Ok::<_, Infallible>(series);
+        let enter = |series| self.postings.add_all(&[(series, owned.clone())]);
+        let Ok((series, is_new)) = self.series.find_or_enter(labels, name, make, enter);
         if is_new {
+            self.limits.restore(labels);
             self.metrics.series_created.inc();
             self.metrics.series.add(1.0);
         }
@@ -155,14 +248,14 @@ impl Head {
 
     /// From now on no sample before `time_ms` is taken; when the call returns, none is on its way.
     pub(in crate::storage) fn refuse_before(&self, time_ms: i64) {
-        let _commit = self.commit.lock();
+        let _alone = self.gate.write();
         self.bounds.refuse_before(time_ms);
     }
 
     /// From now on only samples that are newer than all stored ones are taken; returns the first
     /// such time.
     pub(in crate::storage) fn refuse_before_newest(&self) -> i64 {
-        let _commit = self.commit.lock();
+        let _alone = self.gate.write();
         let end_ms = self.bounds.max_time_ms().map_or(i64::MIN, |max| max.saturating_add(1));
         self.bounds.refuse_before(end_ms);
         end_ms
@@ -172,29 +265,27 @@ impl Head {
     /// chunks are copied when the series' turn comes.
     pub(in crate::storage) fn series_in(&self, range: TimeRange) -> Vec<SeriesChunks> {
         let mut found = Vec::new();
-        self.series.for_each(|series| {
-            if series.lock().overlaps(range) {
-                found.push(SeriesChunks(Arc::clone(series)));
+        for (number, page) in self.series.pages() {
+            for (series, samples) in page.lock().iter_mut(number) {
+                if samples.overlaps(range) {
+                    let labels = samples.labels.clone();
+                    found.push(SeriesChunks { series, labels, page: Arc::clone(&page) });
+                }
             }
-        });
-        found.sort_unstable_by(|a, b| a.labels().cmp(b.labels()));
+        }
+        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         found
     }
 
     /// Bytes of the log on disk.
     pub(in crate::storage) fn log_bytes(&self) -> Result<u64, WalError> {
-        self.commit.lock().wal.as_ref().map_or(Ok(0), Wal::size_bytes)
+        self.log.lock().as_ref().map_or(Ok(0), Wal::size_bytes)
     }
 
     /// Takes no more samples and makes the log survive a crash of the machine.
     pub(in crate::storage) fn close(&self) -> Result<(), WalError> {
-        let mut commit = self.commit.lock();
-        commit.is_closed = true;
-        commit.wal.take().map_or(Ok(()), Wal::close)
-    }
-
-    pub(super) fn closed_error() -> AppendError {
-        AppendError::Unavailable("the data directory is closed".into())
+        self.gate.write().is_closed = true;
+        self.log.lock().take().map_or(Ok(()), Wal::close)
     }
 }
 
@@ -206,11 +297,15 @@ impl Drop for Head {
 
 /// A series whose chunks are wanted.
 #[derive(Debug)]
-pub(in crate::storage) struct SeriesChunks(Arc<HeadSeries>);
+pub(in crate::storage) struct SeriesChunks {
+    series: SeriesRef,
+    labels: Labels,
+    page: Arc<Page>,
+}
 
 impl SeriesChunks {
-    pub(in crate::storage) fn labels(&self) -> &Labels {
-        &self.0.labels
+    pub(in crate::storage) const fn labels(&self) -> &Labels {
+        &self.labels
     }
 
     /// Appends the chunks that overlap `range`.
@@ -219,6 +314,8 @@ impl SeriesChunks {
         range: TimeRange,
         into: &mut Vec<crate::series::Chunk>,
     ) {
-        self.0.lock().copy_chunks(range, into);
+        if let Some(series) = self.page.lock().get(self.series) {
+            series.copy_chunks(range, into);
+        }
     }
 }

@@ -5,9 +5,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::varint::Cursor;
+use crate::disk::MemoryDisk;
 use crate::model::{MatchOp, Matcher};
 use crate::series::QueryError;
-use crate::storage::block::{Block, BlockError};
+use crate::storage::block::{Block, BlockError, BlockScan};
+use crate::testkit::golden;
 
 /// Where a checksum is, and of what.
 struct Seal {
@@ -182,4 +184,66 @@ fn what_is_missing_or_foreign_does_not_open() {
     }
     let missing = Block::open(&disk(), Path::new("/does/not/exist")).unwrap_err();
     assert!(matches!(missing, BlockError::Io { .. }));
+}
+
+/// Everything that the block answers, or why it does not.
+fn answers(disk: &SharedDisk, block: &Path) -> Result<Vec<(Labels, Column)>, String> {
+    let block = Block::open(disk, block).map_err(|error| error.to_string())?;
+    let text = |error: QueryError| error.to_string();
+    let mut all = Vec::new();
+    for series in block.select(&Select::new(Vec::new(), TimeRange::ALL)).map_err(text)?.series {
+        let mut column = Column::new();
+        series.read(TimeRange::ALL, &mut column).map_err(text)?;
+        all.push((series.labels().clone(), column));
+    }
+    for name in block.label_names(&Select::new(Vec::new(), TimeRange::ALL)).map_err(text)? {
+        let ask = Select::new(vec![Matcher::equal(&name, "none")], TimeRange::ALL);
+        block.label_values(&name, &ask).map_err(text)?;
+    }
+    let (numbers, mut chunks) = ((0..block.symbol_count() as u32).collect(), Vec::new());
+    let mut scan = BlockScan::new(&block, numbers).map_err(|error| error.to_string())?;
+    while scan.advance().map_err(|error| error.to_string())? {
+        scan.chunks(&mut chunks).map_err(|error| error.to_string())?;
+    }
+    Ok(all)
+}
+
+fn is_same(a: &[(Labels, Column)], b: &[(Labels, Column)]) -> bool {
+    let same = |(a, b): (&(Labels, Column), &(Labels, Column))| {
+        a.0 == b.0 && golden::difference(&a.1, &b.1).is_none()
+    };
+    a.len() == b.len() && a.iter().zip(b).all(same)
+}
+
+proptest! {
+    #[test]
+    fn damage_to_any_file_is_an_error_with_its_place_and_changes_nothing(
+        block in 0_usize..8, name in 0_usize..4, at: usize, bit in 0_u8..8, cuts: bool,
+    ) {
+        let blocks = [golden_blocks(), golden::blocks("start-timestamps")].concat();
+        let memory = MemoryDisk::shared();
+        let dir = Path::new("01M83B5J6D55256XHX7TQ9VNE2");
+        golden::copy_to(&*memory, &blocks[block % blocks.len()], dir);
+        let sound = answers(&memory, dir).unwrap();
+        let name = ["meta.json", "index", "tombstones", "chunks/000001"][name];
+        let path = dir.join(name);
+        let mut bytes = memory.read(&path).unwrap();
+        let at = at % bytes.len();
+        if cuts {
+            bytes.truncate(at);
+        } else {
+            bytes[at] ^= 1 << bit;
+        }
+        memory.create(&path).unwrap().write_all(&bytes).unwrap();
+        match answers(&memory, dir) {
+            // Some bytes say nothing: padding, and numbers for the reader of `meta.json`.
+            Ok(found) => prop_assert!(name == "meta.json" || is_same(&found, &sound), "{}", name),
+            Err(error) => {
+                let is_named = error.contains(name);
+                let is_placed = error.contains("offset") || error.contains("version");
+                prop_assert!(is_named && is_placed, "{} {} {}: {}", name, at, cuts, error);
+            }
+        }
+        prop_assert_eq!(memory.read(&path).unwrap(), bytes);
+    }
 }
