@@ -136,20 +136,10 @@ impl Series for MergedSeries {
                 runs.push(run_start..into.len());
             }
         }
-        let is_ascending = runs.windows(2).all(|pair| match pair {
-            [before, behind] => {
-                into.timestamps.get(before.end - 1) < into.timestamps.get(behind.start)
-            }
-            _ => true,
-        });
-        if is_ascending {
+        if is_ascending(into, &runs) {
             runs.iter().for_each(|run| forget_before(into, run.start));
         } else {
-            let apart: Vec<Run<'_>> = runs.iter().map(|run| Run::of(into, run.clone())).collect();
-            let mut merged = Column::new();
-            merge_runs(apart, &mut merged);
-            into.truncate(start);
-            into.extend_from(&merged, 0..merged.len());
+            merge_behind(into, start, &runs);
         }
         Ok(())
     }
@@ -221,10 +211,40 @@ fn forget_before(column: &mut Column, index: usize) {
 /// time, the first of them wins. What a histogram says about the one before it is forgotten where
 /// another one comes before it now.
 pub fn merge_columns(columns: &[Column], into: &mut Column) {
-    merge_runs(columns.iter().map(|column| Run::of(column, 0..column.len())).collect(), into);
+    merge_apart(columns.iter().map(|column| Run::of(column, 0..column.len())).collect(), into);
 }
 
-fn merge_runs(runs: Vec<Run<'_>>, merged: &mut Column) {
+/// Brings the runs of samples that begin at `starts` and lie behind one another in `column`, each
+/// in time order, into one order, as [`merge_columns`] does. Runs that follow one another in time
+/// are left as they are.
+pub fn merge_runs(column: &mut Column, starts: &[usize]) {
+    let Some(start) = starts.first().copied() else { return };
+    let ends = starts.iter().skip(1).copied().chain([column.len()]);
+    let runs = starts.iter().copied().zip(ends).map(|(start, end)| start..end);
+    let runs: Vec<_> = runs.filter(|run| !run.is_empty()).collect();
+    if !is_ascending(column, &runs) {
+        merge_behind(column, start, &runs);
+    }
+}
+
+fn is_ascending(column: &Column, runs: &[std::ops::Range<usize>]) -> bool {
+    runs.windows(2).all(|pair| match pair {
+        [before, behind] => {
+            column.timestamps.get(before.end - 1) < column.timestamps.get(behind.start)
+        }
+        _ => true,
+    })
+}
+
+/// Merges the runs, which are all that is behind `start`.
+fn merge_behind(column: &mut Column, start: usize, runs: &[std::ops::Range<usize>]) {
+    let mut merged = Column::new();
+    merge_apart(runs.iter().map(|run| Run::of(column, run.clone())).collect(), &mut merged);
+    column.truncate(start);
+    column.extend_from(&merged, 0..merged.len());
+}
+
+fn merge_apart(runs: Vec<Run<'_>>, merged: &mut Column) {
     let mut by_start: Vec<(usize, Run<'_>)> = runs.into_iter().enumerate().collect();
     by_start.retain(|(_, run)| run.start < run.end);
     by_start.sort_by_key(|(_, run)| run.first_ms());
@@ -381,6 +401,22 @@ mod tests {
         let mut merged = Column::new();
         merge_columns(&[gauges, counter(&[2])], &mut merged);
         assert_eq!(merged.histograms.get(0).unwrap().hint, ResetHint::Gauge);
+    }
+
+    #[test]
+    fn a_histogram_that_follows_another_source_knows_no_reset() {
+        let histogram = |hint| Histogram { hint, ..Histogram::stale(false) };
+        let mut column = Column::new();
+        let mut push = |time: i64, hint| column.push_histogram(time, histogram(hint).as_ref());
+        for time in [1, 2, 5, 6] {
+            push(time, ResetHint::NotReset);
+        }
+        push(3, ResetHint::NotReset);
+        push(4, ResetHint::Gauge);
+        merge_runs(&mut column, &[0, 4]);
+        let hints: Vec<_> = column.histograms.iter().map(|(_, one)| one.hint as u8).collect();
+        assert_eq!(column.timestamps, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(hints, [0, 2, 0, 3, 0, 2]);
     }
 
     #[test]

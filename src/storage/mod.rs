@@ -8,4 +8,5 @@ pub mod block;
 pub mod db;
 pub mod head;
 pub mod index;
+pub mod inspect;
 pub mod wal;

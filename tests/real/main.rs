@@ -19,6 +19,7 @@
 )]
 
 mod agreement;
+mod back_and_forth;
 mod bad_input;
 mod crash;
 mod http;

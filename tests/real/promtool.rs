@@ -15,11 +15,11 @@ const INTERVAL_MS: i64 = 15_000;
 const SPAN_MS: i64 = 5 * 3_600_000;
 
 /// Samples by label set; the values as bits.
-type Samples = BTreeMap<String, Vec<(i64, u64)>>;
+pub(crate) type Samples = BTreeMap<String, Vec<(i64, u64)>>;
 
 /// Counters with resets, decimals, and the values that number formats stumble over. Not -0: on
 /// the wire protobuf leaves it out as if it were 0, from Prometheus too.
-fn value(series: usize, step: i64) -> f64 {
+pub(crate) fn value(series: usize, step: i64) -> f64 {
     match series % 5 {
         0 => (step % 700) as f64 * 3.0,
         1 => (step as f64 * 0.37).sin() * 1e3 / 7.0,
@@ -31,12 +31,12 @@ fn value(series: usize, step: i64) -> f64 {
 }
 
 /// Times with and without jitter.
-fn time_ms(start_ms: i64, series: usize, step: i64) -> i64 {
+pub(crate) fn time_ms(start_ms: i64, series: usize, step: i64) -> i64 {
     let jitter = if series.is_multiple_of(2) { 0 } else { step * 7919 % 23 };
     start_ms + step * INTERVAL_MS + jitter
 }
 
-fn label_values(series: usize) -> (String, String) {
+pub(crate) fn label_values(series: usize) -> (String, String) {
     (format!("written_{}_total", series % 8), format!("instance-{series}"))
 }
 
@@ -63,7 +63,7 @@ fn write_five_hours(address: std::net::SocketAddr, start_ms: i64) -> Samples {
 }
 
 /// What `promtool tsdb dump` printed: `{labels} value time` a line.
-fn parse_dump(text: &str) -> Samples {
+pub(crate) fn parse_dump(text: &str) -> Samples {
     let mut samples = Samples::new();
     for line in text.lines().filter(|line| line.starts_with('{')) {
         let (labels, rest) = line.rsplit_once("} ").unwrap();
@@ -76,7 +76,7 @@ fn parse_dump(text: &str) -> Samples {
 }
 
 /// The same from a range selector of our own API.
-fn parse_matrix(data: &Value) -> Samples {
+pub(crate) fn parse_matrix(data: &Value) -> Samples {
     let mut samples = Samples::new();
     for series in data["result"].as_array().unwrap() {
         let labels = series["metric"].as_object().unwrap();
@@ -93,7 +93,7 @@ fn parse_matrix(data: &Value) -> Samples {
 }
 
 /// Where two sets of samples differ first, in words that fit on a screen.
-fn assert_same(what: &str, left: &Samples, right: &Samples) {
+pub(crate) fn assert_same(what: &str, left: &Samples, right: &Samples) {
     let names = |samples: &Samples| samples.keys().cloned().collect::<Vec<_>>();
     assert_eq!(names(left), names(right), "{what}: label sets");
     for (labels, rows) in left {
@@ -104,7 +104,7 @@ fn assert_same(what: &str, left: &Samples, right: &Samples) {
     }
 }
 
-fn run_promtool(arguments: &[&str], data: &Path) -> String {
+pub(crate) fn run_promtool(arguments: &[&str], data: &Path) -> String {
     let output = promtool().args(arguments).arg(data).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let complaint = String::from_utf8_lossy(&output.stderr);
@@ -112,7 +112,7 @@ fn run_promtool(arguments: &[&str], data: &Path) -> String {
     text
 }
 
-fn blocks_in(data: &Path) -> usize {
+pub(crate) fn blocks_in(data: &Path) -> usize {
     let is_block = |name: &str| name.len() == 26 && data.join(name).join("meta.json").exists();
     let names = fs::read_dir(data).unwrap().map(|entry| entry.unwrap().file_name());
     names.filter(|name| is_block(&name.to_string_lossy())).count()

@@ -11,12 +11,15 @@
 //! the positive ones first, in the order of their spans. A histogram whose sum is the staleness
 //! marker says "this series ended here", and its other parts are empty.
 
+mod bounds;
 mod check;
 mod layout;
 mod many;
 mod one;
 mod resolution;
+mod text;
 
+pub use bounds::Bucket;
 pub use check::HistogramError;
 pub use layout::{CUSTOM_SCHEMA, Layout, Span};
 pub use many::Histograms;

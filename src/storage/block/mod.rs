@@ -29,5 +29,6 @@ pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
 pub use reader::Block;
 pub(super) use reencode::{clip_chunks, encode_chunks};
 pub use scan::BlockScan;
+pub(in crate::storage) use tombstones::remove_deleted;
 pub use tombstones::{Tombstones, add_interval};
 pub use writer::{BlockWriter, WriterOptions};

@@ -77,6 +77,27 @@ impl Block {
     }
 }
 
+/// For those who look at the parts one by one.
+impl Block {
+    pub(in crate::storage) fn index(&self) -> &IndexReader {
+        &self.0.index
+    }
+
+    pub(in crate::storage) fn index_error(&self, error: IndexError) -> BlockError {
+        self.0.of_index(error)
+    }
+
+    /// Encoding and bytes of a chunk, its checksum verified.
+    pub(in crate::storage) fn chunk(&self, reference: u64) -> Result<(u8, &[u8]), BlockError> {
+        self.0.chunks.chunk(reference)
+    }
+
+    /// The file that a reference points into.
+    pub(in crate::storage) fn chunk_path(&self, reference: u64) -> &Path {
+        self.0.chunks.path(reference)
+    }
+}
+
 /// The disk has no call for the size of one file, but its listing tells.
 fn meta_bytes(disk: &dyn Disk, dir: &Path) -> Result<u64, BlockError> {
     let entries = disk.list(dir).map_err(BlockError::io(dir))?;

@@ -44,6 +44,23 @@ pub fn replay(
     walk(disk, dir, from, each, &mut |corruption| Err(WalError::Corrupt(corruption)))
 }
 
+/// Reads a log as [`replay`] does, but hands damage to `on_damage` and goes on behind it. Nothing
+/// is changed.
+///
+/// # Errors
+/// Missing segments; the disk's answer.
+pub fn survey(
+    disk: &SharedDisk,
+    dir: &Path,
+    each: &mut Each<'_>,
+    on_damage: &mut dyn FnMut(Corruption),
+) -> Result<ReplayEnd, WalError> {
+    walk(disk, dir, None, each, &mut |corruption| {
+        on_damage(corruption);
+        Ok(())
+    })
+}
+
 /// A file of a log, in reading order.
 struct Source {
     path: PathBuf,

@@ -1,0 +1,1 @@
+//! Filling a directory from a file.

@@ -1,0 +1,106 @@
+//! Queries over a directory, printed as `promtool query` prints them.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use clap::Subcommand;
+use promlite::base::gonum::{format_float, format_float_g};
+use promlite::model::Value as SampleValue;
+use promlite::{Engine, RunOptions, Value};
+
+use crate::Done;
+
+#[derive(Subcommand)]
+pub(crate) enum Query {
+    /// The value of a query at one time
+    Instant {
+        /// The data directory
+        dir: PathBuf,
+        /// The query
+        query: String,
+        /// When, in seconds since the epoch; default now
+        #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+        time: Option<f64>,
+    },
+    /// The values of a query at many times
+    Range {
+        /// The data directory
+        dir: PathBuf,
+        /// The query
+        query: String,
+        /// The first time, in seconds since the epoch
+        #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+        start: f64,
+        /// No time behind this
+        #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+        end: f64,
+        /// Seconds from one time to the next
+        #[arg(long, value_name = "SECONDS", default_value_t = 60.0)]
+        step: f64,
+    },
+}
+
+pub(crate) fn run(query: Query) -> Done {
+    let (engine, options) = (Engine::default(), RunOptions::default());
+    let answer = match query {
+        Query::Instant { dir, query, time } => {
+            let now = || SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs_f64());
+            let time = time.map_or_else(now, Ok)?;
+            engine.instant(&crate::read_only(&dir)?, &query, milliseconds(time), &options)?
+        }
+        Query::Range { dir, query, start, end, step } => {
+            let [start, end, step] = [start, end, step].map(milliseconds);
+            engine.range(&crate::read_only(&dir)?, &query, start, end, step, &options)?
+        }
+    };
+    for note in answer.warnings.iter().chain(&answer.infos) {
+        eprintln!("{note}");
+    }
+    print(&answer.value);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1000.0).round() as i64
+}
+
+fn at(time_ms: i64) -> String {
+    let mut text = String::new();
+    format_float(&mut text, time_ms as f64 / 1000.0);
+    text
+}
+
+fn number(value: f64) -> String {
+    let mut text = String::new();
+    format_float_g(&mut text, value);
+    text
+}
+
+fn print(value: &Value) {
+    match value {
+        Value::Scalar(sample) => {
+            println!("scalar: {} @[{}]", number(sample.value), at(sample.timestamp_ms));
+        }
+        Value::String { text, .. } => println!("{text}"),
+        Value::Vector(elements) => {
+            for element in elements {
+                let value = number(element.sample.value);
+                println!("{} => {value} @[{}]", element.labels, at(element.sample.timestamp_ms));
+            }
+        }
+        Value::Matrix(series) => {
+            for one in series {
+                println!("{} =>", one.labels);
+                for (time_ms, _, value) in one.column.samples() {
+                    match value {
+                        SampleValue::Float(value) => {
+                            println!("{} @[{}]", number(value), at(time_ms));
+                        }
+                        SampleValue::Histogram(one) => println!("{one} @[{}]", at(time_ms)),
+                    }
+                }
+            }
+        }
+    }
+}
