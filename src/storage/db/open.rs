@@ -116,6 +116,8 @@ impl Tsdb {
         };
         let head = HeadOptions {
             limits: options.limits.clone(),
+            float_starts: options.float_starts,
+            histogram_starts: options.histogram_starts,
             ..HeadOptions::new(options.block_range_ms)
         };
         let min_valid_ms = blocks.head_start_ms().unwrap_or(i64::MIN);

@@ -27,6 +27,11 @@ pub struct TsdbOptions {
     pub wal: WalOptions,
     /// How many series there may be in memory; samples of further ones are refused. Default none.
     pub limits: SeriesLimits,
+    /// Floats are kept with the time since when they count, in chunks and log records that only
+    /// Prometheus 3.13 and later read. Default false: such times are dropped.
+    pub float_starts: bool,
+    /// As `float_starts`, for histograms; Prometheus reads them from 3.14 on.
+    pub histogram_starts: bool,
     /// True, the default: a thread calls [`Tsdb::maintain`](super::Tsdb::maintain) each minute.
     /// False: the user does.
     pub background: bool,
@@ -41,6 +46,8 @@ impl Default for TsdbOptions {
             retention_bytes: 0,
             wal: WalOptions::default(),
             limits: SeriesLimits::default(),
+            float_starts: false,
+            histogram_starts: false,
             background: true,
         }
     }
@@ -73,6 +80,6 @@ impl TsdbOptions {
 
     /// How samples of chunks that share time become chunks again.
     pub(super) fn encoding(&self) -> EncodeOptions {
-        EncodeOptions::default()
+        EncodeOptions { float_starts: self.float_starts, ..EncodeOptions::default() }
     }
 }
