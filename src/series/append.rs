@@ -92,6 +92,17 @@ struct Entry {
     samples_end: usize,
 }
 
+/// What [`Batch::entry`] says of a series.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BatchEntry {
+    /// What was handed in, after the append what the storage answered.
+    pub series: SeriesRef,
+    /// False if it was handed in by its name alone.
+    pub has_labels: bool,
+    /// Where its samples stand in [`Batch::samples`].
+    pub samples: std::ops::Range<usize>,
+}
+
 impl Batch {
     /// An empty batch.
     #[must_use]
@@ -195,6 +206,19 @@ impl Batch {
         let end = self.entries.get(series_index).map_or(0, |entry| entry.labels_end);
         let start = self.before(series_index).map_or(0, |entry| entry.labels_end);
         LabelsRef::from_encoded(self.labels.get(start..end).unwrap_or_default())
+    }
+
+    /// A series at once: its name, whether it has labels, where its samples stand.
+    #[must_use]
+    #[inline]
+    pub fn entry(&self, series_index: usize) -> Option<BatchEntry> {
+        let entry = self.entries.get(series_index)?;
+        let before = self.before(series_index).map_or((0, 0), |e| (e.labels_end, e.samples_end));
+        Some(BatchEntry {
+            series: entry.series,
+            has_labels: entry.labels_end > before.0,
+            samples: before.1..entry.samples_end,
+        })
     }
 
     /// Where the samples of a series stand in [`Batch::samples`].

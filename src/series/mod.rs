@@ -13,7 +13,7 @@ mod merge;
 mod select;
 
 pub use crate::model::Column;
-pub use append::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
+pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
 pub use exemplars::{Exemplars, SeriesExemplars};
 pub use merge::{Merged, merge_runs, merge_sets};

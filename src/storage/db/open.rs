@@ -9,7 +9,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::{LockGuard, RealDisk, SharedDisk, create_dir_synced};
-use crate::storage::head::{Head, HeadMetrics, HeadOptions, LogPlace, ReplayStats};
+use crate::storage::head::{Head, HeadOptions, LogPlace, ReplayStats};
 use crate::storage::wal::WalMetrics;
 
 use super::background::Background;
@@ -100,20 +100,21 @@ impl Db {
             _ => io_error("lock", &lock_path)(error),
         })?;
         files::remove_leftovers(&*disk, dir).map_err(io_error("list", dir))?;
-        if files::has_late_samples(&*disk, dir) {
-            tracing::warn!(dir = %dir.display(), "out-of-order samples in `wbl` are not read");
-        }
         let blocks = BlockList::load(&disk, dir, &BlockList::default());
         let blocks = blocks.map_err(io_error("list", dir))?;
         let log = LogPlace {
             disk: disk.clone(),
+            root: dir.to_owned(),
             dir: dir.join(files::LOG),
             options: options.wal,
             metrics: WalMetrics::new(registry),
         };
-        let head = HeadOptions { range_ms: options.block_range_ms, max_series: options.max_series };
+        let head = HeadOptions {
+            limits: options.limits.clone(),
+            ..HeadOptions::new(options.block_range_ms)
+        };
         let min_valid_ms = blocks.head_start_ms().unwrap_or(i64::MIN);
-        let (head, replay) = Head::open(log, head, min_valid_ms, HeadMetrics::new(registry))?;
+        let (head, replay) = Head::open(log, head, min_valid_ms, registry)?;
         let metrics = DbMetrics::new(registry, &options);
         metrics.clean_start.set(f64::from(u8::from(was_clean)));
         let with_thread = options.background;

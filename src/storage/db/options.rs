@@ -1,5 +1,6 @@
 //! What the user of a data directory decides.
 
+use crate::storage::head::SeriesLimits;
 use crate::storage::wal::WalOptions;
 
 use super::DbError;
@@ -19,8 +20,8 @@ pub struct DbOptions {
     pub retention_bytes: u64,
     /// How the log is written.
     pub wal: WalOptions,
-    /// A batch that would make more series in memory than this is refused; default 0, for none.
-    pub max_series: usize,
+    /// How many series there may be in memory; samples of further ones are refused. Default none.
+    pub limits: SeriesLimits,
     /// True, the default: a thread calls [`Db::maintain`](super::Db::maintain) each minute. False:
     /// the user does.
     pub background: bool,
@@ -33,7 +34,7 @@ impl Default for DbOptions {
             retention_ms: 15 * 24 * HOUR_MS,
             retention_bytes: 0,
             wal: WalOptions::default(),
-            max_series: 0,
+            limits: SeriesLimits::default(),
             background: true,
         }
     }

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::model::Labels;
 use crate::series::{
-    Append, AppendError, Batch, OnReject, Outcome, QueryError, Queryable, Select, SeriesSet,
-    merge_sets,
+    Append, AppendError, Batch, OnReject, Outcome, QueryError, Queryable, Select, SeriesRef,
+    SeriesSet, merge_sets,
 };
 use crate::storage::block::Block;
 
@@ -25,6 +26,29 @@ impl Append for Db {
 }
 
 impl Db {
+    /// Names many series at once, appending to `into`, and creates those that are not there:
+    /// batches take the names instead of labels ([`Batch::push_known`]). The label sets are
+    /// shared, not copied. Until it has a sample, a series may be forgotten again.
+    ///
+    /// # Errors
+    /// An empty label set, a series too many, a directory that is closed; the series before it
+    /// have their names.
+    pub fn resolve_all(
+        &self,
+        labels: &[Labels],
+        into: &mut Vec<SeriesRef>,
+    ) -> Result<(), AppendError> {
+        self.0.inner.head.resolve_all(labels, into)
+    }
+
+    /// As [`Db::resolve_all`], for one.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn resolve(&self, labels: &Labels) -> Result<SeriesRef, AppendError> {
+        self.0.inner.head.resolve(labels)
+    }
+
     /// The blocks that may know something about the span of a question, oldest first.
     ///
     /// To be taken after the head has answered: what the head has let go of by then is in them.

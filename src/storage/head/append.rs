@@ -1,93 +1,149 @@
-//! Appending a batch: look up, judge, log, store.
+//! Appending a batch: judge, log, store.
 //!
-//! 1. **Look up**, in parallel with other batches: each label set's series is found or created.
-//! 2. Under the commit lock, one batch at a time: every sample is **judged**, what may stay is
-//!    **logged** in one call (names of series that the log does not know yet go first), and then
-//!    **stored** in the chunks. So the log has the samples of a series in the order of the chunks,
-//!    and a replay comes to the same verdicts.
+//! 1. Every sample is **judged** by the series' newest one; series are found, or created, on the
+//!    way. What may stay is promised a place, and the batch claims the series.
+//! 2. What was promised is **logged** in one call; names of series that the log does not know yet
+//!    go first. Records are put together and packed before the log is locked.
+//! 3. It is **stored** in the chunks, and then the batch is whole: readers see it.
 //!
-//! Readers never wait for the commit lock. A batch becomes visible series by series; it is whole
-//! when the call returns. If the log fails, no sample of the batch is stored, though series that
-//! it created may stay until the next truncation, without samples.
+//! Batches go through this side by side; all hold the gate for reading. A series is claimed by one
+//! batch at a time, so the log has its samples in the order of the chunks, and a replay comes to
+//! the same verdicts. A batch that meets a series of another batch takes everything back, waits at
+//! the gate until it is alone, and begins anew: so nobody waits for anybody in a circle.
+//!
+//! If the log fails, no sample of the batch is stored, though series that it created may stay
+//! until the next truncation, without samples.
 
-use std::sync::Arc;
+use crate::model::{Labels, Sample};
+use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, TimeRange, Verdict};
+use crate::storage::wal::{self, Compression, Records, RowEncoder};
 
-use crate::model::{LabelsRef, Sample};
-use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, TimeRange};
-use crate::storage::wal;
-
-use super::series::{Fate, HeadSeries};
-use super::state::{Commit, Head};
+use super::isolation::OpenBatch;
+use super::judge::{Conflict, Judge, Judgement};
+use super::series::Source;
+use super::state::Head;
+use super::store::Stored;
 
 /// Memory of this many batches is kept for later ones.
 const SPARE_WORK_MAX: usize = 8;
-/// Memory of a batch with more series is not kept.
-const SPARE_ENTRIES_MAX: usize = 1 << 16;
+/// Memory of a batch with more samples is not kept.
+const SPARE_ROWS_MAX: usize = 1 << 16;
 
-/// A sample that may stay, and which series of the batch it belongs to.
+/// A float that may stay.
 #[derive(Debug, Clone, Copy)]
-struct Row {
-    entry: usize,
-    sample: Sample,
+pub(super) struct Row {
+    pub(super) series: SeriesRef,
+    pub(super) sample: Sample,
+    pub(super) start_ms: i64,
+}
+
+/// A histogram that may stay.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HistogramRow {
+    pub(super) series: SeriesRef,
+    pub(super) timestamp_ms: i64,
+    pub(super) start_ms: i64,
+    pub(super) source: Source,
+}
+
+/// A late sample that may stay.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LateRow {
+    pub(super) series: SeriesRef,
+    /// Which sample of the batch it is.
+    pub(super) index: usize,
+    pub(super) timestamp_ms: i64,
+    pub(super) start_ms: i64,
+    /// Nothing for a float.
+    pub(super) source: Option<Source>,
 }
 
 /// Memory that an append needs, reused from batch to batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Work {
-    /// The series of each entry of the batch.
-    series: Vec<Option<Arc<HeadSeries>>>,
-    rows: Vec<Row>,
-    /// Entries whose series the log does not know.
-    unnamed: Vec<usize>,
-    names_record: Vec<u8>,
-    samples_record: Vec<u8>,
+    pub(super) rows: Vec<Row>,
+    pub(super) histograms: Vec<HistogramRow>,
+    pub(super) late: Vec<LateRow>,
+    /// Where in the first two the parts of the batch end, but for the last: inside of a part a series
+    /// has samples of one kind.
+    pub(super) parts: Vec<(usize, usize)>,
+    /// Series that the log does not know.
+    pub(super) unnamed: Vec<(SeriesRef, Labels)>,
+    /// Series that are not in the label index yet.
+    pub(super) created: Vec<(SeriesRef, Labels)>,
+    /// Entries whose reference is another one than was handed in.
+    pub(super) answers: Vec<(usize, SeriesRef)>,
+    pub(super) refused: Vec<(usize, Verdict)>,
+    records: Records,
+    encoder: RowEncoder,
 }
 
 impl Work {
+    pub(super) fn new(compression: Compression, with_starts: bool) -> Self {
+        Self {
+            rows: Vec::new(),
+            histograms: Vec::new(),
+            late: Vec::new(),
+            parts: Vec::new(),
+            unnamed: Vec::new(),
+            created: Vec::new(),
+            answers: Vec::new(),
+            refused: Vec::new(),
+            records: Records::new(compression),
+            encoder: RowEncoder::new(with_starts),
+        }
+    }
+
     fn clear(&mut self) {
-        self.series.clear();
         self.rows.clear();
+        self.histograms.clear();
+        self.late.clear();
+        self.parts.clear();
         self.unnamed.clear();
-        self.names_record.clear();
-        self.samples_record.clear();
+        self.created.clear();
+        self.answers.clear();
+        self.refused.clear();
+        self.records.clear();
     }
 
-    fn series(&self, entry: usize) -> Option<&Arc<HeadSeries>> {
-        self.series.get(entry).and_then(Option::as_ref)
-    }
-
-    /// The rows of each entry that has some.
-    fn rows_by_series(&self) -> impl Iterator<Item = (&HeadSeries, &[Row])> {
-        self.rows.chunk_by(|a, b| a.entry == b.entry).filter_map(|rows| {
-            let series = self.series(rows.first()?.entry)?;
-            Some((series.as_ref(), rows))
+    /// The rows of every part.
+    fn parts(&self) -> impl Iterator<Item = (&[Row], &[HistogramRow])> {
+        let mut start = (0, 0);
+        let last = (self.rows.len(), self.histograms.len());
+        self.parts.iter().copied().chain([last]).map(move |end| {
+            let rows = self.rows.get(start.0..end.0).unwrap_or_default();
+            let histograms = self.histograms.get(start.1..end.1).unwrap_or_default();
+            start = end;
+            (rows, histograms)
         })
     }
 }
 
-#[derive(Debug, Default)]
-struct Judgement {
-    refused: usize,
-    /// A sample was refused because of what was stored before the batch. One that is refused
-    /// only because of its neighbours in the batch does not count: Prometheus leaves it out
-    /// without refusing the batch.
-    is_batch_refused: bool,
-}
-
 impl Append for Head {
     fn append(&self, batch: &mut Batch, on_reject: OnReject) -> Result<Outcome, AppendError> {
-        let mut work = self.spare_work.lock().pop().unwrap_or_default();
+        let spare = self.spare_work.lock().pop();
+        let mut work = spare.unwrap_or_else(|| self.new_work());
         let outcome = self.append_with(&mut work, batch, on_reject);
         work.clear();
         let mut spare = self.spare_work.lock();
-        if spare.len() < SPARE_WORK_MAX && work.series.capacity() <= SPARE_ENTRIES_MAX {
+        if spare.len() < SPARE_WORK_MAX && work.rows.capacity() <= SPARE_ROWS_MAX {
             spare.push(work);
         }
         outcome
     }
 }
 
+/// What one try at a batch came to.
+enum Tried {
+    Done { judgement: Judgement, is_stored: bool },
+    Conflict { created: usize },
+}
+
 impl Head {
+    fn new_work(&self) -> Work {
+        Work::new(self.compression(), self.options.float_starts)
+    }
+
     fn append_with(
         &self,
         work: &mut Work,
@@ -95,162 +151,198 @@ impl Head {
         on_reject: OnReject,
     ) -> Result<Outcome, AppendError> {
         batch.reset_verdicts();
-        let created_series = self.look_up(work, batch)?;
-        let mut commit = self.commit.lock();
-        if commit.is_closed {
-            return Err(Self::closed_error());
+        let mut outcome = Outcome::default();
+        let mut tried = {
+            let gate = self.gate.read();
+            gate.check()?;
+            self.try_append(work, batch, on_reject)?
+        };
+        if let Tried::Conflict { created } = tried {
+            outcome.created_series += created;
+            work.clear();
+            let gate = self.gate.write();
+            gate.check()?;
+            tried = self.try_append(work, batch, on_reject)?;
         }
-        let judgement = self.judge(work, batch);
-        let rejected = judgement.refused;
+        let Tried::Done { judgement, is_stored } = tried else {
+            // Alone, nobody else can have claimed a series.
+            return Err(AppendError::Unavailable("series are being appended to".into()));
+        };
+        for (entry, series) in work.answers.drain(..) {
+            batch.set_series_ref(entry, series);
+        }
+        for (index, verdict) in work.refused.drain(..) {
+            batch.set_verdict(index, verdict);
+            self.metrics.count_refused(verdict, batch.histogram(index).is_some());
+        }
+        outcome.created_series += judgement.created;
+        outcome.rejected = judgement.refused;
+        if is_stored {
+            outcome.accepted = batch.sample_count() - judgement.refused;
+            if !batch.exemplars().is_empty() || !batch.metadata().is_empty() {
+                outcome.rejected_exemplars = self.append_beside(batch)?;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn try_append(
+        &self,
+        work: &mut Work,
+        batch: &Batch,
+        on_reject: OnReject,
+    ) -> Result<Tried, AppendError> {
+        let mut open = self.isolation.begin();
+        let mut judge = Judge::new(self, batch, work, &mut open);
+        let judged = judge.all();
+        let created = judge.judgement.created;
+        // Also if nothing is stored: they can be found by their labels already.
+        self.postings.add_all(&work.created);
+        let judgement = match judged {
+            Ok(Ok(judgement)) => judgement,
+            Ok(Err(Conflict)) => {
+                self.take_back(work, &open);
+                return Ok(Tried::Conflict { created });
+            }
+            Err(error) => {
+                self.take_back(work, &open);
+                return Err(error);
+            }
+        };
         if judgement.is_batch_refused && on_reject == OnReject::RejectAll {
-            take_back(work);
-            return Ok(Outcome { rejected, created_series, ..Outcome::default() });
+            self.take_back(work, &open);
+            return Ok(Tried::Done { judgement, is_stored: false });
         }
-        if let Err(error) = log(&mut commit, work) {
-            take_back(work);
+        if let Err(error) = self.log(work, batch) {
+            self.take_back(work, &open);
             return Err(error);
         }
-        self.store(work);
-        let accepted = batch.sample_count() - rejected;
-        Ok(Outcome { accepted, rejected, created_series, ..Outcome::default() })
+        let late = self.log_late(work, batch).inspect_err(|_| self.take_back(work, &open))?;
+        self.store(work, batch);
+        if let Some(late) = late {
+            self.store_late(late, work, batch);
+        }
+        Ok(Tried::Done { judgement, is_stored: true })
     }
 
-    /// Finds the series of every entry, creates those that are not there; returns how many.
-    fn look_up(&self, work: &mut Work, batch: &mut Batch) -> Result<usize, AppendError> {
-        let mut missing = 0;
-        for entry in 0..batch.series_count() {
-            let labels = batch.labels(entry);
-            if labels.is_empty() {
-                return Err(AppendError::EmptyLabels);
-            }
-            let before = work.series.last().and_then(Option::as_deref);
-            let found = self.find_entry(batch.series_ref(entry), labels, before);
-            missing += usize::from(found.is_none());
-            work.series.push(found);
+    /// Writes the rows to the log, with the names of series that it does not know.
+    fn log(&self, work: &mut Work, batch: &Batch) -> Result<(), AppendError> {
+        let is_empty = work.rows.is_empty() && work.histograms.is_empty();
+        if self.log_place.is_none() || (is_empty && work.late.is_empty()) {
+            return Ok(());
         }
-        let limit = self.options.max_series;
-        if missing > 0 && limit > 0 && self.series.len() + missing > limit {
-            return Err(AppendError::TooManySeries { limit });
+        let mut records = std::mem::replace(&mut work.records, Records::new(Compression::None));
+        let mut encoder = std::mem::replace(&mut work.encoder, RowEncoder::new(false));
+        if !work.unnamed.is_empty() {
+            let names = work.unnamed.iter().map(|(series, labels)| (*series, labels.as_ref()));
+            records.add(|out| wal::encode_series(out, names));
         }
-        let mut created = 0;
-        for entry in 0..batch.series_count() {
-            let Some(slot) = work.series.get_mut(entry) else { continue };
-            let series = match slot {
-                Some(series) => series,
-                None => {
-                    let labels = batch.labels(entry);
-                    let (series, is_new) = self.find_or_create(labels.hash(), labels);
-                    created += usize::from(is_new);
-                    slot.insert(series)
+        for (rows, histograms) in work.parts() {
+            if self.options.float_starts || !histograms.is_empty() {
+                for row in rows {
+                    let Sample { timestamp_ms, value } = row.sample;
+                    encoder.push_float(row.series, timestamp_ms, row.start_ms, value);
                 }
-            };
-            batch.set_series_ref(entry, series.series);
-        }
-        for pair in work.series.windows(2) {
-            if let [Some(before), Some(behind)] = pair {
-                before.set_follower(behind.series);
-            }
-        }
-        Ok(created)
-    }
-
-    /// Finds the series of one entry, `before` being that of the entry before it.
-    fn find_entry(
-        &self,
-        known: SeriesRef,
-        labels: LabelsRef<'_>,
-        before: Option<&HeadSeries>,
-    ) -> Option<Arc<HeadSeries>> {
-        let hash = labels.hash();
-        if known.is_known()
-            && let Some(series) = self.series.get(known)
-            // A reference of some other storage is recognised by this.
-            && series.hash == hash
-        {
-            return Some(series);
-        }
-        // Scrapes and senders keep the order of their series, and the reference is found sooner.
-        let guess = before.map_or(SeriesRef::UNKNOWN, HeadSeries::follower);
-        if guess.is_known()
-            && let Some(series) = self.series.get(guess)
-            && series.hash == hash
-            && series.labels.as_ref() == labels
-        {
-            return Some(series);
-        }
-        self.series.find(hash, labels)
-    }
-
-    /// Judges every sample and lists those that may stay as rows.
-    fn judge(&self, work: &mut Work, batch: &mut Batch) -> Judgement {
-        let mut judgement = Judgement::default();
-        let Some(first) = batch.samples().first() else { return judgement };
-        let min_valid_ms = self.bounds.min_appendable_ms(first.timestamp_ms, self.options.range_ms);
-        for entry in 0..batch.series_count() {
-            self.judge_entry(entry, work, batch, min_valid_ms, &mut judgement);
-        }
-        judgement
-    }
-
-    fn judge_entry(
-        &self,
-        entry: usize,
-        work: &mut Work,
-        batch: &mut Batch,
-        min_valid_ms: i64,
-        judgement: &mut Judgement,
-    ) {
-        let Some(slot) = work.series.get_mut(entry).and_then(Option::as_mut) else { return };
-        if slot.lock().is_removed {
-            // A truncation has forgotten it since it was looked up. Nobody can do so again before
-            // the batch is stored.
-            let labels: LabelsRef<'_> = batch.labels(entry);
-            *slot = self.find_or_create(labels.hash(), labels).0;
-            batch.set_series_ref(entry, slot.series);
-        }
-        let mut series = slot.lock();
-        let rows_before = work.rows.len();
-        for index in batch.sample_range(entry) {
-            let Some(sample) = batch.samples().get(index).copied() else { continue };
-            match series.promise(sample, min_valid_ms) {
-                Fate::Store => work.rows.push(Row { entry, sample }),
-                Fate::Same => {}
-                Fate::Refuse(verdict) => {
-                    batch.set_verdict(index, verdict);
-                    self.metrics.count_refused(verdict);
-                    judgement.refused += 1;
-                    judgement.is_batch_refused |= series.refuses_as_stored(sample, min_valid_ms);
+                for row in histograms {
+                    let Some(histogram) = self.stales.resolve(row.source, batch) else { continue };
+                    encoder.push_histogram(row.series, row.timestamp_ms, row.start_ms, histogram);
                 }
+                records.add_rows(&mut encoder);
+            } else if !rows.is_empty() {
+                let rows = rows.iter().map(|row| (row.series, row.sample));
+                records.add(|out| wal::encode_samples(out, rows));
             }
         }
-        if work.rows.len() > rows_before && !series.is_logged {
-            series.is_logged = true;
-            work.unnamed.push(entry);
+        for row in &work.late {
+            let value = self.late_value(row, batch);
+            value.inspect(|value| {
+                encoder.push(row.series, row.timestamp_ms, row.start_ms, *value);
+            });
         }
+        records.add_rows(&mut encoder);
+        let logged = self.log_records(&records);
+        (work.records, work.encoder) = (records, encoder);
+        logged
     }
 
-    fn store(&self, work: &Work) {
-        let mut begun = 0;
-        let mut stored = 0;
-        let mut span = TimeRange::new(i64::MAX, i64::MIN);
-        for (series, rows) in work.rows_by_series() {
-            let mut series = series.lock();
-            for row in rows {
-                let (new_chunks, is_stored) = series.store(row.sample, self.options.range_ms);
-                begun += new_chunks;
-                stored += u64::from(is_stored);
-                span.start_ms = span.start_ms.min(row.sample.timestamp_ms);
-                span.end_ms = span.end_ms.max(row.sample.timestamp_ms);
-            }
+    pub(super) fn log_records(&self, records: &Records) -> Result<(), AppendError> {
+        let refused = |error: wal::WalError| AppendError::Log(error.to_string());
+        let mut log = self.log.lock();
+        let Some(wal) = log.as_mut() else { return Ok(()) };
+        let position = wal.log_packed(records).map_err(refused)?;
+        let syncer = wal.syncer();
+        drop(log);
+        syncer.commit(position).map_err(refused)
+    }
+
+    fn store(&self, work: &Work, batch: &Batch) {
+        let mut tally = Tally::default();
+        let options = &self.options.chunks();
+        for (rows, histograms) in work.parts() {
+            self.series.for_rows(
+                rows,
+                |row| row.series,
+                |series, row| {
+                    let Some(series) = series else { return };
+                    let Sample { timestamp_ms, value } = row.sample;
+                    let stored = series.store_float(timestamp_ms, row.start_ms, value, options);
+                    tally.floats += tally.count(timestamp_ms, stored);
+                },
+            );
+            self.series.for_rows(
+                histograms,
+                |row| row.series,
+                |series, row| {
+                    let histogram = self.stales.resolve(row.source, batch);
+                    let Some((series, histogram)) = series.zip(histogram) else { return };
+                    let (time_ms, start_ms) = (row.timestamp_ms, row.start_ms);
+                    let stored = series.store_histogram(time_ms, start_ms, histogram, options);
+                    tally.histograms += tally.count(time_ms, stored);
+                },
+            );
         }
-        if stored == 0 {
+        self.show(&tally);
+    }
+
+    /// Counts what was stored.
+    pub(super) fn show(&self, tally: &Tally) {
+        if tally.floats + tally.histograms == 0 {
             return;
         }
-        self.bounds.widen(span);
-        self.metrics.samples_appended.add(stored);
-        self.metrics.chunks_created.add(begun as u64);
-        self.metrics.chunks.add(begun as f64);
+        self.bounds.widen(tally.span);
+        self.metrics.floats_appended.add(tally.floats);
+        self.metrics.histograms_appended.add(tally.histograms);
+        if tally.begun > 0 {
+            self.metrics.chunks_created.add(tally.begun);
+            self.metrics.chunks.add(tally.begun as f64);
+            self.note_begun(tally.begun);
+        }
         self.show_span();
+    }
+
+    /// Undoes what [`Judge`] promised.
+    fn take_back(&self, work: &Work, open: &OpenBatch<'_>) {
+        self.series.for_rows(
+            &work.rows,
+            |row| row.series,
+            |series, _| {
+                series.into_iter().for_each(|series| series.take_back(open));
+            },
+        );
+        self.series.for_rows(
+            &work.histograms,
+            |row| row.series,
+            |series, _| {
+                series.into_iter().for_each(|series| series.take_back(open));
+            },
+        );
+        self.series.for_rows(
+            &work.unnamed,
+            |row| row.0,
+            |series, _| {
+                series.into_iter().for_each(|series| series.is_logged = false);
+            },
+        );
     }
 
     /// Shows the head's bounds in its metrics.
@@ -262,33 +354,42 @@ impl Head {
     }
 }
 
-/// Writes the rows to the log, with the names of series that it does not know.
-fn log(commit: &mut Commit, work: &mut Work) -> Result<(), AppendError> {
-    let Some(wal) = commit.wal.as_mut() else { return Ok(()) };
-    if work.rows.is_empty() {
-        return Ok(());
-    }
-    let (mut names, mut samples) =
-        (std::mem::take(&mut work.names_record), std::mem::take(&mut work.samples_record));
-    let named = work.unnamed.iter().filter_map(|entry| work.series(*entry));
-    wal::encode_series(&mut names, named.map(|series| (series.series, series.labels.as_ref())));
-    let rows = work.rows_by_series();
-    let rows = rows.flat_map(|(series, rows)| rows.iter().map(|row| (series.series, row.sample)));
-    wal::encode_samples(&mut samples, rows);
-    let logged =
-        if work.unnamed.is_empty() { wal.log(&[&samples]) } else { wal.log(&[&names, &samples]) };
-    (work.names_record, work.samples_record) = (names, samples);
-    logged.map(|_| ()).map_err(|error| AppendError::Log(error.to_string()))
+/// What was stored.
+#[derive(Debug)]
+pub(super) struct Tally {
+    pub(super) floats: u64,
+    pub(super) histograms: u64,
+    pub(super) begun: u64,
+    pub(super) span: TimeRange,
 }
 
-/// Undoes what [`Head::judge`] promised.
-fn take_back(work: &Work) {
-    for (series, _) in work.rows_by_series() {
-        series.lock().forget_promises();
+impl Default for Tally {
+    fn default() -> Self {
+        let span = TimeRange::new(i64::MAX, i64::MIN);
+        Self { floats: 0, histograms: 0, begun: 0, span }
     }
-    for entry in &work.unnamed {
-        if let Some(series) = work.series(*entry) {
-            series.lock().is_logged = false;
-        }
+}
+
+impl Tally {
+    /// Counts one sample; returns how many are stored.
+    #[inline]
+    pub(super) fn count(
+        &mut self,
+        time_ms: i64,
+        stored: Result<Stored, crate::chunk::ChunkError>,
+    ) -> u64 {
+        let begun = match stored {
+            Ok(Stored::InOrder { begun }) => begun,
+            Ok(Stored::TooLate) => return 0,
+            Err(error) => {
+                // What was judged fits into a chunk.
+                tracing::error!(%error, "a sample is in the log but not in memory");
+                return 0;
+            }
+        };
+        self.begun += begun as u64;
+        self.span.start_ms = self.span.start_ms.min(time_ms);
+        self.span.end_ms = self.span.end_ms.max(time_ms);
+        1
     }
 }

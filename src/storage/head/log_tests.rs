@@ -22,6 +22,7 @@ fn log(dir: &Path) -> LogPlace {
     };
     LogPlace {
         disk: RealDisk::shared(),
+        root: dir.to_owned(),
         dir: dir.join("wal"),
         options,
         metrics: WalMetrics::new(&Registry::new()),
@@ -29,8 +30,8 @@ fn log(dir: &Path) -> LogPlace {
 }
 
 fn open_from(dir: &Path, min_valid_ms: i64) -> (Head, ReplayStats) {
-    let options = HeadOptions { range_ms: 2 * HOUR_MS, max_series: 0 };
-    Head::open(log(dir), options, min_valid_ms, HeadMetrics::new(&Registry::new())).unwrap()
+    let options = HeadOptions::new(2 * HOUR_MS);
+    Head::open(log(dir), options, min_valid_ms, &Registry::new()).unwrap()
 }
 
 fn open(dir: &Path) -> Head {
@@ -165,7 +166,7 @@ fn damage_costs_only_the_damaged_record() {
     let dir = TempDir::new().unwrap();
     let head = open(dir.path());
     scrape(&head, 1, 1);
-    let hurt = head.commit.lock().wal.as_ref().unwrap().current();
+    let hurt = head.log.lock().as_ref().unwrap().current();
     scrape(&head, 1, 2);
     scrape(&head, 1, 3);
     head.close().unwrap();

@@ -4,22 +4,25 @@ use crate::base::metrics::{Counter, Gauge, Histogram, Registry};
 use crate::series::Verdict;
 
 const FLOAT: &[(&str, &str)] = &[("type", "float")];
+const HISTOGRAM: &[(&str, &str)] = &[("type", "histogram")];
 const SECONDS: &[f64] = &[0.01, 0.1, 1.0, 10.0, 60.0, 600.0];
 
 /// Instruments of one head. Several heads may share a registry: what they count adds up.
 #[derive(Debug, Clone)]
-pub(in crate::storage) struct HeadMetrics {
+pub(super) struct HeadMetrics {
     pub(super) series: Gauge,
     pub(super) series_created: Counter,
     pub(super) series_removed: Counter,
     pub(super) chunks: Gauge,
     pub(super) chunks_created: Counter,
     pub(super) chunks_removed: Counter,
-    pub(super) samples_appended: Counter,
-    out_of_order: Counter,
-    out_of_bounds: Counter,
-    too_old: Counter,
-    duplicates: Counter,
+    pub(super) floats_appended: Counter,
+    pub(super) histograms_appended: Counter,
+    late_appended: [Counter; 2],
+    out_of_order: [Counter; 2],
+    out_of_bounds: [Counter; 2],
+    too_old: [Counter; 2],
+    duplicates: [Counter; 2],
     pub(super) min_time: Gauge,
     pub(super) max_time: Gauge,
     pub(super) max_time_seconds: Gauge,
@@ -29,16 +32,37 @@ pub(in crate::storage) struct HeadMetrics {
     pub(super) checkpoints: Counter,
     pub(super) checkpoints_failed: Counter,
     pub(super) unknown_refs: Counter,
+    pub(super) unknown_exemplars: Counter,
+    pub(super) unknown_metadata: Counter,
+    pub(super) unknown_tombstones: Counter,
+    pub(super) unknown_late: Counter,
+    pub(super) snapshot_errors: Counter,
     pub(super) replay_seconds: Gauge,
 }
 
 impl HeadMetrics {
-    pub(in crate::storage) fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help);
-        let floats = |name, help| registry.counter_with(name, help, FLOAT);
+        let of_both =
+            |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
         let gauge = |name, help| registry.gauge(name, help);
         let seconds = |name, help| registry.histogram_with(name, help, SECONDS, &[]);
+        let unknown = |kind: &'static str| {
+            let name = "prometheus_tsdb_wal_replay_unknown_refs_total";
+            registry.counter_with(
+                name,
+                "Rows in the log of series it does not name.",
+                &[("type", kind)],
+            )
+        };
+        let late_appended = of_both(
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "Late samples that were appended.",
+        );
+        let [floats_appended, histograms_appended] =
+            of_both("prometheus_tsdb_head_samples_appended_total", "Samples that were appended.");
         Self {
+            late_appended,
             series: gauge("prometheus_tsdb_head_series", "Series in the head."),
             series_created: counter(
                 "prometheus_tsdb_head_series_created_total",
@@ -57,23 +81,21 @@ impl HeadMetrics {
                 "prometheus_tsdb_head_chunks_removed_total",
                 "Chunks that were removed from the head.",
             ),
-            samples_appended: floats(
-                "prometheus_tsdb_head_samples_appended_total",
-                "Samples that were appended.",
-            ),
-            out_of_order: floats(
+            floats_appended,
+            histograms_appended,
+            out_of_order: of_both(
                 "prometheus_tsdb_out_of_order_samples_total",
                 "Samples refused because their series has a newer one.",
             ),
-            out_of_bounds: floats(
+            out_of_bounds: of_both(
                 "prometheus_tsdb_out_of_bound_samples_total",
                 "Samples refused because they are older than what the head may still change.",
             ),
-            too_old: floats(
+            too_old: of_both(
                 "prometheus_tsdb_too_old_samples_total",
                 "Samples refused because they are older than the window for late ones.",
             ),
-            duplicates: floats(
+            duplicates: of_both(
                 "promlite_tsdb_duplicate_samples_total",
                 "Samples refused because another value is stored for the same time.",
             ),
@@ -103,10 +125,18 @@ impl HeadMetrics {
                 "prometheus_tsdb_checkpoint_creations_failed_total",
                 "Checkpoints that failed.",
             ),
-            unknown_refs: registry.counter_with(
-                "prometheus_tsdb_wal_replay_unknown_refs_total",
-                "Samples in the log whose series it does not name.",
+            unknown_refs: unknown("samples"),
+            unknown_exemplars: unknown("exemplars"),
+            unknown_metadata: unknown("metadata"),
+            unknown_tombstones: unknown("tombstones"),
+            unknown_late: registry.counter_with(
+                "prometheus_tsdb_wbl_replay_unknown_refs_total",
+                "Records in the log of late samples whose series no log names.",
                 &[("type", "samples")],
+            ),
+            snapshot_errors: counter(
+                "prometheus_tsdb_snapshot_replay_error_total",
+                "Memory snapshots that could not be used.",
             ),
             replay_seconds: gauge(
                 "prometheus_tsdb_data_replay_duration_seconds",
@@ -115,17 +145,21 @@ impl HeadMetrics {
         }
     }
 
-    pub(super) fn count_refused(&self, verdict: Verdict) {
-        match verdict {
-            Verdict::Accepted
-            | Verdict::UnknownSeries
-            | Verdict::SeriesLimit
-            | Verdict::InvalidHistogram(_) => {}
-            Verdict::DuplicateTimestamp => self.duplicates.inc(),
-            Verdict::OutOfOrder => self.out_of_order.inc(),
-            Verdict::OutOfBounds => self.out_of_bounds.inc(),
-            Verdict::TooOld => self.too_old.inc(),
-        }
+    pub(super) fn late_appended(&self, floats: u64, histograms: u64) {
+        let [of_floats, of_histograms] = &self.late_appended;
+        of_floats.add(floats);
+        of_histograms.add(histograms);
+    }
+
+    pub(super) fn count_refused(&self, verdict: Verdict, is_histogram: bool) {
+        let [floats, histograms] = match verdict {
+            Verdict::DuplicateTimestamp => &self.duplicates,
+            Verdict::OutOfOrder => &self.out_of_order,
+            Verdict::OutOfBounds => &self.out_of_bounds,
+            Verdict::TooOld => &self.too_old,
+            _ => return,
+        };
+        if is_histogram { histograms.inc() } else { floats.inc() }
     }
 
     /// Takes what this head added to the gauges back out of them, at its end.

@@ -125,6 +125,23 @@ pub(super) struct Lists {
     pub(super) all: List,
 }
 
+impl Lists {
+    fn add(&mut self, series: SeriesRef, labels: &Labels) {
+        self.all.add(series.0);
+        for (name, value) in labels.iter() {
+            // Looked up first by the borrowed text: most names and values are there.
+            if !self.names.contains_key(name) {
+                self.names.insert(name.into(), Values::new());
+            }
+            let Some(values) = self.names.get_mut(name) else { continue };
+            match values.get_mut(value) {
+                Some(list) => list.add(series.0),
+                None => values.entry(value.into()).or_default().add(series.0),
+            }
+        }
+    }
+}
+
 /// The lists, and the lock on them.
 #[derive(Debug)]
 pub(super) struct Postings(RwLock<Lists>);
@@ -138,21 +155,14 @@ impl Postings {
         self.0.read()
     }
 
-    /// Enters a new series.
-    pub(super) fn add(&self, series: SeriesRef, labels: &Labels) {
+    /// Enters new series, all at once.
+    pub(super) fn add_all(&self, new: &[(SeriesRef, Labels)]) {
+        if new.is_empty() {
+            return;
+        }
         let mut lists = self.0.write();
-        let lists = &mut *lists;
-        lists.all.add(series.0);
-        for (name, value) in labels.iter() {
-            // Looked up first by the borrowed text: most names and values are there.
-            if !lists.names.contains_key(name) {
-                lists.names.insert(name.into(), Values::new());
-            }
-            let Some(values) = lists.names.get_mut(name) else { continue };
-            match values.get_mut(value) {
-                Some(list) => list.add(series.0),
-                None => values.entry(value.into()).or_default().add(series.0),
-            }
+        for (series, labels) in new {
+            lists.add(*series, labels);
         }
     }
 
@@ -222,7 +232,7 @@ mod tests {
     fn series_that_come_in_another_order_are_listed_in_theirs() {
         let postings = Postings::new();
         for series in [3, 1, 2, 5, 4] {
-            postings.add(SeriesRef(series), &labels(&[("a", "1")]));
+            postings.add_all(&[(SeriesRef(series), labels(&[("a", "1")]))]);
         }
         let lists = postings.read();
         let List::Few(few) = &lists.names["a"]["1"] else { panic!("a bitmap for five") };
@@ -234,8 +244,7 @@ mod tests {
         let postings = Postings::new();
         let first = labels(&[("a", "1"), ("b", "1")]);
         let second = labels(&[("a", "1"), ("c", "1")]);
-        postings.add(SeriesRef(1), &first);
-        postings.add(SeriesRef(2), &second);
+        postings.add_all(&[(SeriesRef(1), first.clone()), (SeriesRef(2), second)]);
         postings.remove(&RoaringTreemap::from_iter([1]), &[first]);
         let lists = postings.read();
         assert_eq!(refs(&lists.all), [2]);

@@ -1,228 +1,400 @@
 //! One series: its labels, its closed chunks, and the chunk that still grows.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use crate::chunk::{self, Encoding, OpenChunk};
+use crate::model::histogram::{Histogram, HistogramRef};
+use crate::model::{Labels, Value};
+use crate::series::{Batch, Chunk, Column, QueryError, SeriesRef, TimeRange};
 
-use parking_lot::{Mutex, MutexGuard};
+use super::closed::Closed;
+use super::isolation::{NO_BATCH, OpenBatch, Reader};
+use super::mapped::{ChunkFiles, FilesView, MappedError};
+use super::ooo::OooSeries;
 
-use crate::chunk::{Encoding, XorAppender};
-use crate::model::{Labels, Sample};
-use crate::series::{Chunk, SeriesRef, TimeRange, Verdict};
+/// The newest sample that was promised a place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Newest {
+    pub(super) timestamp_ms: i64,
+    pub(super) value: NewestValue,
+}
 
-use super::cut::{self, OpenChunk};
+/// What was promised a place.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) enum NewestValue {
+    /// Nothing.
+    Nothing,
+    Float(f64),
+    /// The last sample of the open chunk.
+    Histogram {
+        is_float: bool,
+    },
+    /// The last sample of a closed chunk.
+    Closed(SampleKind),
+    /// A histogram that is on its way.
+    Promised(Source),
+}
+
+/// Where a histogram comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Source {
+    /// The sample of this index in the batch.
+    Batch { index: usize, is_float: bool },
+    /// A staleness marker that came as a float.
+    Stale { is_float: bool },
+}
+
+impl Source {
+    pub(super) const fn is_float(self) -> bool {
+        match self {
+            Self::Batch { is_float, .. } | Self::Stale { is_float } => is_float,
+        }
+    }
+}
+
+/// The staleness markers that stand for floats.
+#[derive(Debug)]
+pub(super) struct Stales {
+    integer: Histogram,
+    float: Histogram,
+}
+
+impl Stales {
+    pub(super) fn new() -> Self {
+        Self { integer: Histogram::stale(false), float: Histogram::stale(true) }
+    }
+
+    /// The histogram that a source means.
+    pub(super) fn resolve<'a>(
+        &'a self,
+        source: Source,
+        batch: &'a Batch,
+    ) -> Option<HistogramRef<'a>> {
+        match source {
+            Source::Batch { index, .. } => batch.histogram(index),
+            Source::Stale { is_float: false } => Some(self.integer.as_ref()),
+            Source::Stale { is_float: true } => Some(self.float.as_ref()),
+        }
+    }
+}
+
+/// What kind of samples there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SampleKind {
+    Float,
+    IntegerHistogram,
+    FloatHistogram,
+}
+
+impl SampleKind {
+    pub(super) const fn histogram(is_float: bool) -> Self {
+        if is_float { Self::FloatHistogram } else { Self::IntegerHistogram }
+    }
+
+    /// The kind of the samples of a chunk; chunks of unknown encodings have none that matters.
+    fn of_encoding(encoding: u8) -> Self {
+        match Encoding::try_from(encoding) {
+            Ok(Encoding::Histogram | Encoding::HistogramSt) => Self::IntegerHistogram,
+            Ok(Encoding::FloatHistogram | Encoding::FloatHistogramSt) => Self::FloatHistogram,
+            Ok(Encoding::Xor | Encoding::Xor2) | Err(_) => Self::Float,
+        }
+    }
+}
+
+impl Newest {
+    const NOTHING: Self = Self { timestamp_ms: i64::MIN, value: NewestValue::Nothing };
+
+    #[inline]
+    pub(super) const fn kind(&self) -> Option<SampleKind> {
+        match self.value {
+            NewestValue::Nothing => None,
+            NewestValue::Float(_) => Some(SampleKind::Float),
+            NewestValue::Histogram { is_float } => Some(SampleKind::histogram(is_float)),
+            NewestValue::Closed(kind) => Some(kind),
+            NewestValue::Promised(source) => Some(SampleKind::histogram(source.is_float())),
+        }
+    }
+}
+
+/// What hardly any series has.
+#[derive(Debug, Default)]
+struct Rare {
+    /// Batches before the last one that a reader may not see, and their samples here.
+    hidden: Vec<(u64, u32)>,
+    late: OooSeries,
+}
 
 /// A series that is held in memory.
 #[derive(Debug)]
-pub(super) struct HeadSeries {
-    pub(super) series: SeriesRef,
+pub(super) struct Series {
     pub(super) labels: Labels,
     /// Hash of the labels.
     pub(super) hash: u64,
-    /// Which series came behind this one in its last batch: a guess for the next.
-    follower: AtomicU64,
-    samples: Mutex<SeriesSamples>,
-}
-
-impl HeadSeries {
-    pub(super) fn new(series: SeriesRef, labels: Labels) -> Self {
-        let hash = labels.as_ref().hash();
-        Self { series, labels, hash, follower: AtomicU64::new(0), samples: Mutex::default() }
-    }
-
-    pub(super) fn follower(&self) -> SeriesRef {
-        SeriesRef(self.follower.load(Ordering::Relaxed))
-    }
-
-    pub(super) fn set_follower(&self, series: SeriesRef) {
-        // Mostly it stays the same, and a look leaves the cache line to others.
-        if self.follower() != series {
-            self.follower.store(series.0, Ordering::Relaxed);
-        }
-    }
-
-    /// Held for one look or one change, never while anything is read, written or decoded.
-    pub(super) fn lock(&self) -> MutexGuard<'_, SeriesSamples> {
-        self.samples.lock()
-    }
-
-    /// Bytes that the series takes in memory, without the tables that point to it.
-    pub(super) fn memory_bytes(&self) -> usize {
-        // The two reference counts of its `Arc`.
-        let own = size_of::<Self>() + 2 * size_of::<usize>();
-        own + self.labels.memory_bytes() + self.lock().memory_bytes()
-    }
-}
-
-/// What the lock of a series protects.
-#[derive(Debug, Default)]
-pub(super) struct SeriesSamples {
-    closed: Vec<Chunk>,
-    open: Option<XorAppender>,
-    /// Where the open chunk is to end.
-    next_cut_ms: i64,
-    /// The newest sample that was promised a place. It runs ahead of the open chunk while a batch
-    /// is on its way through the log; only the holder of the commit lock changes it.
-    newest: Option<Sample>,
-    /// The log names the series. Changed by the holder of the commit lock.
+    /// It runs ahead of the open chunk while a batch is on its way through the log.
+    pub(super) newest: Newest,
+    /// The batch that brought the last samples or is about to.
+    batch: u64,
+    /// How many samples it brought so far.
+    batch_samples: u32,
+    /// The log names the series.
     pub(super) is_logged: bool,
-    /// The registry has forgotten the series; a batch that still holds it must look again. Changed
-    /// by the holder of the commit lock.
-    pub(super) is_removed: bool,
+    /// The end of the open chunk of histograms was estimated.
+    pub(super) has_estimate: bool,
+    /// Where the open chunk is to end.
+    pub(super) next_cut_ms: i64,
+    pub(super) open: Option<OpenChunk>,
+    pub(super) closed: Vec<Closed>,
+    rare: Option<Box<Rare>>,
 }
 
-/// What is to become of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fate {
-    /// It goes to the log and into the chunk.
-    Store,
-    /// It is there already.
-    Same,
-    /// It is refused.
-    Refuse(Verdict),
-}
-
-/// Judges a sample by the series' newest one: the rules of `memSeries.appendable`.
-fn judge(newest: Option<Sample>, sample: Sample, min_valid_ms: i64) -> Fate {
-    if sample.timestamp_ms < min_valid_ms {
-        return Fate::Refuse(Verdict::OutOfBounds);
-    }
-    match newest {
-        Some(newest) if sample.timestamp_ms < newest.timestamp_ms => {
-            Fate::Refuse(Verdict::OutOfOrder)
+impl Series {
+    pub(super) fn new(labels: Labels) -> Self {
+        Self {
+            hash: labels.as_ref().hash(),
+            labels,
+            newest: Newest::NOTHING,
+            batch: NO_BATCH,
+            batch_samples: 0,
+            is_logged: false,
+            has_estimate: false,
+            next_cut_ms: 0,
+            open: None,
+            closed: Vec::new(),
+            rare: None,
         }
-        Some(newest) if sample.timestamp_ms == newest.timestamp_ms => {
-            // By bits: the staleness marker equals itself, and 0 is not -0.
-            let is_same = sample.value.to_bits() == newest.value.to_bits();
-            if is_same { Fate::Same } else { Fate::Refuse(Verdict::DuplicateTimestamp) }
+    }
+
+    /// Makes the series one of the batch's, which must be allowed to follow the one before.
+    #[inline]
+    pub(super) fn claim(&mut self, batch: &OpenBatch<'_>) {
+        if self.batch == batch.number {
+            return;
         }
-        _ => Fate::Store,
-    }
-}
-
-impl SeriesSamples {
-    /// Judges a sample by all that was promised, and promises it a place if it may have one.
-    pub(super) fn promise(&mut self, sample: Sample, min_valid_ms: i64) -> Fate {
-        let fate = judge(self.newest, sample, min_valid_ms);
-        if fate == Fate::Store {
-            self.newest = Some(sample);
+        if batch.must_remember(self.batch) {
+            let rare = self.rare.get_or_insert_default();
+            rare.hidden.push((self.batch, self.batch_samples));
+        } else if let Some(rare) = &mut self.rare {
+            rare.hidden = Vec::new();
         }
-        fate
+        (self.batch, self.batch_samples) = (batch.number, 0);
     }
 
-    /// True if a sample would be refused even without those that were promised a place but are not
-    /// stored yet.
-    pub(super) fn refuses_as_stored(&self, sample: Sample, min_valid_ms: i64) -> bool {
-        let fate = judge(self.stored_newest(), sample, min_valid_ms);
-        matches!(fate, Fate::Refuse(_))
+    /// The last batch that claimed the series.
+    #[inline]
+    pub(super) const fn batch(&self) -> u64 {
+        self.batch
     }
 
-    /// Takes back every promise that was not kept.
-    pub(super) fn forget_promises(&mut self) {
+    /// Takes back every promise of the batch, if it has claimed the series.
+    pub(super) fn take_back(&mut self, batch: &OpenBatch<'_>) {
+        if self.batch == batch.number {
+            self.batch = NO_BATCH;
+            self.newest = self.stored_newest();
+        }
+    }
+
+    /// Notes that a sample of the batch that claimed the series is stored.
+    #[inline]
+    pub(super) const fn count_stored(&mut self) {
+        self.batch_samples = self.batch_samples.saturating_add(1);
+    }
+
+    /// The newest sample in the chunks.
+    pub(super) fn stored_newest(&self) -> Newest {
+        let Some(open) = &self.open else { return self.closed_newest() };
+        let value = match open.last_value() {
+            Value::Float(value) => NewestValue::Float(value),
+            Value::Histogram(last) => NewestValue::Histogram { is_float: last.counts.is_float() },
+        };
+        Newest { timestamp_ms: open.max_time_ms(), value }
+    }
+
+    fn closed_newest(&self) -> Newest {
+        let Some(last) = self.closed.last() else { return Newest::NOTHING };
+        let kind = SampleKind::of_encoding(last.encoding());
+        Newest { timestamp_ms: last.range().end_ms, value: NewestValue::Closed(kind) }
+    }
+
+    /// Notes which sample is the newest after closed chunks were put in.
+    pub(super) fn refresh_newest(&mut self) {
         self.newest = self.stored_newest();
     }
 
-    fn stored_newest(&self) -> Option<Sample> {
-        let open = self.open.as_ref()?;
-        Some(Sample { timestamp_ms: open.max_time_ms(), value: open.last_value() })
+    /// True if the last stored sample is this histogram.
+    pub(super) fn repeats_last(&self, histogram: HistogramRef<'_>) -> bool {
+        let open = self.open.as_ref().and_then(OpenChunk::as_histogram);
+        open.is_some_and(|open| open.repeats_last(histogram))
     }
 
-    /// Puts a sample that is newer than all stored ones into the open chunk; an older one is left
-    /// out. Returns how many chunks were begun, and whether the sample is stored.
-    pub(super) fn store(&mut self, sample: Sample, range_ms: i64) -> (usize, bool) {
-        let Sample { timestamp_ms, value } = sample;
-        let mut begun = 0;
-        if let Some(open) = &self.open {
-            if open.max_time_ms() >= timestamp_ms {
-                return (0, false);
-            }
-            let chunk = OpenChunk {
-                min_time_ms: open.min_time_ms(),
-                max_time_ms: open.max_time_ms(),
-                sample_count: open.sample_count(),
-                len_bytes: open.bytes().len(),
-            };
-            if cut::is_due(chunk, timestamp_ms, &mut self.next_cut_ms) {
-                self.close_chunk();
-            }
-        }
-        let open = self.open.get_or_insert_with(|| {
-            begun = 1;
-            self.next_cut_ms = cut::range_end_ms(timestamp_ms, range_ms);
-            XorAppender::new()
-        });
-        let is_stored = open.append(timestamp_ms, value).is_ok();
-        if self.newest.is_none_or(|newest| newest.timestamp_ms < timestamp_ms) {
-            self.newest = Some(sample);
-        }
-        (begun, is_stored)
-    }
-
-    fn close_chunk(&mut self) {
+    /// Ends the open chunk.
+    pub(super) fn close_chunk(&mut self) {
         let Some(open) = self.open.take() else { return };
         // There are few, and a doubled vector would often take more than the chunk.
         self.closed.reserve_exact(1);
-        self.closed.push(Chunk {
+        self.closed.push(Closed::Memory(Chunk {
             min_time_ms: open.min_time_ms(),
             max_time_ms: open.max_time_ms(),
-            encoding: Encoding::Xor as u8,
+            encoding: open.encoding() as u8,
             data: open.finish(),
-        });
+        }));
     }
 
-    /// Appends the chunks that overlap `range`; the open one as a copy.
-    pub(super) fn copy_chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) {
+    /// Moves closed chunks that are in memory to a file; returns how many.
+    pub(super) fn map_closed(
+        &mut self,
+        series: SeriesRef,
+        files: &ChunkFiles,
+    ) -> Result<usize, MappedError> {
+        // Those that were moved before come first.
+        let is_mapped = |closed: &Closed| matches!(closed, Closed::Mapped { .. });
+        let first = self.closed.iter().rposition(is_mapped).map_or(0, |index| index + 1);
+        let mut moved = 0;
+        for closed in self.closed.iter_mut().skip(first) {
+            closed.map(series, false, files)?;
+            moved += 1;
+        }
+        Ok(moved)
+    }
+
+    /// The late samples, if there are any.
+    pub(super) fn late(&self) -> Option<&OooSeries> {
+        self.rare.as_ref().map(|rare| &rare.late).filter(|late| !late.is_empty())
+    }
+
+    /// As [`Series::late`], to be changed if there are any.
+    pub(super) fn late_if_any(&mut self) -> Option<&mut OooSeries> {
+        self.rare.as_mut().map(|rare| &mut rare.late).filter(|late| !late.is_empty())
+    }
+
+    /// The late samples, to be added to.
+    pub(super) fn late_mut(&mut self) -> &mut OooSeries {
+        &mut self.rare.get_or_insert_default().late
+    }
+
+    /// The chunks that overlap `range` as they are now; the open one as a copy.
+    pub(super) fn copy_chunks(&self, range: TimeRange, into: &mut Vec<Closed>) {
         into.extend(self.closed.iter().filter(|chunk| chunk.range().overlaps(range)).cloned());
         if let Some(open) = self.open_in(range) {
-            into.push(Chunk {
+            into.push(Closed::Memory(Chunk {
                 min_time_ms: open.min_time_ms(),
                 max_time_ms: open.max_time_ms(),
-                encoding: Encoding::Xor as u8,
+                encoding: open.encoding() as u8,
                 data: bytes::Bytes::copy_from_slice(open.bytes()),
-            });
+            }));
         }
     }
 
-    fn open_in(&self, range: TimeRange) -> Option<&XorAppender> {
-        let range_of = |open: &XorAppender| TimeRange::new(open.min_time_ms(), open.max_time_ms());
+    /// As [`Series::copy_chunks`]. Returns how many of the newest samples are not for the reader;
+    /// all of them are then among those that were copied.
+    pub(super) fn copy_for(
+        &self,
+        reader: &Reader<'_>,
+        range: TimeRange,
+        into: &mut Vec<Closed>,
+    ) -> usize {
+        let hidden = self.hidden_from(reader);
+        self.copy_chunks(if hidden == 0 { range } else { TimeRange::ALL }, into);
+        hidden
+    }
+
+    fn hidden_from(&self, reader: &Reader<'_>) -> usize {
+        let mut hidden = if reader.sees(self.batch) { 0 } else { self.batch_samples as usize };
+        if let Some(rare) = &self.rare {
+            let unseen = rare.hidden.iter().filter(|(batch, _)| !reader.sees(*batch));
+            hidden += unseen.map(|(_, samples)| *samples as usize).sum::<usize>();
+        }
+        hidden
+    }
+
+    fn open_in(&self, range: TimeRange) -> Option<&OpenChunk> {
+        let range_of = |open: &OpenChunk| TimeRange::new(open.min_time_ms(), open.max_time_ms());
         self.open.as_ref().filter(|open| range_of(open).overlaps(range))
     }
 
-    /// True if a chunk overlaps `range`.
+    /// True if a chunk of samples that came in order overlaps `range`.
     pub(super) fn overlaps(&self, range: TimeRange) -> bool {
         self.open_in(range).is_some() || self.closed.iter().any(|c| c.range().overlaps(range))
     }
 
-    /// Time of the first and of the last stored sample.
+    /// True if a chunk of late samples overlaps `range`.
+    pub(super) fn has_late_in(&self, range: TimeRange) -> bool {
+        self.late().and_then(OooSeries::span).is_some_and(|span| span.overlaps(range))
+    }
+
+    /// Time of the first and of the last stored sample, late ones aside.
     pub(super) fn time_span(&self) -> Option<TimeRange> {
-        let open = self.open.as_ref()?;
-        let first_ms = self.closed.first().map_or(open.min_time_ms(), |chunk| chunk.min_time_ms);
-        Some(TimeRange::new(first_ms, open.max_time_ms()))
+        let closed = self.closed.first().zip(self.closed.last());
+        let closed = closed.map(|(first, last)| (first.range().start_ms, last.range().end_ms));
+        let open = self.open.as_ref().map(|open| (open.min_time_ms(), open.max_time_ms()));
+        let (start_ms, end_ms) = (closed.or(open)?.0, open.or(closed)?.1);
+        Some(TimeRange::new(start_ms, end_ms))
     }
 
     /// Drops the chunks that end before `min_time_ms`; returns how many.
     pub(super) fn drop_before(&mut self, min_time_ms: i64) -> usize {
         let before = self.chunk_count();
-        self.closed.retain(|chunk| chunk.max_time_ms >= min_time_ms);
+        self.closed.retain(|chunk| chunk.range().end_ms >= min_time_ms);
         if self.open.as_ref().is_some_and(|open| open.max_time_ms() < min_time_ms) {
             self.open = None;
         }
-        if self.open.is_none() {
-            // Whatever comes next is newer than the bound, so nothing need be remembered. A
-            // promise that is on its way stays.
-            self.closed = Vec::new();
-            self.newest = self.newest.filter(|newest| newest.timestamp_ms >= min_time_ms);
+        if self.chunk_count() < before {
+            self.closed.shrink_to_fit();
+        }
+        // Whatever comes next is newer than the bound, so nothing need be remembered. A promise
+        // that is on its way stays.
+        if self.open.is_none() && self.newest.timestamp_ms < min_time_ms {
+            self.newest = Newest::NOTHING;
         }
         before - self.chunk_count()
     }
 
-    /// How many chunks there are.
+    /// How many chunks there are, those of late samples too.
     pub(super) fn chunk_count(&self) -> usize {
-        self.closed.len() + usize::from(self.open.is_some())
+        let late = self.late().map_or(0, OooSeries::chunk_count);
+        self.closed.len() + usize::from(self.open.is_some()) + late
     }
 
-    fn memory_bytes(&self) -> usize {
-        let closed: usize = self.closed.iter().map(|chunk| chunk.data.len()).sum();
-        // The appender itself is part of the series' own size.
+    /// Bytes that the series takes in memory besides its place in a page.
+    pub(super) fn memory_bytes(&self) -> usize {
+        let closed: usize = self.closed.iter().map(Closed::heap_bytes).sum();
         let open = self.open.as_ref().map_or(0, |open| open.memory_bytes() - size_of_val(open));
-        self.closed.capacity() * size_of::<Chunk>() + closed + open
+        let closed = self.closed.capacity() * size_of::<Closed>() + closed;
+        let late = |rare: &Rare| size_of::<Rare>() + rare.late.heap_bytes();
+        let rare = self.rare.as_deref().map_or(0, late);
+        self.labels.memory_bytes() + closed + open + rare
     }
+}
+
+/// Takes the newest `hidden` samples out of chunks that were copied.
+pub(super) fn hide_newest(
+    chunks: &mut Vec<Closed>,
+    mut hidden: usize,
+    files: Option<&FilesView>,
+) -> Result<(), QueryError> {
+    while hidden > 0
+        && let Some(last) = chunks.pop()
+    {
+        let mut last = last.load(files)?;
+        let corrupt = |error| QueryError::Corrupt(format!("chunk in memory: {error}"));
+        let count = chunk::sample_count(last.encoding, &last.data).map_err(corrupt)?;
+        let count = usize::from(count);
+        if count <= hidden {
+            hidden -= count;
+            continue;
+        }
+        let mut column = Column::new();
+        let all = (i64::MIN, i64::MAX);
+        chunk::decode(last.encoding, &last.data, all, &mut column).map_err(corrupt)?;
+        let kept = count - hidden;
+        let newest_ms = kept.checked_sub(1).and_then(|index| column.timestamps.get(index));
+        last.max_time_ms = newest_ms.copied().unwrap_or(last.min_time_ms);
+        let mut data = last.data.to_vec();
+        if let Some(header) = data.first_chunk_mut() {
+            // Chunks of histograms with starts keep two other bits here.
+            let others = u16::from_be_bytes(*header) as usize ^ count;
+            *header = ((others | kept) as u16).to_be_bytes();
+        }
+        last.data = data.into();
+        chunks.push(Closed::Memory(last));
+        break;
+    }
+    Ok(())
 }

@@ -14,11 +14,11 @@ const HOUR_MS: i64 = 60 * MINUTE_MS;
 const RANGE_MS: i64 = 2 * HOUR_MS;
 
 fn options() -> HeadOptions {
-    HeadOptions { range_ms: RANGE_MS, max_series: 0 }
+    HeadOptions::new(RANGE_MS)
 }
 
 fn head() -> Head {
-    Head::empty(options(), None, i64::MIN, HeadMetrics::new(&Registry::new()))
+    Head::empty(options(), None, i64::MIN, &Registry::new())
 }
 
 fn labels(name: &str) -> Labels {
@@ -165,17 +165,22 @@ fn batches_in_any_order_find_their_series() {
 
 #[test]
 fn a_series_without_labels_and_one_too_many_are_refused() {
-    let limited = HeadOptions { max_series: 1, ..options() };
-    let head = Head::empty(limited, None, i64::MIN, HeadMetrics::new(&Registry::new()));
+    let limits = SeriesLimits { max_series: 1, by_label: Vec::new() };
+    let limited = HeadOptions { limits, ..options() };
+    let head = Head::empty(limited, None, i64::MIN, &Registry::new());
     let mut empty = Batch::new();
     empty.push_series(SeriesRef::UNKNOWN, Labels::empty().as_ref());
     let refused = head.append(&mut empty, OnReject::KeepRest);
     assert!(matches!(refused, Err(AppendError::EmptyLabels)));
     append(&head, &[("a", 1, 1.0)]);
-    let refused = head.append(&mut batch(&[("a", 2, 1.0), ("b", 2, 1.0)]), OnReject::KeepRest);
+    let mut batch = batch(&[("b", 2, 1.0), ("a", 2, 1.0), ("b", 3, 1.0)]);
+    // Also where nothing may be refused: what is there goes on.
+    let outcome = head.append(&mut batch, OnReject::RejectAll).unwrap();
+    assert_eq!(outcome, Outcome { accepted: 1, rejected: 2, ..Outcome::default() });
+    let verdicts = [Verdict::SeriesLimit, Verdict::Accepted, Verdict::SeriesLimit];
+    assert_eq!((batch.verdicts(), read(&head, "a").len()), (&verdicts[..], 2));
+    let refused = head.resolve(&labels("b"));
     assert!(matches!(refused, Err(AppendError::TooManySeries { limit: 1 })));
-    assert_eq!(read(&head, "a").len(), 1);
-    append(&head, &[("a", 2, 1.0)]);
 }
 
 #[test]

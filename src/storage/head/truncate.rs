@@ -8,11 +8,12 @@ use crate::base::clock::Stopwatch;
 use crate::series::SeriesRef;
 use crate::storage::wal::{self, WalError};
 
-use super::series::HeadSeries;
+use super::page::Page;
+use super::series::Series;
 use super::state::Head;
 
-/// So many series are forgotten while batches wait.
-const SERIES_PER_PAUSE: usize = 256;
+/// Of so many pages series are forgotten while batches wait.
+const PAGES_PER_PAUSE: usize = 4;
 
 impl Head {
     /// Drops the chunks that end before `before_ms` and the series that have none left, and
@@ -20,22 +21,29 @@ impl Head {
     pub(in crate::storage) fn truncate_memory(&self, before_ms: i64) {
         let stopwatch = Stopwatch::start();
         {
-            let _commit = self.commit.lock();
+            let _alone = self.gate.write();
             self.bounds.refuse_before(before_ms);
             self.bounds.forget_min_time();
         }
         let mut min_time_ms = i64::MAX;
         let mut chunks = 0;
-        let mut empty = Vec::new();
-        self.series.for_each(|series| {
-            let mut samples = series.lock();
-            chunks += samples.drop_before(before_ms);
-            match samples.time_span() {
-                Some(span) => min_time_ms = min_time_ms.min(span.start_ms),
-                None => empty.push(Arc::clone(series)),
+        let mut candidates = Vec::new();
+        for (number, page) in self.series.pages() {
+            let mut has_empty = false;
+            for (_, series) in page.lock().iter_mut(number) {
+                chunks += series.drop_before(before_ms);
+                match series.time_span() {
+                    Some(span) => min_time_ms = min_time_ms.min(span.start_ms),
+                    None => has_empty = true,
+                }
             }
-        });
-        self.forget_empty(&empty, before_ms);
+            if has_empty {
+                candidates.push((number, page));
+            }
+        }
+        self.forget_empty(&candidates, before_ms);
+        self.tombstones.truncate(before_ms);
+        self.truncate_files();
         self.bounds.widen_down(min_time_ms);
         self.show_span();
         self.metrics.chunks_removed.add(chunks as u64);
@@ -44,27 +52,24 @@ impl Head {
         self.metrics.gc_seconds.observe(stopwatch.seconds());
     }
 
-    /// Forgets those of `candidates` that still have no sample.
-    fn forget_empty(&self, candidates: &[Arc<HeadSeries>], before_ms: i64) {
+    /// Forgets the series without samples in some pages.
+    fn forget_empty(&self, candidates: &[(u64, Arc<Page>)], before_ms: i64) {
         let mut gone = RoaringTreemap::new();
         let mut labels = Vec::new();
-        for candidates in candidates.chunks(SERIES_PER_PAUSE) {
-            // While the lock is held nobody has promised a sample a place that it has not got yet.
-            let _commit = self.commit.lock();
-            for series in candidates {
-                let mut samples = series.lock();
-                if samples.chunk_count() > 0 || samples.is_removed {
-                    continue;
-                }
-                samples.is_removed = true;
-                let is_logged = samples.is_logged;
-                drop(samples);
+        for pages in candidates.chunks(PAGES_PER_PAUSE) {
+            // Whoever is alone knows that nobody has promised a sample a place that it has not
+            // got yet.
+            let _alone = self.gate.write();
+            let has_samples = |series: &mut Series| series.chunk_count() > 0;
+            for (series, of_series, is_logged) in self.series.retain(pages, has_samples) {
                 if is_logged {
-                    self.expiries.lock().insert(series.series, before_ms);
+                    self.expiries.lock().insert(series, before_ms);
                 }
-                self.series.remove(series);
-                gone.insert(series.series.0);
-                labels.push(series.labels.clone());
+                self.limits.leave(of_series.as_ref());
+                self.metadata.remove(series);
+                self.tombstones.remove(series);
+                gone.insert(series.0);
+                labels.push(of_series);
             }
         }
         self.metrics.series_removed.add(gone.len());
@@ -80,8 +85,8 @@ impl Head {
         let Some(place) = &self.log_place else { return Ok(false) };
         let stopwatch = Stopwatch::start();
         let segments = {
-            let mut commit = self.commit.lock();
-            let Some(log) = commit.wal.as_mut() else { return Ok(false) };
+            let mut log = self.log.lock();
+            let Some(log) = log.as_mut() else { return Ok(false) };
             let segments = log.segments()?;
             log.cut()?;
             segments
@@ -95,7 +100,7 @@ impl Head {
         let made = made.inspect_err(|_| self.metrics.checkpoints_failed.inc())?;
         place.metrics.count_corruptions(made.quarantined.len());
         // What was folded in is superfluous now. If it cannot be removed, a later round will.
-        if let Some(log) = self.commit.lock().wal.as_mut() {
+        if let Some(log) = self.log.lock().as_mut() {
             log.remove_before(upto.saturating_add(1))?;
         }
         self.expiries.lock().retain(|_, until_ms| *until_ms >= before_ms);

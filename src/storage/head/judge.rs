@@ -1,0 +1,383 @@
+//! Judging the samples of a batch: which may stay, and where.
+
+use crate::model::histogram::HistogramRef;
+use crate::model::{LabelsRef, Sample, Value, is_stale};
+use crate::series::{AppendError, Batch, BatchEntry, SeriesRef, Verdict};
+
+use super::append::{HistogramRow, LateRow, Row, Work};
+use super::bounds::Judged;
+use super::isolation::OpenBatch;
+use super::page::{PageSeries, page_of};
+use super::series::{Newest, NewestValue, SampleKind, Series, Source};
+use super::state::Head;
+
+/// A series belongs to another batch that is not whole.
+#[derive(Debug)]
+pub(super) struct Conflict;
+
+/// What the judging came to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Judgement {
+    pub(super) refused: usize,
+    pub(super) created: usize,
+    /// A sample was refused because of what was stored before the batch. One that is refused
+    /// only because of its neighbours in the batch does not count: Prometheus leaves it out
+    /// without refusing the batch. Nor does a series that would be one too many.
+    pub(super) is_batch_refused: bool,
+}
+
+/// What is to become of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// It goes to the log and into the chunk.
+    Store,
+    /// It goes to the logs and among the late samples.
+    Late,
+    /// It is there already.
+    Same,
+    /// It is refused.
+    Refuse(Verdict),
+}
+
+/// Why the way through a page ended.
+enum Step {
+    /// The next entry is of another page.
+    PageEnds,
+    /// The next entry's series is not where it was looked for.
+    LookUp,
+}
+
+/// A sample whose kind is settled.
+#[derive(Clone, Copy)]
+enum Offer<'a> {
+    Float(f64),
+    Histogram(HistogramRef<'a>, Source),
+}
+
+/// Judges one batch.
+pub(super) struct Judge<'a, 'b> {
+    head: &'a Head,
+    batch: &'a Batch,
+    work: &'a mut Work,
+    open: &'a mut OpenBatch<'b>,
+    bounds: Judged,
+    /// The last series that was found: the next one is most often its neighbour.
+    last: SeriesRef,
+    pub(super) judgement: Judgement,
+}
+
+impl<'a, 'b> Judge<'a, 'b> {
+    pub(super) fn new(
+        head: &'a Head,
+        batch: &'a Batch,
+        work: &'a mut Work,
+        open: &'a mut OpenBatch<'b>,
+    ) -> Self {
+        let first_ms = batch.samples().first().map_or(i64::MAX, |sample| sample.timestamp_ms);
+        let bounds =
+            head.bounds.for_batch(first_ms, head.options.range_ms, head.options.late_window_ms);
+        let last = SeriesRef::UNKNOWN;
+        Self { head, batch, work, open, bounds, last, judgement: Judgement::default() }
+    }
+
+    /// Goes through all entries, page by page.
+    pub(super) fn all(&mut self) -> Result<Result<Judgement, Conflict>, AppendError> {
+        let (mut next, mut found) = (0, None);
+        while let Some(entry) = self.batch.entry(next) {
+            let series = found.unwrap_or_else(|| self.guess(&entry));
+            let step = match self.head.series.page(page_of(series)) {
+                Some(page) => {
+                    let mut page = page.lock();
+                    match self.walk(&mut page, page_of(series), &mut next, found.take()) {
+                        Ok(step) => step,
+                        Err(Conflict) => return Ok(Err(Conflict)),
+                    }
+                }
+                None => Step::LookUp,
+            };
+            if matches!(step, Step::LookUp) {
+                found = self.look_up(next)?;
+                next += usize::from(found.is_none());
+            }
+        }
+        Ok(Ok(self.judgement))
+    }
+
+    /// The series that an entry has, or most likely has.
+    #[inline]
+    fn guess(&self, entry: &BatchEntry) -> SeriesRef {
+        if entry.series.is_known() {
+            return entry.series;
+        }
+        // Scrapes and senders keep the order of their series, in which they were created.
+        SeriesRef(self.last.0.wrapping_add(1))
+    }
+
+    /// Judges the entries from `next` on whose series stand in the page. The first of them is
+    /// known to be `found`, if that is given.
+    fn walk(
+        &mut self,
+        page: &mut PageSeries,
+        number: u64,
+        next: &mut usize,
+        mut found: Option<SeriesRef>,
+    ) -> Result<Step, Conflict> {
+        while let Some(entry) = self.batch.entry(*next) {
+            let is_found = found.is_some();
+            let name = found.take().unwrap_or_else(|| self.guess(&entry));
+            if page_of(name) != number {
+                return Ok(Step::PageEnds);
+            }
+            let Some(series) = page.get_mut(name) else { return Ok(Step::LookUp) };
+            if !is_found && !self.is_it(series, *next, &entry) {
+                return Ok(Step::LookUp);
+            }
+            if entry.series != name {
+                self.work.answers.push((*next, name));
+            }
+            self.last = name;
+            self.judge_entry(series, name, entry)?;
+            *next += 1;
+        }
+        Ok(Step::PageEnds)
+    }
+
+    #[inline]
+    fn is_it(&self, series: &Series, index: usize, entry: &BatchEntry) -> bool {
+        if !entry.has_labels {
+            return entry.series.is_known();
+        }
+        let labels = self.batch.labels(index);
+        // A reference of some other storage is recognised by the hash.
+        series.hash == labels.hash()
+            && (entry.series.is_known() || series.labels.as_ref() == labels)
+    }
+
+    /// Finds the series of an entry by its labels, or creates it. If there can be none, its
+    /// samples are refused.
+    #[cold]
+    fn look_up(&mut self, index: usize) -> Result<Option<SeriesRef>, AppendError> {
+        let Some(entry) = self.batch.entry(index) else { return Ok(None) };
+        if !entry.has_labels {
+            if !entry.series.is_known() {
+                return Err(AppendError::EmptyLabels);
+            }
+            self.refuse_entry(&entry, Verdict::UnknownSeries);
+            self.judgement.is_batch_refused = true;
+            return Ok(None);
+        }
+        let labels: LabelsRef<'_> = self.batch.labels(index);
+        if let Some(known) = self.head.series.find(labels.hash(), labels) {
+            return Ok(Some(known));
+        }
+        match self.head.find_or_create(labels, || labels.to_labels(), self.open) {
+            Ok((series, None)) => Ok(Some(series)),
+            Ok((series, Some(labels))) => {
+                self.work.created.push((series, labels));
+                self.judgement.created += 1;
+                Ok(Some(series))
+            }
+            Err(_) => {
+                self.refuse_entry(&entry, Verdict::SeriesLimit);
+                Ok(None)
+            }
+        }
+    }
+
+    fn refuse_entry(&mut self, entry: &BatchEntry, verdict: Verdict) {
+        self.judgement.refused += entry.samples.len();
+        self.work.refused.extend(entry.samples.clone().map(|index| (index, verdict)));
+    }
+
+    #[inline]
+    fn judge_entry(
+        &mut self,
+        series: &mut Series,
+        name: SeriesRef,
+        entry: BatchEntry,
+    ) -> Result<(), Conflict> {
+        if !self.open.may_follow(series.batch()) {
+            return Err(Conflict);
+        }
+        let has_histograms = !self.batch.histograms().is_empty();
+        for index in entry.samples {
+            let Some(sample) = self.batch.samples().get(index).copied() else { continue };
+            let is_plain = !has_histograms && matches!(series.newest.value, NewestValue::Float(_));
+            // What nearly every sample is: a float that is newer than the float before it.
+            if is_plain
+                && sample.timestamp_ms > series.newest.timestamp_ms
+                && sample.timestamp_ms >= self.bounds.min_valid_ms
+            {
+                self.promise_float(series, name, index, sample);
+                continue;
+            }
+            self.judge_sample(series, name, index, sample);
+        }
+        Ok(())
+    }
+
+    #[inline(never)]
+    fn judge_sample(&mut self, series: &mut Series, name: SeriesRef, index: usize, sample: Sample) {
+        let offer = match self.offer(series, index, sample) {
+            Ok(offer) => offer,
+            Err(verdict) => {
+                self.refuse(index, verdict);
+                self.judgement.is_batch_refused = true;
+                return;
+            }
+        };
+        match self.fate(series, series.newest, sample.timestamp_ms, offer) {
+            Fate::Store => match offer {
+                Offer::Float(_) => self.promise_float(series, name, index, sample),
+                Offer::Histogram(_, source) => {
+                    self.promise_histogram(series, name, index, sample.timestamp_ms, source);
+                }
+            },
+            Fate::Late => self.take_late(series, name, index, sample.timestamp_ms, offer),
+            Fate::Same => {}
+            Fate::Refuse(verdict) => {
+                self.refuse(index, verdict);
+                let stored = series.stored_newest();
+                let alone = self.fate(series, stored, sample.timestamp_ms, offer);
+                self.judgement.is_batch_refused |= matches!(alone, Fate::Refuse(_));
+            }
+        }
+    }
+
+    fn refuse(&mut self, index: usize, verdict: Verdict) {
+        self.judgement.refused += 1;
+        self.work.refused.push((index, verdict));
+    }
+
+    /// Settles of what kind a sample is.
+    fn offer(&self, series: &Series, index: usize, sample: Sample) -> Result<Offer<'a>, Verdict> {
+        if let Some(histogram) = self.batch.histogram(index) {
+            histogram.check().map_err(Verdict::InvalidHistogram)?;
+            let source = Source::Batch { index, is_float: histogram.counts.is_float() };
+            return Ok(Offer::Histogram(histogram, source));
+        }
+        // A scrape that ends says so with a float, whatever the series holds.
+        let is_float = match series.newest.kind() {
+            Some(SampleKind::IntegerHistogram) => false,
+            Some(SampleKind::FloatHistogram) => true,
+            Some(SampleKind::Float) | None => return Ok(Offer::Float(sample.value)),
+        };
+        if !is_stale(sample.value) {
+            return Ok(Offer::Float(sample.value));
+        }
+        let source = Source::Stale { is_float };
+        let stale = self.head.stales.resolve(source, self.batch);
+        Ok(stale.map_or(Offer::Float(sample.value), |stale| Offer::Histogram(stale, source)))
+    }
+
+    /// The rules of `memSeries.appendable`.
+    fn fate(&self, series: &Series, newest: Newest, time_ms: i64, offer: Offer<'_>) -> Fate {
+        if time_ms < self.bounds.min_valid_ms {
+            return self.late_fate(time_ms, Verdict::OutOfBounds);
+        }
+        if newest.kind().is_none() || time_ms > newest.timestamp_ms {
+            return Fate::Store;
+        }
+        if time_ms < newest.timestamp_ms {
+            return self.late_fate(time_ms, Verdict::OutOfOrder);
+        }
+        let is_same = match (newest.value, offer) {
+            // By bits: the staleness marker equals itself, and 0 is not -0.
+            (NewestValue::Float(known), Offer::Float(new)) => known.to_bits() == new.to_bits(),
+            (NewestValue::Histogram { .. }, Offer::Histogram(new, _)) => series.repeats_last(new),
+            (NewestValue::Promised(source), Offer::Histogram(new, _)) => {
+                self.head.stales.resolve(source, self.batch) == Some(new)
+            }
+            (NewestValue::Closed(_), Offer::Float(new)) => {
+                self.head.ends_with(series, Value::Float(new))
+            }
+            (NewestValue::Closed(_), Offer::Histogram(new, _)) => {
+                self.head.ends_with(series, Value::Histogram(new))
+            }
+            _ => false,
+        };
+        if is_same { Fate::Same } else { Fate::Refuse(Verdict::DuplicateTimestamp) }
+    }
+
+    /// What becomes of a sample that is too old to be stored in order: `refused` where late ones
+    /// are not taken.
+    const fn late_fate(&self, time_ms: i64, refused: Verdict) -> Fate {
+        match self.bounds.late_from_ms {
+            Some(from_ms) if time_ms >= from_ms => Fate::Late,
+            Some(_) => Fate::Refuse(Verdict::TooOld),
+            None => Fate::Refuse(refused),
+        }
+    }
+
+    fn take_late(
+        &mut self,
+        series: &mut Series,
+        name: SeriesRef,
+        index: usize,
+        timestamp_ms: i64,
+        offer: Offer<'_>,
+    ) {
+        self.name_in_log(series, name);
+        let (start_ms, source) = match offer {
+            Offer::Float(_) if self.head.options.float_starts => (self.batch.start_ms(index), None),
+            Offer::Float(_) => (0, None),
+            Offer::Histogram(_, source) if self.head.options.histogram_starts => {
+                (self.batch.start_ms(index), Some(source))
+            }
+            Offer::Histogram(_, source) => (0, Some(source)),
+        };
+        self.work.late.push(LateRow { series: name, index, timestamp_ms, start_ms, source });
+    }
+
+    /// Has the log name a series that it does not know.
+    #[inline]
+    fn name_in_log(&mut self, series: &mut Series, name: SeriesRef) {
+        if !series.is_logged {
+            series.is_logged = true;
+            self.work.unnamed.push((name, series.labels.clone()));
+        }
+    }
+
+    #[inline]
+    fn promise_float(
+        &mut self,
+        series: &mut Series,
+        name: SeriesRef,
+        index: usize,
+        sample: Sample,
+    ) {
+        self.promise(series, name, SampleKind::Float);
+        let start_ms = if self.head.options.float_starts { self.batch.start_ms(index) } else { 0 };
+        self.work.rows.push(Row { series: name, sample, start_ms });
+        let value = NewestValue::Float(sample.value);
+        series.newest = Newest { timestamp_ms: sample.timestamp_ms, value };
+    }
+
+    fn promise_histogram(
+        &mut self,
+        series: &mut Series,
+        name: SeriesRef,
+        index: usize,
+        timestamp_ms: i64,
+        source: Source,
+    ) {
+        self.promise(series, name, SampleKind::histogram(source.is_float()));
+        let keeps = self.head.options.histogram_starts;
+        let start_ms = if keeps { self.batch.start_ms(index) } else { 0 };
+        self.work.histograms.push(HistogramRow { series: name, timestamp_ms, start_ms, source });
+        series.newest = Newest { timestamp_ms, value: NewestValue::Promised(source) };
+    }
+
+    #[inline]
+    fn promise(&mut self, series: &mut Series, name: SeriesRef, kind: SampleKind) {
+        if series.batch() == self.open.number {
+            // The log sorts the samples of a part by kind.
+            if series.newest.kind().is_some_and(|before| before != kind) {
+                self.work.parts.push((self.work.rows.len(), self.work.histograms.len()));
+            }
+        } else {
+            series.claim(self.open);
+        }
+        self.name_in_log(series, name);
+    }
+}

@@ -1,0 +1,170 @@
+//! Putting a sample into the chunks of its series.
+
+use crate::chunk::{ChunkError, HistogramAppender, OpenChunk, Xor2Appender, XorAppender};
+use crate::model::histogram::HistogramRef;
+
+use super::cut::{self, Growing};
+use super::series::{Newest, NewestValue, SampleKind, Series};
+
+/// How chunks are made.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct ChunkOptions {
+    /// No chunk crosses a multiple of it.
+    pub(super) range_ms: i64,
+    /// Floats go to chunks that keep starts.
+    pub(super) float_starts: bool,
+    /// So do histograms.
+    pub(super) histogram_starts: bool,
+}
+
+/// What became of a sample that was to be stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stored {
+    /// It is in a chunk; so many chunks were begun.
+    InOrder { begun: usize },
+    /// It is no newer than the newest sample.
+    TooLate,
+}
+
+impl Series {
+    /// Stores a float if it is newer than all others.
+    #[inline]
+    pub(super) fn store_float(
+        &mut self,
+        timestamp_ms: i64,
+        start_ms: i64,
+        value: f64,
+        options: &ChunkOptions,
+    ) -> Result<Stored, ChunkError> {
+        let mut begun = 0;
+        if !matches!(self.open, Some(OpenChunk::Xor(_))) || options.float_starts {
+            return self.store_other_float(timestamp_ms, start_ms, value, options);
+        }
+        if let Some(OpenChunk::Xor(open)) = &self.open {
+            if open.max_time_ms() >= timestamp_ms {
+                return Ok(Stored::TooLate);
+            }
+            let chunk = Growing {
+                min_time_ms: open.min_time_ms(),
+                max_time_ms: open.max_time_ms(),
+                sample_count: open.sample_count(),
+                len_bytes: open.bytes().len(),
+            };
+            if cut::is_due(chunk, timestamp_ms, &mut self.next_cut_ms) {
+                self.close_chunk();
+                self.next_cut_ms = cut::range_end_ms(timestamp_ms, options.range_ms);
+                self.open = Some(OpenChunk::Xor(XorAppender::new()));
+                begun = 1;
+            }
+        }
+        if let Some(OpenChunk::Xor(open)) = &mut self.open {
+            open.append(timestamp_ms, value)?;
+        }
+        self.note(timestamp_ms, NewestValue::Float(value));
+        Ok(Stored::InOrder { begun })
+    }
+
+    /// The first sample of a series, the first after histograms, and floats with starts.
+    #[inline(never)]
+    fn store_other_float(
+        &mut self,
+        timestamp_ms: i64,
+        start_ms: i64,
+        value: f64,
+        options: &ChunkOptions,
+    ) -> Result<Stored, ChunkError> {
+        if self.stored_max_ms().is_some_and(|newest_ms| newest_ms >= timestamp_ms) {
+            return Ok(Stored::TooLate);
+        }
+        let mut begun = 0;
+        let ends = match &self.open {
+            None | Some(OpenChunk::Histogram(_)) => true,
+            // Whether starts are kept may have changed; what has one needs the other kind now.
+            Some(OpenChunk::Xor(_)) if start_ms != 0 => true,
+            Some(open) => {
+                let chunk = Growing::of(open);
+                cut::is_due(chunk, timestamp_ms, &mut self.next_cut_ms)
+            }
+        };
+        if ends {
+            self.close_chunk();
+            self.next_cut_ms = cut::range_end_ms(timestamp_ms, options.range_ms);
+            self.open = Some(if options.float_starts {
+                OpenChunk::Xor2(Box::new(Xor2Appender::new()))
+            } else {
+                OpenChunk::Xor(XorAppender::new())
+            });
+            begun = 1;
+        }
+        match &mut self.open {
+            Some(OpenChunk::Xor(open)) => open.append(timestamp_ms, value)?,
+            Some(OpenChunk::Xor2(open)) => open.append(timestamp_ms, start_ms, value)?,
+            Some(OpenChunk::Histogram(_)) | None => {}
+        }
+        self.note(timestamp_ms, NewestValue::Float(value));
+        Ok(Stored::InOrder { begun })
+    }
+
+    /// Stores a histogram if it is newer than all other samples.
+    pub(super) fn store_histogram(
+        &mut self,
+        timestamp_ms: i64,
+        start_ms: i64,
+        histogram: HistogramRef<'_>,
+        options: &ChunkOptions,
+    ) -> Result<Stored, ChunkError> {
+        if self.stored_max_ms().is_some_and(|newest_ms| newest_ms >= timestamp_ms) {
+            return Ok(Stored::TooLate);
+        }
+        let is_float = histogram.counts.is_float();
+        let kind = self.stored_newest().kind();
+        let continues = kind == Some(SampleKind::histogram(is_float));
+        let ends = !continues || self.is_histogram_chunk_due(timestamp_ms, options);
+        let next = match &mut self.open {
+            Some(OpenChunk::Histogram(open)) if !ends => {
+                open.append(timestamp_ms, start_ms, histogram)?
+            }
+            open => {
+                let before = match open {
+                    Some(OpenChunk::Histogram(before)) if continues => Some(&**before),
+                    _ => None,
+                };
+                let starts = options.histogram_starts;
+                Some(HistogramAppender::begin(timestamp_ms, start_ms, histogram, before, starts)?)
+            }
+        };
+        let mut begun = 0;
+        if let Some(next) = next {
+            self.close_chunk();
+            self.open = Some(OpenChunk::Histogram(Box::new(next)));
+            self.next_cut_ms = cut::range_end_ms(timestamp_ms, options.range_ms);
+            // Upstream keeps the estimate of a chunk that a counter reset has ended for the next
+            // one, and so the chunks have the same ends.
+            self.has_estimate &= !ends;
+            begun = 1;
+        }
+        self.note(timestamp_ms, NewestValue::Histogram { is_float });
+        Ok(Stored::InOrder { begun })
+    }
+
+    fn is_histogram_chunk_due(&mut self, timestamp_ms: i64, options: &ChunkOptions) -> bool {
+        let Some(open) = &self.open else { return true };
+        let chunk = Growing::of(open);
+        let estimate = (&mut self.next_cut_ms, &mut self.has_estimate);
+        cut::is_histogram_due(chunk, timestamp_ms, options.range_ms, estimate)
+    }
+
+    fn stored_max_ms(&self) -> Option<i64> {
+        let open = self.open.as_ref().map(OpenChunk::max_time_ms);
+        open.or_else(|| self.closed.last().map(|closed| closed.range().end_ms))
+    }
+
+    /// Notes that a sample is stored. What was promised already may be newer.
+    #[inline]
+    fn note(&mut self, timestamp_ms: i64, value: NewestValue) {
+        if timestamp_ms >= self.newest.timestamp_ms {
+            self.newest = Newest { timestamp_ms, value };
+        }
+        self.count_stored();
+    }
+}
