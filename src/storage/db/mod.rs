@@ -24,6 +24,7 @@ mod blocks;
 mod compact;
 #[cfg(test)]
 mod crash_tests;
+mod cut;
 mod delete;
 mod error;
 mod files;
