@@ -16,8 +16,10 @@ mod layout;
 mod many;
 mod one;
 mod resolution;
+mod shared;
 
 pub use check::HistogramError;
 pub use layout::{CUSTOM_SCHEMA, Layout, Span};
 pub use many::Histograms;
 pub use one::{Counts, CountsRef, Histogram, HistogramRef, ResetHint};
+pub use shared::SharedLayouts;
