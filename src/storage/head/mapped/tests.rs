@@ -171,7 +171,8 @@ proptest! {
         let first_end = 45;
         let wanted = match length {
             0 | 8 => (0, 0),
-            _ if length == first_end => (0, 1),
+            // The second begins with zeros: so few of it could be those that end a file.
+            _ if (first_end..first_end + 8).contains(&length) => (0, 1),
             _ => (1, 0),
         };
         prop_assert_eq!((damaged.len(), found.len()), wanted);
