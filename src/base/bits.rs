@@ -5,79 +5,90 @@
 //! | `put(value, n)` | the low `n` bits of `value`, highest first      |
 //! | a finished text | the last byte's unused low bits are zero        |
 
+/// What one [`BitWriter::put`] may touch: 64 bits that begin within a byte.
+const TOUCHED_BYTES: usize = 9;
+/// The least that a writer grows by.
+const GROWTH_BYTES_MIN: usize = 32;
+
 /// Appends bits to bytes that it owns. The bytes are complete after every call.
 #[derive(Debug, Default, Clone)]
 pub struct BitWriter {
-    bytes: Vec<u8>,
-    /// How many low bits of the last byte are unused; 0 to 7.
-    free_bits: u8,
+    /// What was written, zeros behind it.
+    bytes: Box<[u8]>,
+    /// How many bits were written.
+    bits: usize,
 }
 
 impl BitWriter {
-    /// Continues behind `bytes`, all of whose bits count.
+    /// Continues behind `header`, all of whose bits count, with room for `room_bytes` in all.
     #[must_use]
-    pub const fn after(bytes: Vec<u8>) -> Self {
-        Self { bytes, free_bits: 0 }
+    pub fn after(header: &[u8], room_bytes: usize) -> Self {
+        let mut bytes = vec![0; room_bytes.max(header.len())];
+        bytes.iter_mut().zip(header).for_each(|(into, from)| *into = *from);
+        Self { bytes: bytes.into_boxed_slice(), bits: header.len() * 8 }
+    }
+
+    /// Forgets everything but the first `header_bytes`, which become zero; keeps the memory.
+    pub fn restart(&mut self, header_bytes: usize) {
+        self.bytes_mut().fill(0);
+        self.bits = self.bits.min(header_bytes * 8);
     }
 
     /// What was written; unused bits of the last byte are zero.
+    #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+        self.bytes.get(..self.bits.div_ceil(8)).unwrap_or_default()
     }
 
-    /// The bytes before the first bit that [`put`](Self::put) may still change.
+    /// What was written, to change what stands there.
+    #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+        self.bytes.get_mut(..self.bits.div_ceil(8)).unwrap_or_default()
     }
 
     /// Gives the bytes away.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
-        self.bytes
+        let mut bytes = self.bytes.into_vec();
+        bytes.truncate(self.bits.div_ceil(8));
+        bytes
     }
 
     /// Bytes that the writer holds in memory.
     #[must_use]
-    pub fn capacity_bytes(&self) -> usize {
-        self.bytes.capacity()
-    }
-
-    /// Makes room for `additional` bytes, growing by a half at a time: most writers are small and
-    /// many live at once, so doubling would waste more than it saves.
-    #[inline]
-    pub fn reserve(&mut self, additional: usize) {
-        if self.bytes.capacity() - self.bytes.len() < additional {
-            self.bytes.reserve_exact(additional.max(self.bytes.len() / 2));
-        }
+    pub const fn capacity_bytes(&self) -> usize {
+        self.bytes.len()
     }
 
     /// Appends the low `count` bits of `value`; `count` is at most 64.
     #[inline]
     pub fn put(&mut self, value: u64, count: u32) {
         debug_assert!(count <= 64, "a value has 64 bits");
-        let Some(unused) = 64_u32.checked_sub(count).filter(|unused| *unused < 64) else { return };
-        let aligned = value << unused;
-        let free = u32::from(self.free_bits);
-        let mut left = count;
-        let mut rest = aligned;
-        if free > 0 {
-            if let Some(last) = self.bytes.last_mut() {
-                *last |= (aligned >> (64 - free)) as u8;
-            }
-            if count <= free {
-                self.free_bits = (free - count) as u8;
-                return;
-            }
-            left = count - free;
-            rest = aligned << free;
-        }
-        let whole = left.div_ceil(8);
-        let length = self.bytes.len() + whole as usize;
-        // Copying eight bytes and taking some back is cheaper than copying some.
-        self.bytes.extend_from_slice(&rest.to_be_bytes());
-        self.bytes.truncate(length);
-        self.free_bits = (whole * 8 - left) as u8;
+        let aligned = value.checked_shl(64 - count).unwrap_or(0);
+        let used = (self.bits & 7) as u32;
+        // Storing nine bytes, zeros behind those that count, is cheaper than storing some.
+        let rest = self.bytes.get_mut(self.bits >> 3..).unwrap_or_default();
+        let Some([word @ .., last]) = rest.first_chunk_mut::<TOUCHED_BYTES>() else {
+            return self.grow_and_put(value, count);
+        };
+        let [first, ..] = word;
+        *word = (u64::from(*first) << 56 | aligned >> used).to_be_bytes();
+        *last = ((aligned << 1) << (63 - used) >> 56) as u8;
+        self.bits += count as usize;
+    }
+
+    /// Grows by a half: most writers are small and many live at once, so doubling would waste
+    /// more than it saves.
+    #[cold]
+    #[inline(never)]
+    fn grow_and_put(&mut self, value: u64, count: u32) {
+        let mut bytes = std::mem::take(&mut self.bytes).into_vec();
+        let more = (bytes.len() / 2).max(GROWTH_BYTES_MIN);
+        bytes.reserve_exact(more);
+        bytes.resize(bytes.len() + more, 0);
+        self.bytes = bytes.into_boxed_slice();
+        self.put(value, count);
     }
 
     /// Appends a uvarint at the current bit.
@@ -259,11 +270,16 @@ mod tests {
 
     #[test]
     fn a_writer_continues_behind_whole_bytes() {
-        let mut writer = BitWriter::after(vec![0xab]);
+        let mut writer = BitWriter::after(&[0xab], 0);
         writer.put(0b101, 3);
         writer.put(0b1_1111_0000, 9);
         assert_eq!(writer.bytes(), [0xab, 0b1011_1111, 0]);
         writer.put(1, 4);
-        assert_eq!(writer.into_bytes(), [0xab, 0b1011_1111, 1]);
+        assert_eq!(writer.clone().into_bytes(), [0xab, 0b1011_1111, 1]);
+        let room_bytes = writer.capacity_bytes();
+        writer.restart(1);
+        writer.put(0b1, 2);
+        assert_eq!(writer.bytes(), [0, 0b0100_0000]);
+        assert_eq!(writer.capacity_bytes(), room_bytes);
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use crate::model::Column;
 
+use super::{decode_xor, histogram, xor2};
+
 /// The encoding byte that stands before a chunk's bytes on disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
@@ -106,14 +108,27 @@ pub fn decode(
     range: (i64, i64),
     into: &mut Column,
 ) -> Result<(), ChunkError> {
-    match Encoding::try_from(encoding)? {
-        Encoding::Xor => {
-            super::decode_xor(data, range, &mut into.timestamps, &mut into.floats)?;
+    let encoding = Encoding::try_from(encoding)?;
+    let (length, had_starts) = (into.len(), !into.starts_ms.is_empty());
+    let result = match encoding {
+        Encoding::Xor => decode_xor(data, range, &mut into.timestamps, &mut into.floats),
+        Encoding::Xor2 => xor2::decode(data, range, into),
+        _ => histogram::decode(encoding, data, range, into),
+    };
+    if result.is_err() {
+        into.truncate(length);
+        if !had_starts {
+            into.starts_ms.clear();
         }
-        other => return Err(ChunkError::Unsupported(other)),
     }
     if !into.starts_ms.is_empty() {
         into.starts_ms.resize(into.timestamps.len(), 0);
     }
-    Ok(())
+    result
 }
+
+/// Time stands still at most: the last sample of a downsampled counter repeats a time.
+pub(super) const TIME_GOES_BACK: ChunkError = ChunkError::Malformed("time goes back");
+/// A change that reaches beyond the bits of a float.
+pub(super) const WINDOW_TOO_WIDE: ChunkError =
+    ChunkError::Malformed("a value window of more than 64 bits");

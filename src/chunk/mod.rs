@@ -9,6 +9,9 @@ mod column;
 mod encoding;
 mod histogram;
 mod open;
+mod starts;
+mod varbit;
+mod window;
 mod xor;
 mod xor2;
 

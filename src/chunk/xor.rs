@@ -7,19 +7,23 @@ use bytes::Bytes;
 use crate::base::bits::{BitReader, BitWriter};
 use crate::base::varint::Cursor;
 
+use super::encoding::{TIME_GOES_BACK, WINDOW_TOO_WIDE};
+use super::varbit::widen;
+use super::window::{Code, WindowIn, WindowOut};
 use super::{ChunkError, Encoding, sample_count};
 
-/// Says "no value difference was written yet"; no difference has so many leading zeros.
-const NO_WINDOW: u8 = 0xff;
-/// Five bits hold the number of leading zeros.
-const LEADING_MAX: u32 = 31;
-/// The most that one sample can take: a bit-shifted uvarint or 4 + 64 bits, and 13 + 64 bits.
-const SAMPLE_BYTES_MAX: usize = 21;
 /// What a new chunk takes at once: the samples of some minutes.
 const FIRST_BYTES: usize = 64;
+/// The number of samples.
+const HEADER_BYTES: usize = 2;
 
-/// Widths of the time classes `10`, `110` and `1110`.
-const TIME_BITS: [u32; 3] = [14, 17, 20];
+/// How many samples an appender has seen; the first two are written in their own ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Empty,
+    One,
+    Many,
+}
 
 /// Writes one chunk, sample by sample. Its bytes are a readable chunk at any time.
 #[derive(Debug, Clone)]
@@ -30,8 +34,8 @@ pub struct XorAppender {
     value: f64,
     delta_ms: u64,
     count: u16,
-    leading: u8,
-    trailing: u8,
+    window: WindowOut,
+    stage: Stage,
 }
 
 impl Default for XorAppender {
@@ -44,41 +48,45 @@ impl XorAppender {
     /// A chunk without samples.
     #[must_use]
     pub fn new() -> Self {
-        let mut header = Vec::with_capacity(FIRST_BYTES);
-        header.extend_from_slice(&[0, 0]);
+        Self::on(BitWriter::after(&[0; HEADER_BYTES], FIRST_BYTES))
+    }
+
+    const fn on(bits: BitWriter) -> Self {
         Self {
-            bits: BitWriter::after(header),
+            bits,
             min_time_ms: i64::MAX,
             max_time_ms: i64::MIN,
             value: 0.0,
             delta_ms: 0,
             count: 0,
-            leading: NO_WINDOW,
-            trailing: 0,
+            window: WindowOut::NONE,
+            stage: Stage::Empty,
         }
+    }
+
+    /// Begins the next chunk in the same memory.
+    pub(super) fn restart(&mut self) {
+        let mut bits = std::mem::take(&mut self.bits);
+        bits.restart(HEADER_BYTES);
+        *self = Self::on(bits);
     }
 
     /// Appends a sample that is newer than those before.
     ///
     /// # Errors
     /// [`ChunkError::Full`] if there are 65 535 samples.
+    #[inline]
     pub fn append(&mut self, timestamp_ms: i64, value: f64) -> Result<(), ChunkError> {
         let count = self.count.checked_add(1).ok_or(ChunkError::Full)?;
-        self.bits.reserve(SAMPLE_BYTES_MAX);
-        if self.count == 0 {
-            self.bits.put_varint(timestamp_ms);
-            self.bits.put(value.to_bits(), 64);
-            self.min_time_ms = timestamp_ms;
+        let delta_ms = timestamp_ms.wrapping_sub(self.max_time_ms) as u64;
+        let change = value.to_bits() ^ self.value.to_bits();
+        if self.stage == Stage::Many {
+            let front = self.time_code(delta_ms.wrapping_sub(self.delta_ms) as i64);
+            self.window.put_xor(&mut self.bits, front, change);
         } else {
-            let delta_ms = timestamp_ms.wrapping_sub(self.max_time_ms) as u64;
-            if self.count == 1 {
-                self.bits.put_uvarint(delta_ms);
-            } else {
-                self.put_time(delta_ms.wrapping_sub(self.delta_ms) as i64);
-            }
-            self.delta_ms = delta_ms;
-            self.put_value(value.to_bits() ^ self.value.to_bits());
+            self.append_early(timestamp_ms, delta_ms, value.to_bits(), change);
         }
+        self.delta_ms = delta_ms;
         self.max_time_ms = timestamp_ms;
         self.value = value;
         self.count = count;
@@ -88,51 +96,41 @@ impl XorAppender {
         Ok(())
     }
 
-    #[inline]
-    fn put_time(&mut self, change: i64) {
-        if change == 0 {
-            return self.bits.put(0, 1);
+    /// Writes the first or the second sample.
+    #[cold]
+    fn append_early(&mut self, timestamp_ms: i64, delta_ms: u64, value: u64, change: u64) {
+        if self.stage == Stage::Empty {
+            self.bits.put_varint(timestamp_ms);
+            self.bits.put(value, 64);
+            self.min_time_ms = timestamp_ms;
+            self.stage = Stage::One;
+        } else {
+            self.bits.put_uvarint(delta_ms);
+            self.window.put_xor(&mut self.bits, (0, 0), change);
+            self.stage = Stage::Many;
         }
-        let mut prefix = 0b10_u64;
-        for (index, width) in TIME_BITS.into_iter().enumerate() {
-            let half = 1_i64 << (width - 1);
-            if -half < change && change <= half {
-                let low = change as u64 & ((1 << width) - 1);
-                return self.bits.put(prefix << width | low, width + 2 + index as u32);
-            }
-            prefix = prefix << 1 | 0b10;
-        }
-        self.bits.put(0b1111, 4);
-        self.bits.put(change as u64, 64);
     }
 
-    #[inline]
-    fn put_value(&mut self, change: u64) {
+    /// What says the change of the time delta; the widest class is written at once.
+    #[inline(always)]
+    fn time_code(&mut self, change: i64) -> Code {
         if change == 0 {
-            return self.bits.put(0, 1);
+            return (0, 1);
         }
-        let leading = change.leading_zeros().min(LEADING_MAX);
-        let trailing = change.trailing_zeros();
-        let (old_leading, old_trailing) = (u32::from(self.leading), u32::from(self.trailing));
-        if self.leading != NO_WINDOW && leading >= old_leading && trailing >= old_trailing {
-            let width = 64 - old_leading - old_trailing;
-            return self.put_behind(0b10, 2, change >> old_trailing, width);
+        let below = change.wrapping_sub(1);
+        let magnitude = (below ^ below >> 63) as u64;
+        let low = |width: u32| change as u64 & ((1 << width) - 1);
+        if magnitude < 1 << 13 {
+            (0b10 << 14 | low(14), 16)
+        } else if magnitude < 1 << 16 {
+            (0b110 << 17 | low(17), 20)
+        } else if magnitude < 1 << 19 {
+            (0b1110 << 20 | low(20), 24)
+        } else {
+            self.bits.put(0b1111, 4);
+            self.bits.put(change as u64, 64);
+            (0, 0)
         }
-        (self.leading, self.trailing) = (leading as u8, trailing as u8);
-        let width = 64 - leading - trailing;
-        // Six bits cannot say 64; it is written as 0, which no difference needs.
-        let header = 0b11 << 11 | leading << 6 | width & 63;
-        self.put_behind(u64::from(header), 13, change >> trailing, width);
-    }
-
-    /// Writes a header and what stands behind it, at once if both fit.
-    #[inline]
-    fn put_behind(&mut self, header: u64, header_width: u32, value: u64, width: u32) {
-        if header_width + width <= 64 {
-            return self.bits.put(header << width | value, header_width + width);
-        }
-        self.bits.put(header, header_width);
-        self.bits.put(value, width);
     }
 
     /// The chunk so far.
@@ -177,8 +175,6 @@ impl XorAppender {
         Bytes::from(self.bits.into_bytes().into_boxed_slice())
     }
 }
-
-const TIME_GOES_BACK: ChunkError = ChunkError::Malformed("time goes back");
 
 /// Appends the samples of a whole chunk that lie in `start_ms..=end_ms` to the two columns.
 ///
@@ -242,7 +238,7 @@ fn decode_columns(
     let Some((second_time, second_value)) = slots.next() else { return Ok(slots_count.min(1)) };
     let mut delta = cursor.uvarint().map_err(|_| ChunkError::Truncated)? as i64;
     let mut bits = BitReader::new(cursor.rest());
-    let mut window = Window { width: 64, trailing: 0, is_sound: true };
+    let mut window = WindowIn::ALL;
     bits.refill();
     let first_time = time;
     time = time.wrapping_add(delta);
@@ -269,8 +265,8 @@ fn decode_columns(
     if bits.is_overrun() {
         return Err(ChunkError::Truncated);
     }
-    if !window.is_sound {
-        return Err(ChunkError::Malformed("a value window of more than 64 bits"));
+    if !window.is_sound() {
+        return Err(WINDOW_TOO_WIDE);
     }
     if !ascending {
         return Err(TIME_GOES_BACK);
@@ -327,50 +323,6 @@ fn next_time_change(bits: &mut BitReader<'_>) -> i64 {
     let change = bits.read(64) as i64;
     bits.refill();
     change
-}
-
-/// The classes hold `-(2^(n-1) - 1) ..= 2^(n-1)`: not two's complement.
-#[inline(always)]
-const fn widen(raw: u64, width: u32) -> i64 {
-    let above = (raw > 1 << (width - 1)) as i64;
-    raw as i64 - (above << width)
-}
-
-/// Which bits of a value changed last time.
-struct Window {
-    width: u32,
-    trailing: u32,
-    is_sound: bool,
-}
-
-impl Window {
-    /// Reads which bits of the value change. Needs 13 refilled bits.
-    #[inline(always)]
-    fn next(&mut self, bits: &mut BitReader<'_>) -> u64 {
-        let next = bits.peek();
-        if next >> 63 == 0 {
-            bits.consume(1);
-            return 0;
-        }
-        if next >> 62 == 0b10 {
-            bits.consume(2);
-        } else {
-            bits.consume(13);
-            let leading = (next >> 57) as u32 & 31;
-            let width = (next >> 51) as u32 & 63;
-            self.width = if width == 0 { 64 } else { width };
-            self.is_sound &= leading + self.width <= 64;
-            self.trailing = 64_u32.wrapping_sub(leading + self.width) & 63;
-        }
-        bits.refill();
-        if self.width <= BitReader::REFILLED {
-            let change = bits.peek() >> (64 - self.width);
-            bits.consume(self.width);
-            change << self.trailing
-        } else {
-            bits.read(self.width) << self.trailing
-        }
-    }
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::histogram::ResetHint;
 use crate::model::{Column, Labels};
 
 use super::chunk::{Chunk, TimeRange};
@@ -124,29 +125,15 @@ impl Series for MergedSeries {
 
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let start = into.len();
-        let mut runs = Vec::with_capacity(self.parts.len());
+        let mut starts = Vec::with_capacity(self.parts.len());
         for part in &self.parts {
-            let run_start = into.len();
+            starts.push(into.len());
             if let Err(error) = part.read(range, into) {
                 into.truncate(start);
                 return Err(error);
             }
-            if into.len() > run_start {
-                runs.push(run_start..into.len());
-            }
         }
-        let is_ascending = runs.windows(2).all(|pair| match pair {
-            [before, behind] => {
-                into.timestamps.get(before.end - 1) < into.timestamps.get(behind.start)
-            }
-            _ => true,
-        });
-        if !is_ascending {
-            let apart: Vec<Run<'_>> = runs.iter().map(|run| Run::of(into, run.clone())).collect();
-            let merged = merge_runs(apart);
-            into.truncate(start);
-            into.extend_from(&merged, 0..merged.len());
-        }
+        merge_runs(into, &starts);
         Ok(())
     }
 
@@ -204,8 +191,29 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Merges runs; where several have a sample for the same time, the first of them wins.
-fn merge_runs(runs: Vec<Run<'_>>) -> Column {
+/// Brings the runs of samples that begin at `starts` and lie behind one another in `column`, each
+/// in time order, into one order. Where several have a sample for the same time, the first of them
+/// wins. A histogram behind one of another run does not know whether a reset lies between.
+pub fn merge_runs(column: &mut Column, starts: &[usize]) {
+    let Some(start) = starts.first().copied() else { return };
+    let ends = starts.iter().skip(1).copied().chain([column.len()]);
+    let runs = starts.iter().copied().zip(ends).map(|(start, end)| start..end);
+    let runs: Vec<_> = runs.filter(|run| !run.is_empty()).collect();
+    let is_ascending = runs.windows(2).all(|pair| match pair {
+        [before, behind] => {
+            column.timestamps.get(before.end - 1) < column.timestamps.get(behind.start)
+        }
+        _ => true,
+    });
+    if !is_ascending {
+        let apart = runs.into_iter().map(|run| Run::of(column, run)).collect();
+        let merged = merged_runs(apart);
+        column.truncate(start);
+        column.extend_from(&merged, 0..merged.len());
+    }
+}
+
+fn merged_runs(runs: Vec<Run<'_>>) -> Column {
     let mut by_start: Vec<(usize, Run<'_>)> = runs.into_iter().enumerate().collect();
     by_start.sort_by_key(|(_, run)| run.first_ms());
     let mut merged = Column::new();
@@ -237,6 +245,7 @@ fn merge_runs(runs: Vec<Run<'_>>) -> Column {
 fn merge_two(mut first: Run<'_>, mut second: Run<'_>, out: &mut Column) {
     while let (Some(ours), Some(theirs)) = (first.timestamps().first(), second.timestamps().first())
     {
+        let before = out.len();
         if ours == theirs {
             second.start += 1;
         } else if ours < theirs {
@@ -244,15 +253,27 @@ fn merge_two(mut first: Run<'_>, mut second: Run<'_>, out: &mut Column) {
         } else {
             second.move_before(*ours, out);
         }
+        doubt_hint(out, before);
     }
+    let before = out.len();
     first.move_all(out);
     second.move_all(out);
+    doubt_hint(out, before);
+}
+
+/// The histogram at `index` follows another one than its writer knew.
+fn doubt_hint(column: &mut Column, index: usize) {
+    let hint = column.histograms.get(index).map(|histogram| histogram.hint);
+    if hint.is_some_and(|hint| hint != ResetHint::Gauge) {
+        column.histograms.set_hint(index, ResetHint::Unknown);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::Matcher;
+    use crate::model::histogram::Histogram;
     use crate::testkit::ModelStore;
     use bytes::Bytes;
     use proptest::collection::{btree_set, vec};
@@ -311,6 +332,22 @@ mod tests {
                 .collect();
             prop_assert_eq!(read(&merged(stores)), wanted);
         }
+    }
+
+    #[test]
+    fn a_histogram_that_follows_another_source_knows_no_reset() {
+        let histogram = |hint| Histogram { hint, ..Histogram::stale(false) };
+        let mut column = Column::new();
+        let mut push = |time: i64, hint| column.push_histogram(time, histogram(hint).as_ref());
+        for time in [1, 2, 5, 6] {
+            push(time, ResetHint::NotReset);
+        }
+        push(3, ResetHint::NotReset);
+        push(4, ResetHint::Gauge);
+        merge_runs(&mut column, &[0, 4]);
+        let hints: Vec<_> = column.histograms.iter().map(|(_, one)| one.hint as u8).collect();
+        assert_eq!(column.timestamps, [1, 2, 3, 4, 5, 6]);
+        assert_eq!(hints, [0, 2, 0, 3, 0, 2]);
     }
 
     #[test]

@@ -16,5 +16,5 @@ pub use crate::model::Column;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
 pub use exemplars::{Exemplars, SeriesExemplars};
-pub use merge::{Merged, merge_sets};
+pub use merge::{Merged, merge_runs, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};

@@ -1,5 +1,43 @@
-//! Histograms as chunks: differences of differences of counts, or changes of their bits.
+//! Histograms as chunks: counts as differences of differences, or as changes of their bits.
+//!
+//! | file | is |
+//! |---|---|
+//! | `header` | count, counter reset, starts: the first three bytes |
+//! | `layout` | where the buckets lie, once a chunk |
+//! | `append` | the chunk that grows, and what begins another one |
+//! | `decide` | whether a histogram goes into a chunk, with or without new buckets |
+//! | `union` | buckets of two layouts side by side |
+//! | `counts` | the numbers of one sample, written behind those of the one before |
+//! | `decode` | a chunk read |
+//! | `reduce` | resolutions that only newer versions know, made coarser |
 
 mod append;
+mod counts;
+mod decide;
+mod decode;
+mod header;
+mod layout;
+mod reduce;
+mod union;
+
+use std::sync::{Arc, LazyLock};
+
+use crate::model::histogram::{Counts, CountsRef, Layout};
 
 pub use append::HistogramAppender;
+pub(super) use decode::decode;
+
+/// The layout of staleness markers.
+static NO_BUCKETS: LazyLock<Arc<Layout>> = LazyLock::new(Arc::default);
+
+/// Owned counts as a view.
+fn counts_ref(counts: &Counts) -> CountsRef<'_> {
+    match counts {
+        Counts::Integer { count, zero_count, buckets } => {
+            CountsRef::Integer { count: *count, zero_count: *zero_count, buckets }
+        }
+        Counts::Float { count, zero_count, buckets } => {
+            CountsRef::Float { count: *count, zero_count: *zero_count, buckets }
+        }
+    }
+}

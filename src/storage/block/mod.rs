@@ -25,5 +25,6 @@ mod writer;
 pub use error::BlockError;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
 pub use reader::Block;
+pub(in crate::storage) use tombstones::remove_deleted;
 pub use tombstones::{Tombstones, add_interval};
 pub use writer::{BlockWriter, WriterOptions};

@@ -31,7 +31,11 @@ pub fn add_interval(intervals: &mut Vec<TimeRange>, added: TimeRange) {
 }
 
 /// Removes the samples from `from` on that lie in one of `intervals`.
-pub(super) fn remove_deleted(column: &mut Column, from: usize, intervals: &[TimeRange]) {
+pub(in crate::storage) fn remove_deleted(
+    column: &mut Column,
+    from: usize,
+    intervals: &[TimeRange],
+) {
     if intervals.is_empty() {
         return;
     }

@@ -19,18 +19,30 @@
 mod append;
 mod bounds;
 mod cut;
+#[cfg_attr(not(test), expect(dead_code, reason = "the head does not delete yet"))]
+pub(in crate::storage) mod delete;
+#[cfg_attr(not(test), expect(dead_code, reason = "the head does not take exemplars yet"))]
+pub(in crate::storage) mod exemplars;
 mod isolation;
 mod judge;
 mod limits;
 #[cfg(test)]
 mod log_tests;
+#[cfg_attr(not(test), expect(dead_code, reason = "the series do not hold chunks in files yet"))]
+pub(in crate::storage) mod mapped;
+#[cfg_attr(not(test), expect(dead_code, reason = "the head does not take metadata yet"))]
+pub(in crate::storage) mod metadata;
 mod metrics;
 mod page;
+#[cfg_attr(not(test), expect(dead_code, reason = "the series do not hold late samples yet"))]
+pub(in crate::storage) mod ooo;
 mod postings;
 mod read;
 mod registry;
 mod replay;
 mod series;
+#[cfg_attr(not(test), expect(dead_code, reason = "the head writes no snapshot yet"))]
+pub(in crate::storage) mod snapshot;
 mod state;
 mod store;
 #[cfg(test)]

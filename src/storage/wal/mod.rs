@@ -44,6 +44,7 @@ pub use record::{
     decode_tombstones, encode_exemplars, encode_metadata, encode_mmap_markers, encode_samples,
     encode_series, encode_tombstones, kind,
 };
+pub(in crate::storage) use record::{HistogramReader, labels_of, put_histogram, put_labels};
 pub use records::Records;
 pub use repair::{Recovery, quarantine, recover};
 pub use segment::Position;

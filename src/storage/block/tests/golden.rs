@@ -35,9 +35,8 @@ fn float_series_are_read_as_prometheus_reads_them() {
         let is_float = |chunk: &Chunk| chunk.encoding == Encoding::Xor as u8;
         column.clear();
         if chunks.is_empty() || !chunks.iter().all(is_float) {
-            let error = series.read(TimeRange::ALL, &mut column).unwrap_err();
-            assert!(matches!(error, QueryError::Unavailable(_)), "{error}");
-            assert!(column.is_empty());
+            series.read(TimeRange::ALL, &mut column).unwrap();
+            assert!(chunks.is_empty() || !column.histograms.is_empty());
             others += 1;
             continue;
         }

@@ -8,7 +8,7 @@ use crate::model::histogram::{CUSTOM_SCHEMA, CountsRef, HistogramRef, Layout, Re
 use super::super::error::RecordError;
 
 /// Appends a histogram.
-pub(super) fn put_histogram(out: &mut Vec<u8>, histogram: HistogramRef<'_>) {
+pub(in crate::storage) fn put_histogram(out: &mut Vec<u8>, histogram: HistogramRef<'_>) {
     let layout = &**histogram.layout;
     out.push(histogram.hint as u8);
     put_varint(out, layout.schema.into());
@@ -71,7 +71,7 @@ fn put_floats(out: &mut Vec<u8>, values: &[f64]) {
 
 /// Reads histograms; keeps its memory, and layouts that it has seen.
 #[derive(Debug, Default)]
-pub(super) struct Workbench {
+pub(in crate::storage) struct Workbench {
     layout: Layout,
     integers: Vec<i64>,
     floats: Vec<f64>,
@@ -99,7 +99,7 @@ const SCHEMA_MAX: i32 = 8;
 impl Workbench {
     /// Reads one histogram; nothing if it has an unknown schema, or as many buckets as its spans
     /// do not name.
-    pub(super) fn read(
+    pub(in crate::storage) fn read(
         &mut self,
         cursor: &mut Cursor<'_>,
         is_float: bool,

@@ -35,4 +35,6 @@ pub use metadata::{MetadataRow, decode_metadata, encode_metadata};
 pub use samples::{decode_samples, decode_times, encode_samples};
 pub use series::{decode_series, decode_tombstones, encode_series, encode_tombstones};
 
+pub(in crate::storage) use histogram::{Workbench as HistogramReader, put_histogram};
 pub(super) use kind::body;
+pub(in crate::storage) use series::{labels_of, put_labels};

@@ -36,7 +36,8 @@ pub fn decode_series(
     Ok(())
 }
 
-pub(super) fn put_labels(out: &mut Vec<u8>, labels: LabelsRef<'_>) {
+/// Appends a label set: how many labels, then names and values.
+pub(in crate::storage) fn put_labels(out: &mut Vec<u8>, labels: LabelsRef<'_>) {
     put_uvarint(out, labels.iter().count() as u64);
     for (name, value) in labels.iter() {
         put_text(out, name);
@@ -44,7 +45,8 @@ pub(super) fn put_labels(out: &mut Vec<u8>, labels: LabelsRef<'_>) {
     }
 }
 
-pub(super) fn labels_of<'a>(
+/// Reads what [`put_labels`] wrote.
+pub(in crate::storage) fn labels_of<'a>(
     cursor: &mut Cursor<'_>,
     labels: &'a mut LabelsBuf,
 ) -> Result<LabelsRef<'a>, RecordError> {
