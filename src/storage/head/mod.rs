@@ -23,7 +23,11 @@ mod cut;
 pub(in crate::storage) mod delete;
 #[cfg_attr(not(test), expect(dead_code, reason = "the head does not take exemplars yet"))]
 pub(in crate::storage) mod exemplars;
+#[cfg(test)]
+mod histogram_tests;
 mod isolation;
+#[cfg(test)]
+mod isolation_tests;
 mod judge;
 mod limits;
 #[cfg(test)]

@@ -245,6 +245,12 @@ impl Series {
         hidden
     }
 
+    /// How many batches are remembered for readers that may not see them.
+    #[cfg(test)]
+    pub(super) fn remembered_batches(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.hidden.len())
+    }
+
     fn open_in(&self, range: TimeRange) -> Option<&OpenChunk> {
         let range_of = |open: &OpenChunk| TimeRange::new(open.min_time_ms(), open.max_time_ms());
         self.open.as_ref().filter(|open| range_of(open).overlaps(range))
