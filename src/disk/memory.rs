@@ -366,75 +366,75 @@ impl Disk for MemoryDisk {
     }
 }
 
+/// What any disk must do alike.
+#[cfg(test)]
+pub(super) fn behaves_as_a_disk(disk: &dyn Disk, root: &Path) {
+    let (dir, file) = (root.join("a/b"), root.join("a/b/file"));
+    let kind = |result: io::Result<()>| result.unwrap_err().kind();
+    assert_eq!(disk.open(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
+    assert!(disk.create(&file).is_err(), "its folder is not there");
+    disk.create_dir_all(&dir).unwrap();
+    disk.create_dir_all(&dir).unwrap();
+
+    let mut out = disk.create(&file).unwrap();
+    out.write_all(b"hello").unwrap();
+    out.set_len(7).unwrap();
+    out.write_all(b"!").unwrap();
+    out.sync().unwrap();
+    assert_eq!(disk.read(&file).unwrap(), b"hello\0\0!");
+    out.set_len(2).unwrap();
+    drop(out);
+    let mut more = disk.append(&file).unwrap();
+    more.write_all(b"y").unwrap();
+    assert_eq!(&disk.map(&file).unwrap()[..], b"hey");
+
+    let open = disk.open(&file).unwrap();
+    let mut buffer = [0; 8];
+    assert_eq!(open.read_at(1, &mut buffer).unwrap(), 2);
+    assert_eq!(open.read_at(3, &mut buffer).unwrap(), 0);
+    assert_eq!(open.len_bytes().unwrap(), 3);
+    assert_eq!(kind(disk.remove_dir_all(&root.join("none"))), io::ErrorKind::NotFound);
+
+    let entry = |name: &str, is_dir, len_bytes| DirEntry { name: name.into(), is_dir, len_bytes };
+    assert_eq!(disk.list(&dir).unwrap(), [entry("file", false, 3)]);
+    assert_eq!(disk.list(&root.join("a")).unwrap(), [entry("b", true, 0)]);
+
+    disk.create_dir_all(&root.join("c")).unwrap();
+    disk.rename(&dir, &root.join("c")).unwrap();
+    assert!(!disk.exists(&dir) && disk.exists(&root.join("c/file")));
+    disk.create_dir_all(&dir).unwrap();
+    assert!(disk.rename(&dir, &root.join("c")).is_err(), "the target is not empty");
+    assert!(disk.rename(&root.join("a"), &root.join("a/b/d")).is_err());
+    let other = root.join("other");
+    disk.create(&other).unwrap().write_all(b"old").unwrap();
+    disk.rename(&root.join("c/file"), &other).unwrap();
+    assert_eq!(disk.read(&other).unwrap(), b"hey");
+    disk.sync_dir(root).unwrap();
+
+    let second = root.join("second");
+    disk.link(&other, &second).unwrap();
+    assert_eq!(kind(disk.link(&other, &second)), io::ErrorKind::AlreadyExists);
+    assert_eq!(kind(disk.link(&root.join("none"), &second)), io::ErrorKind::NotFound);
+    disk.remove_file(&second).unwrap();
+    assert_eq!(kind(disk.link(&second, &root.join("third"))), io::ErrorKind::NotFound);
+    disk.link(&other, &second).unwrap();
+    disk.remove_file(&other).unwrap();
+    assert_eq!(disk.read(&second).unwrap(), b"hey", "it outlives the first name");
+    disk.rename(&second, &other).unwrap();
+
+    let lock = disk.lock(&root.join("lock")).unwrap();
+    assert_eq!(disk.lock(&root.join("lock")).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+    drop(lock);
+    disk.lock(&root.join("lock")).unwrap();
+    disk.remove_file(&other).unwrap();
+    assert_eq!(open.read_at(0, &mut buffer).unwrap(), 3, "an open file outlives its name");
+    assert!(!disk.exists(&other));
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::disk::RealDisk;
-
-    /// What any disk must do alike.
-    fn behaves_as_a_disk(disk: &dyn Disk, root: &Path) {
-        let (dir, file) = (root.join("a/b"), root.join("a/b/file"));
-        let kind = |result: io::Result<()>| result.unwrap_err().kind();
-        assert_eq!(disk.open(&file).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(disk.create(&file).is_err(), "its folder is not there");
-        disk.create_dir_all(&dir).unwrap();
-        disk.create_dir_all(&dir).unwrap();
-
-        let mut out = disk.create(&file).unwrap();
-        out.write_all(b"hello").unwrap();
-        out.set_len(7).unwrap();
-        out.write_all(b"!").unwrap();
-        out.sync().unwrap();
-        assert_eq!(disk.read(&file).unwrap(), b"hello\0\0!");
-        out.set_len(2).unwrap();
-        drop(out);
-        let mut more = disk.append(&file).unwrap();
-        more.write_all(b"y").unwrap();
-        assert_eq!(&disk.map(&file).unwrap()[..], b"hey");
-
-        let open = disk.open(&file).unwrap();
-        let mut buffer = [0; 8];
-        assert_eq!(open.read_at(1, &mut buffer).unwrap(), 2);
-        assert_eq!(open.read_at(3, &mut buffer).unwrap(), 0);
-        assert_eq!(open.len_bytes().unwrap(), 3);
-        assert_eq!(kind(disk.remove_dir_all(&root.join("none"))), io::ErrorKind::NotFound);
-
-        let entry =
-            |name: &str, is_dir, len_bytes| DirEntry { name: name.into(), is_dir, len_bytes };
-        assert_eq!(disk.list(&dir).unwrap(), [entry("file", false, 3)]);
-        assert_eq!(disk.list(&root.join("a")).unwrap(), [entry("b", true, 0)]);
-
-        disk.create_dir_all(&root.join("c")).unwrap();
-        disk.rename(&dir, &root.join("c")).unwrap();
-        assert!(!disk.exists(&dir) && disk.exists(&root.join("c/file")));
-        disk.create_dir_all(&dir).unwrap();
-        assert!(disk.rename(&dir, &root.join("c")).is_err(), "the target is not empty");
-        assert!(disk.rename(&root.join("a"), &root.join("a/b/d")).is_err());
-        let other = root.join("other");
-        disk.create(&other).unwrap().write_all(b"old").unwrap();
-        disk.rename(&root.join("c/file"), &other).unwrap();
-        assert_eq!(disk.read(&other).unwrap(), b"hey");
-        disk.sync_dir(root).unwrap();
-
-        let second = root.join("second");
-        disk.link(&other, &second).unwrap();
-        assert_eq!(kind(disk.link(&other, &second)), io::ErrorKind::AlreadyExists);
-        assert_eq!(kind(disk.link(&root.join("none"), &second)), io::ErrorKind::NotFound);
-        disk.remove_file(&second).unwrap();
-        assert_eq!(kind(disk.link(&second, &root.join("third"))), io::ErrorKind::NotFound);
-        disk.link(&other, &second).unwrap();
-        disk.remove_file(&other).unwrap();
-        assert_eq!(disk.read(&second).unwrap(), b"hey", "it outlives the first name");
-        disk.rename(&second, &other).unwrap();
-
-        let lock = disk.lock(&root.join("lock")).unwrap();
-        assert_eq!(disk.lock(&root.join("lock")).unwrap_err().kind(), io::ErrorKind::WouldBlock);
-        drop(lock);
-        disk.lock(&root.join("lock")).unwrap();
-        disk.remove_file(&other).unwrap();
-        assert_eq!(open.read_at(0, &mut buffer).unwrap(), 3, "an open file outlives its name");
-        assert!(!disk.exists(&other));
-    }
 
     #[test]
     fn memory_behaves_as_the_real_disk_does() {

@@ -21,6 +21,7 @@ mod buffered;
 mod faulty;
 mod memory;
 mod mmap;
+mod overlay;
 mod process;
 mod real;
 
@@ -35,6 +36,7 @@ pub use atomic::{create_dir_synced, write_atomic};
 pub use buffered::BufferedFile;
 pub use faulty::{Counts, Crash, FaultyDisk};
 pub use memory::MemoryDisk;
+pub use overlay::OverlayDisk;
 pub use process::{register_process, resident_memory_bytes};
 pub use real::RealDisk;
 

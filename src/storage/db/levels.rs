@@ -187,6 +187,9 @@ mod tests {
         meta
     }
 
+    /// Spans of blocks, and which of them are chosen.
+    type Case = (&'static [(i64, i64)], &'static [u128]);
+
     /// Plans over blocks of these spans, numbered from 0.
     fn planned(metas: &[BlockMeta]) -> Vec<u128> {
         plan(&metas.iter().collect::<Vec<_>>(), &RANGES).iter().map(|ulid| ulid.0).collect()
@@ -211,7 +214,7 @@ mod tests {
 
     #[test]
     fn windows_that_are_full_or_past_are_merged_and_the_newest_block_is_not() {
-        let cases: [(&[(i64, i64)], &[u128]); 14] = [
+        let cases: [Case; 14] = [
             (&[], &[]),
             (&[(0, 20)], &[]),
             (&[(0, 20), (20, 40)], &[]),
@@ -244,7 +247,7 @@ mod tests {
 
     #[test]
     fn blocks_that_share_time_come_first_the_newest_too() {
-        let cases: [(&[(i64, i64)], &[u128]); 5] = [
+        let cases: [Case; 5] = [
             (&[(0, 20), (19, 40), (40, 60)], &[0, 1]),
             (&[(0, 20), (20, 40), (30, 50), (45, 60), (60, 80)], &[1, 2, 3]),
             (&[(0, 20), (20, 40), (40, 60), (60, 80), (70, 90)], &[3, 4]),
@@ -291,7 +294,8 @@ mod tests {
 
     #[test]
     fn a_block_with_many_deletions_is_rewritten_alone() {
-        let cases: [(&[(i64, i64, u64)], &[u128]); 6] = [
+        type Case = (&'static [(i64, i64, u64)], &'static [u128]);
+        let cases: [Case; 6] = [
             (&[(0, 180, 5), (180, 200, 0)], &[]),
             (&[(0, 180, 6), (180, 200, 0)], &[0]),
             // The newest of those.

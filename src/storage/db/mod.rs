@@ -5,18 +5,20 @@
 //!
 //! # What is on disk when a call returns
 //!
-//! | call                    | after a crash of the process | after a crash of the machine        |
-//! |-------------------------|------------------------------|-------------------------------------|
-//! | `append`, `Ok`          | the batch, whole             | blocks, closed segments of the log  |
-//! | `append`, `Err`         | nothing of the batch         | as before the call                  |
+//! | call                      | after a crash of the process | after a crash of the machine        |
+//! |---------------------------|------------------------------|-------------------------------------|
+//! | `append`, `Ok`            | the batch, whole             | blocks, closed segments of the log  |
+//! | `append`, `Err`           | nothing of the batch         | as before the call                  |
 //! | [`Tsdb::maintain`], `Ok`  | everything                   | new blocks as well                  |
 //! | [`Tsdb::maintain`], `Err` | everything                   | as before the call                  |
+//! | [`Tsdb::delete`], `Ok`    | everything but the deleted   | of blocks, what was deleted is gone |
 //! | [`Tsdb::flush`], `Ok`     | everything                   | all that was acknowledged before it |
 //! | [`Tsdb::close`], `Ok`     | everything                   | everything                          |
 //!
 //! "Everything" is every sample that an append has accepted. The drop of the last handle does what
 //! [`Tsdb::close`] does; a failure is logged.
 
+mod appender;
 mod background;
 mod blocks;
 mod compact;
@@ -27,6 +29,7 @@ mod error;
 mod files;
 #[cfg(test)]
 mod golden_tests;
+mod import;
 mod levels;
 mod maintain;
 mod merge;
@@ -40,12 +43,17 @@ mod options;
 mod plan;
 mod publish;
 mod query;
+mod read_only;
 mod snapshot;
 mod stats;
 #[cfg(test)]
 mod tests;
 
+pub use appender::Appender;
 pub use error::TsdbError;
+pub use import::{ImportError, ImportOptions, ImportReport, Importer, import};
 pub use open::Tsdb;
 pub use options::TsdbOptions;
+pub use query::Querier;
+pub use read_only::ReadOnlyTsdb;
 pub use stats::{MaintainReport, TsdbStats};

@@ -27,8 +27,8 @@ pub struct TsdbOptions {
     pub wal: WalOptions,
     /// How many series there may be in memory; samples of further ones are refused. Default none.
     pub limits: SeriesLimits,
-    /// True, the default: a thread calls [`Tsdb::maintain`](super::Tsdb::maintain) each minute. False:
-    /// the user does.
+    /// True, the default: a thread calls [`Tsdb::maintain`](super::Tsdb::maintain) each minute.
+    /// False: the user does.
     pub background: bool,
 }
 

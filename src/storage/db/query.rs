@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::model::Labels;
 use crate::series::{
-    Append, AppendError, Batch, OnReject, Outcome, QueryError, Queryable, Select, SeriesRef,
-    SeriesSet, merge_sets,
+    Append, AppendError, Batch, Chunk, Column, OnReject, Outcome, QueryError, Queryable, Select,
+    Series, SeriesRef, SeriesSet, TimeRange, merge_sets,
 };
 use crate::storage::block::Block;
 
@@ -111,5 +111,77 @@ impl Queryable for Tsdb {
 
     fn label_values(&self, name: &str, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
         self.texts(ask, |source| source.label_values(name, ask))
+    }
+}
+
+/// A data directory, seen through a window of time.
+#[derive(Debug, Clone)]
+pub struct Querier {
+    db: Tsdb,
+    range: TimeRange,
+}
+
+impl Tsdb {
+    /// Asks for samples from `min_time_ms` to `max_time_ms`, both included, and for no others.
+    #[must_use]
+    pub fn querier(&self, min_time_ms: i64, max_time_ms: i64) -> Querier {
+        Querier { db: self.clone(), range: TimeRange::new(min_time_ms, max_time_ms) }
+    }
+}
+
+impl Querier {
+    /// What is asked, within the window; nothing if that is empty.
+    fn within(&self, ask: &Select) -> Option<Select> {
+        let start_ms = self.range.start_ms.max(ask.range.start_ms);
+        let end_ms = self.range.end_ms.min(ask.range.end_ms);
+        let range = TimeRange::new(start_ms, end_ms);
+        (start_ms <= end_ms).then(|| Select { range, ..ask.clone() })
+    }
+}
+
+/// A series that is read no further than the window goes.
+struct Windowed {
+    series: Box<dyn Series>,
+    range: TimeRange,
+}
+
+impl Windowed {
+    fn within(&self, range: TimeRange) -> TimeRange {
+        let start_ms = self.range.start_ms.max(range.start_ms);
+        TimeRange::new(start_ms, self.range.end_ms.min(range.end_ms))
+    }
+}
+
+impl Series for Windowed {
+    fn labels(&self) -> &Labels {
+        self.series.labels()
+    }
+
+    fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
+        let range = self.within(range);
+        if range.start_ms > range.end_ms { Ok(()) } else { self.series.read(range, into) }
+    }
+
+    fn chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
+        let range = self.within(range);
+        if range.start_ms > range.end_ms { Ok(()) } else { self.series.chunks(range, into) }
+    }
+}
+
+impl Queryable for Querier {
+    fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
+        let Some(ask) = self.within(ask) else { return Ok(SeriesSet::default()) };
+        let mut set = self.db.select(&ask)?;
+        let windowed = |series| Box::new(Windowed { series, range: ask.range }) as Box<dyn Series>;
+        set.series = set.series.into_iter().map(windowed).collect();
+        Ok(set)
+    }
+
+    fn label_names(&self, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+        self.within(ask).map_or_else(|| Ok(Vec::new()), |ask| self.db.label_names(&ask))
+    }
+
+    fn label_values(&self, name: &str, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+        self.within(ask).map_or_else(|| Ok(Vec::new()), |ask| self.db.label_values(name, &ask))
     }
 }

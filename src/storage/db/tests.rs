@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::base::clock::ManualClock;
 use crate::base::metrics::{Registry, Value};
-use crate::disk::{MemoryDisk, RealDisk, SharedDisk};
+use crate::disk::{FaultyDisk, MemoryDisk, RealDisk, SharedDisk};
 use crate::model::{Labels, Matcher};
 use crate::series::{
     Append, AppendError, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange,
@@ -72,7 +72,7 @@ fn append_hours(db: &Tsdb, name: &str, from: i64, until: i64) {
     }
 }
 
-fn times(db: &Tsdb, name: &str) -> Vec<i64> {
+fn times(db: &dyn Queryable, name: &str) -> Vec<i64> {
     let ask = Select::new(vec![Matcher::equal("__name__", name)], TimeRange::ALL);
     let set = db.select(&ask).unwrap();
     assert!(set.series.len() <= 1);
@@ -427,4 +427,127 @@ fn the_metrics_say_what_there_is() {
     assert_eq!(read("prometheus_tsdb_storage_blocks_bytes"), db.stats().blocks_bytes as f64);
     drop(db);
     assert_eq!(registry.gauge("prometheus_tsdb_head_series", "").get(), 0.0);
+}
+
+#[test]
+fn a_snapshot_is_a_directory_with_everything_of_the_moment() {
+    let dir = TempDir::new().unwrap();
+    let place = Place::on_disk(dir.path());
+    let db = place.open();
+    append_hours(&db, "m", 0, 3);
+    db.flush().unwrap();
+    append_hours(&db, "m", 3, 4);
+    db.delete(&[vec![Matcher::equal("__name__", "m")]], TimeRange::new(0, HOUR_MS - 1)).unwrap();
+    let name = db.snapshot(true).unwrap();
+    assert!(name.starts_with("20260105T000000Z-") && name.len() == 33, "{name}");
+    let without_head = db.snapshot(false).unwrap();
+    append_hours(&db, "m", 4, 5);
+    // What becomes of the original does not matter.
+    db.delete(&[Vec::new()], TimeRange::ALL).unwrap();
+    db.clean_tombstones().unwrap();
+    let of = |name: &str| Place::on_disk(&dir.path().join("snapshots").join(name)).open();
+    assert_eq!(times(&of(&name), "m"), each_minute(1, 4));
+    assert_eq!(times(&of(&without_head), "m"), each_minute(1, 3));
+    let metas = of(&name).stats().blocks;
+    let last = metas.last().unwrap();
+    let span = (last.min_time_ms, last.max_time_ms);
+    assert_eq!(span, (3 * HOUR_MS, 4 * HOUR_MS - MINUTE_MS + 1));
+}
+
+#[test]
+fn a_snapshot_that_fails_leaves_nothing() {
+    let disk = FaultyDisk::new();
+    let place = Place { disk: disk.shared(), dir: PathBuf::from("/data") };
+    let db = place.open();
+    append_hours(&db, "m", 0, 3);
+    db.flush().unwrap();
+    disk.set_full(true);
+    assert!(db.snapshot(true).is_err());
+    assert_eq!(place.disk.list(&place.dir.join("snapshots")).unwrap(), []);
+}
+
+#[test]
+fn a_directory_that_is_open_can_be_looked_at_without_a_trace() {
+    let dir = TempDir::new().unwrap();
+    let place = Place::on_disk(dir.path());
+    let db = place.open();
+    append_hours(&db, "m", 0, 3);
+    db.flush().unwrap();
+    append_hours(&db, "m", 3, 4);
+    let listing = || {
+        let mut found = Vec::new();
+        let mut folders = vec![dir.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in place.disk.list(&folder).unwrap() {
+                let path = folder.join(&entry.name);
+                if entry.is_dir {
+                    folders.push(path);
+                } else {
+                    found.push((path.clone(), place.disk.read(&path).unwrap()));
+                }
+            }
+        }
+        found.sort();
+        found
+    };
+    let before = listing();
+    let reader = ReadOnlyTsdb::open_at(dir.path(), &options()).unwrap();
+    assert_eq!(times(&reader, "m"), each_minute(0, 4));
+    assert!(listing() == before);
+    append_hours(&db, "m", 4, 5);
+    db.flush().unwrap();
+    assert_eq!(times(&reader, "m"), each_minute(0, 4));
+    drop(reader);
+    let reader = ReadOnlyTsdb::open_at(dir.path(), &options()).unwrap();
+    assert_eq!(times(&reader, "m"), each_minute(0, 5));
+    let missing = ReadOnlyTsdb::open_at(dir.path().join("none"), &options());
+    assert!(matches!(missing, Err(TsdbError::Io { .. })));
+    assert!(!dir.path().join("none").exists());
+}
+
+#[test]
+fn a_querier_sees_its_window_of_time_and_nothing_else() {
+    let place = Place::in_memory();
+    let db = place.open();
+    append_hours(&db, "old", 0, 1);
+    append_hours(&db, "m", 1, 4);
+    db.flush().unwrap();
+    append_hours(&db, "m", 4, 5);
+    let querier = db.querier(2 * HOUR_MS, 4 * HOUR_MS);
+    let expected = [each_minute(2, 4), vec![4 * HOUR_MS]].concat();
+    assert_eq!(times(&querier, "m"), expected);
+    let ask = Select::new(Vec::new(), TimeRange::ALL);
+    assert_eq!(querier.label_values("__name__", &ask).unwrap().len(), 1);
+    let ask = Select::new(Vec::new(), TimeRange::new(0, HOUR_MS));
+    assert!(querier.select(&ask).unwrap().series.is_empty());
+}
+
+#[test]
+fn each_step_of_upkeep_can_be_called_by_hand() {
+    let place = Place::in_memory();
+    let options =
+        TsdbOptions { retention_ms: 12 * HOUR_MS, max_block_range_ms: 6 * HOUR_MS, ..options() };
+    let db = place.open_with(options, &Registry::new()).unwrap();
+    append_hours(&db, "m", 0, 22);
+    let mut cuts = 0;
+    while db.cut_head().unwrap() {
+        cuts += 1;
+    }
+    assert_eq!((cuts, db.stats().blocks.len()), (10, 10));
+    db.truncate().unwrap();
+    assert_eq!(db.apply_retention().unwrap(), 4);
+    assert_eq!(times(&db, "m"), each_minute(8, 22));
+    assert!(db.compact_once().unwrap() && db.compact_once().unwrap());
+    assert!(!db.compact_once().unwrap());
+    assert_eq!(db.reload().unwrap(), 0);
+    let spans: Vec<_> = db
+        .stats()
+        .blocks
+        .iter()
+        .map(|b| (b.min_time_ms / HOUR_MS, b.max_time_ms / HOUR_MS))
+        .collect();
+    assert_eq!(spans, [(8, 12), (12, 18), (18, 20)]);
+    db.close().unwrap();
+    assert!(matches!(db.cut_head(), Err(TsdbError::Closed)));
+    assert!(matches!(db.delete(&[], TimeRange::ALL), Err(TsdbError::Closed)));
 }
