@@ -60,8 +60,7 @@ pub(crate) fn run(import: Import) -> Done {
         bar.set_message(format!("pass {passes}"));
         tell(&file, &page, &labels, &bar, each)
     };
-    let report =
-        promlite_import(&dir, &options, source).inspect_err(|_| bar.finish_and_clear())?;
+    let report = promlite_import(&dir, &options, source).inspect_err(|_| bar.finish_and_clear())?;
     bar.finish_and_clear();
     if !quiet {
         for meta in &report.blocks {
