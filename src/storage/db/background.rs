@@ -9,6 +9,8 @@ use std::time::Duration;
 use parking_lot::{Condvar, Mutex};
 
 const ROUND: Duration = Duration::from_secs(60);
+/// After a failure the next round comes sooner than that, but later after each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Default)]
 struct Signal {
@@ -37,11 +39,9 @@ impl Background {
         let signal = Arc::new(Signal::default());
         let of_thread = Arc::clone(&signal);
         let work = move || {
-            // After a failure only the clock begins a round, so that a full disk is not asked at
-            // every append.
-            let mut is_well = true;
-            while of_thread.wait(is_well) {
-                is_well = round();
+            let mut failures = 0_u32;
+            while of_thread.wait(failures) {
+                failures = if round() { 0 } else { failures.saturating_add(1) };
                 of_thread.is_asked.store(false, Ordering::Release);
             }
         };
@@ -70,13 +70,22 @@ impl Background {
 }
 
 impl Signal {
-    /// Waits for the next round; false if there is to be none.
-    fn wait(&self, is_well: bool) -> bool {
+    /// Waits for the next round, after so many that failed; false if there is to be none.
+    fn wait(&self, failures: u32) -> bool {
         let mut wanted = self.wanted.lock();
-        let idle = |wanted: &mut Wanted| !(wanted.end || wanted.round && is_well);
-        self.change.wait_while_for(&mut wanted, idle, ROUND);
+        // After a failure only the clock begins a round, so that a full disk is not asked at every
+        // append.
+        let idle = |wanted: &mut Wanted| !(wanted.end || wanted.round && failures == 0);
+        self.change.wait_while_for(&mut wanted, idle, pause_after(failures));
         wanted.round = false;
         !wanted.end
+    }
+}
+
+fn pause_after(failures: u32) -> Duration {
+    match failures.checked_sub(1) {
+        Some(further) => FIRST_PAUSE.saturating_mul(1 << further.min(6)).min(ROUND),
+        None => ROUND,
     }
 }
 
@@ -98,14 +107,20 @@ mod tests {
     }
 
     #[test]
+    fn pauses_grow_up_to_the_usual_one() {
+        let pauses = [0, 1, 2, 3, 6, 7, 99].map(|failures| pause_after(failures).as_secs());
+        assert_eq!(pauses, [60, 1, 2, 4, 32, 60, 60]);
+    }
+
+    #[test]
     fn after_a_failure_asking_waits_for_the_clock() {
         let signal = Signal::default();
         signal.wanted.lock().round = true;
-        assert!(signal.wait(true));
+        assert!(signal.wait(0));
         let waited = thread::scope(|scope| {
             let waiter = scope.spawn(|| {
                 signal.wanted.lock().round = true;
-                signal.wait(false)
+                signal.wait(5)
             });
             thread::sleep(Duration::from_millis(50));
             let is_waiting = !waiter.is_finished();

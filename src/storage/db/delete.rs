@@ -23,6 +23,9 @@ impl Tsdb {
         let inner = &self.0.inner;
         // While it is held, nothing goes from memory to a block and so escapes.
         let _upkeep = inner.begin_upkeep()?;
+        for matchers in any_of {
+            inner.head.delete(matchers, range)?;
+        }
         let mut changed = Vec::new();
         let mut outcome = Ok(());
         for block in &inner.block_list().blocks {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use ulid::Ulid;
 
+use crate::series::AppendError;
 use crate::storage::block::BlockError;
 use crate::storage::wal::WalError;
 
@@ -28,13 +29,12 @@ pub enum TsdbError {
     },
     /// The log could not be read, written or cut.
     Log(WalError),
+    /// A deletion could not be logged.
+    Append(AppendError),
     /// A block could not be written.
     Block(BlockError),
     /// A block was written but is not found, or cannot be read. What it holds stays in memory.
     LostBlock(Ulid),
-    /// The log holds records of these kinds, which are not supported yet and would be lost if a
-    /// block were cut without them. Nothing is cut and the log stays whole.
-    UnreadSamples(String),
     /// The handle was closed.
     Closed,
 }
@@ -46,13 +46,9 @@ impl fmt::Display for TsdbError {
             Self::Locked(path) => write!(f, "data directory {} is in use", path.display()),
             Self::Io { what, path, source } => write!(f, "{what} {}: {source}", path.display()),
             Self::Log(error) => error.fmt(f),
+            Self::Append(error) => error.fmt(f),
             Self::Block(error) => error.fmt(f),
             Self::LostBlock(ulid) => write!(f, "block {ulid} was written but cannot be read"),
-            Self::UnreadSamples(kinds) => write!(
-                f,
-                "no block is cut: the log holds {kinds}, not supported yet; \
-                 let Prometheus cut blocks of this directory first"
-            ),
             Self::Closed => f.write_str("the data directory is closed"),
         }
     }
@@ -63,6 +59,7 @@ impl std::error::Error for TsdbError {
         match self {
             Self::Io { source, .. } => Some(source),
             Self::Log(error) => Some(error),
+            Self::Append(error) => Some(error),
             Self::Block(error) => Some(error),
             _ => None,
         }
@@ -72,6 +69,12 @@ impl std::error::Error for TsdbError {
 impl From<WalError> for TsdbError {
     fn from(error: WalError) -> Self {
         Self::Log(error)
+    }
+}
+
+impl From<AppendError> for TsdbError {
+    fn from(error: AppendError) -> Self {
+        Self::Append(error)
     }
 }
 

@@ -4,7 +4,8 @@
 //! |----------------------------|---------------------------------------------------------------|
 //! | `lock`                     | held while the directory is open, removed when it is closed    |
 //! | `wal/`                     | the log: [`crate::storage::wal`]                               |
-//! | `wbl/`                     | Prometheus's log for late samples, which is not read           |
+//! | `wbl/`                     | the log of late samples: [`crate::storage::head`]              |
+//! | `chunks_head/`             | chunks of the head: [`crate::storage::head`]                   |
 //! | `snapshots/`               | copies of the whole: [`super::Tsdb::snapshot`]                 |
 //! | `<ULID>/`                  | a block: [`crate::storage::block`]                             |
 //! | `<ULID>.tmp-for-creation/` | a block that was never finished: removed at the next opening   |
@@ -22,8 +23,8 @@ use crate::disk::Disk;
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const LOG: &str = "wal";
+const HEAD_CHUNKS: &str = "chunks_head";
 pub(super) const SNAPSHOTS: &str = "snapshots";
-const LATE_LOG: &str = "wbl";
 const UNFINISHED: [&str; 3] = ["tmp-for-creation", "tmp-for-deletion", "tmp"];
 
 /// The blocks in `dir`, by name.
@@ -32,10 +33,10 @@ pub(super) fn list_blocks(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Ulid>> 
     Ok(entries.filter_map(|entry| Ulid::from_string(&entry.name).ok()).collect())
 }
 
-/// True if Prometheus left samples in a log for late ones, which is not read.
-pub(super) fn has_late_samples(disk: &dyn Disk, dir: &Path) -> bool {
-    let entries = disk.list(&dir.join(LATE_LOG)).unwrap_or_default();
-    entries.iter().any(|entry| entry.len_bytes > 0)
+/// Bytes of the head's chunks on disk.
+pub(super) fn head_chunk_bytes(disk: &dyn Disk, dir: &Path) -> u64 {
+    let entries = disk.list(&dir.join(HEAD_CHUNKS)).unwrap_or_default();
+    entries.iter().map(|entry| entry.len_bytes).sum()
 }
 
 /// Removes what a crash left of blocks. What cannot be removed does no harm.

@@ -13,13 +13,13 @@ use std::sync::atomic::Ordering;
 use parking_lot::MutexGuard;
 use ulid::Ulid;
 
-use crate::base::clock::{Clock, Stopwatch};
+use crate::base::clock::Clock;
 use crate::disk::LockGuard;
 
 use super::blocks::BlockList;
 use super::open::Inner;
-use super::plan::{self, Cut};
-use super::{MaintainReport, Tsdb, TsdbError, TsdbStats, compact};
+use super::plan;
+use super::{MaintainReport, Tsdb, TsdbError, TsdbStats};
 
 impl Tsdb {
     /// One round of upkeep: looks for blocks that others put into the directory, cuts the blocks
@@ -150,6 +150,7 @@ impl Inner {
     fn maintain(&self) -> Result<MaintainReport, TsdbError> {
         let _upkeep = self.begin_upkeep()?;
         self.metrics.compactions_triggered.inc();
+        self.head.map_closed_chunks();
         let mut report = MaintainReport::default();
         report.blocks_removed += self.reload()?;
         // Before anything is written: it may make the room that writing needs.
@@ -165,6 +166,7 @@ impl Inner {
         let due = self.head.span().filter(|head| plan::is_due(*head, range_ms));
         let Some(head) = due else { return Ok(false) };
         self.cut(plan::aligned_cut(head, range_ms), report)?;
+        self.cut_late(report)?;
         Ok(true)
     }
 
@@ -175,39 +177,9 @@ impl Inner {
         while let Some(head) = self.head.span().filter(|head| head.start_ms < end_ms) {
             self.cut(plan::cut_of_all(head, self.options.block_range_ms), &mut report)?;
         }
+        self.cut_late(&mut report)?;
         report.blocks_removed += self.retain()?;
         Ok(report)
-    }
-
-    /// Turns a span of the head into a block.
-    fn cut(&self, cut: Cut, report: &mut MaintainReport) -> Result<(), TsdbError> {
-        let unread = self.replay.unread_samples();
-        if !unread.is_empty() {
-            return Err(TsdbError::UnreadSamples(unread.join(", ")));
-        }
-        let stopwatch = Stopwatch::start();
-        self.head.refuse_before(cut.end_ms);
-        let ulid = new_ulid(&*self.clock);
-        let is_ending = || self.is_ending();
-        let written = compact::write_head(&self.disk, &self.dir, &self.head, cut, ulid, &is_ending);
-        let written = written.inspect_err(|_| self.metrics.compactions_failed.inc())?;
-        if let Some(meta) = written {
-            // If it cannot be read, all that it holds is in memory still.
-            report.blocks_removed += self.take_over(ulid)?;
-            report.blocks_written += 1;
-            self.metrics.compactions.inc();
-            self.metrics.compaction_seconds.observe(stopwatch.seconds());
-            let (series, samples) = (meta.stats.num_series, meta.stats.num_samples);
-            let seconds = stopwatch.seconds();
-            tracing::info!(block = %ulid, series, samples, seconds, "block cut from the head");
-        }
-        self.head.truncate_memory(cut.end_ms);
-        if let Err(error) = self.head.truncate_log(cut.end_ms) {
-            tracing::warn!(%error, "the log could not be truncated; it stays longer than needed");
-            report.log_error = Some(error.to_string());
-        }
-        self.show();
-        Ok(())
     }
 }
 

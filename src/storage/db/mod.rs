@@ -5,15 +5,15 @@
 //!
 //! # What is on disk when a call returns
 //!
-//! | call                      | after a crash of the process | after a crash of the machine        |
-//! |---------------------------|------------------------------|-------------------------------------|
-//! | `append`, `Ok`            | the batch, whole             | blocks, closed segments of the log  |
-//! | `append`, `Err`           | nothing of the batch         | as before the call                  |
-//! | [`Tsdb::maintain`], `Ok`  | everything                   | new blocks as well                  |
-//! | [`Tsdb::maintain`], `Err` | everything                   | as before the call                  |
-//! | [`Tsdb::delete`], `Ok`    | everything but the deleted   | of blocks, what was deleted is gone |
-//! | [`Tsdb::flush`], `Ok`     | everything                   | all that was acknowledged before it |
-//! | [`Tsdb::close`], `Ok`     | everything                   | everything                          |
+//! | call                      | the process crashes      | the machine crashes                |
+//! |---------------------------|--------------------------|------------------------------------|
+//! | `append`, `Ok`            | the batch, whole         | blocks, closed segments of the log |
+//! | `append`, `Err`           | nothing of the batch     | as before the call                 |
+//! | [`Tsdb::maintain`], `Ok`  | everything               | new blocks as well                 |
+//! | [`Tsdb::maintain`], `Err` | everything               | as before the call                 |
+//! | [`Tsdb::delete`], `Ok`    | all but what was deleted | blocks are without it              |
+//! | [`Tsdb::flush`], `Ok`     | everything               | all that was acknowledged before   |
+//! | [`Tsdb::close`], `Ok`     | everything               | everything                         |
 //!
 //! "Everything" is every sample that an append has accepted. The drop of the last handle does what
 //! [`Tsdb::close`] does; a failure is logged.
@@ -24,6 +24,7 @@ mod blocks;
 mod compact;
 #[cfg(test)]
 mod crash_tests;
+mod cut;
 mod delete;
 mod error;
 mod files;

@@ -10,7 +10,7 @@ use parking_lot::{Mutex, RwLock};
 use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::{LockGuard, RealDisk, SharedDisk, create_dir_synced};
-use crate::storage::head::{Head, HeadOptions, LogPlace, ReplayStats};
+use crate::storage::head::{Head, LogPlace, ReplayStats};
 use crate::storage::wal::WalMetrics;
 
 use super::background::Background;
@@ -103,21 +103,16 @@ impl Tsdb {
             _ => io_error("lock", &lock_path)(error),
         })?;
         files::remove_leftovers(&*disk, dir).map_err(io_error("list", dir))?;
-        if files::has_late_samples(&*disk, dir) {
-            tracing::warn!(dir = %dir.display(), "out-of-order samples in `wbl` are not read");
-        }
         let blocks = BlockList::load(&disk, dir, &BlockList::default());
         let blocks = blocks.map_err(io_error("list", dir))?;
         let log = LogPlace {
             disk: disk.clone(),
+            root: dir.to_owned(),
             dir: dir.join(files::LOG),
             options: options.wal,
             metrics: WalMetrics::new(registry),
         };
-        let head = HeadOptions {
-            limits: options.limits.clone(),
-            ..HeadOptions::new(options.block_range_ms)
-        };
+        let head = options.head();
         let min_valid_ms = blocks.head_start_ms().unwrap_or(i64::MIN);
         let (head, replay) = Head::open(log, head, min_valid_ms, registry)?;
         let metrics = DbMetrics::new(registry, &options);

@@ -1,7 +1,7 @@
 //! What the user of a data directory decides.
 
 use crate::chunk::EncodeOptions;
-use crate::storage::head::SeriesLimits;
+use crate::storage::head::{HeadOptions, SeriesLimits};
 use crate::storage::wal::WalOptions;
 
 use super::TsdbError;
@@ -27,6 +27,22 @@ pub struct TsdbOptions {
     pub wal: WalOptions,
     /// How many series there may be in memory; samples of further ones are refused. Default none.
     pub limits: SeriesLimits,
+    /// How much older than the newest sample of all a sample may be that is older than the newest
+    /// of its series; default 0: such samples are refused.
+    pub out_of_order_window_ms: i64,
+    /// So many exemplars are kept; default 0.
+    pub max_exemplars: usize,
+    /// The log keeps what series mean, in records that agents of Prometheus refuse to read.
+    /// Default false.
+    pub metadata_records: bool,
+    /// What is in memory is written down when the directory is closed, so that the next start
+    /// need not read the log. Default false.
+    pub snapshot_on_close: bool,
+    /// Floats are kept with the time since when they count, in chunks and log records that only
+    /// Prometheus 3.13 and later read. Default false: such times are dropped.
+    pub float_starts: bool,
+    /// As `float_starts`, for histograms; Prometheus reads them from 3.14 on.
+    pub histogram_starts: bool,
     /// True, the default: a thread calls [`Tsdb::maintain`](super::Tsdb::maintain) each minute.
     /// False: the user does.
     pub background: bool,
@@ -41,6 +57,12 @@ impl Default for TsdbOptions {
             retention_bytes: 0,
             wal: WalOptions::default(),
             limits: SeriesLimits::default(),
+            out_of_order_window_ms: 0,
+            max_exemplars: 0,
+            metadata_records: false,
+            snapshot_on_close: false,
+            float_starts: false,
+            histogram_starts: false,
             background: true,
         }
     }
@@ -53,6 +75,9 @@ impl TsdbOptions {
         }
         if self.max_block_range_ms < 0 {
             return Err(TsdbError::Options("max_block_range_ms must not be below 0"));
+        }
+        if self.out_of_order_window_ms < 0 {
+            return Err(TsdbError::Options("out_of_order_window_ms must not be below 0"));
         }
         if self.retention_ms < 0 {
             return Err(TsdbError::Options("retention_ms must not be below 0"));
@@ -71,8 +96,22 @@ impl TsdbOptions {
         chosen_ms.max(self.block_range_ms)
     }
 
+    /// What of it the head must know.
+    pub(super) fn head(&self) -> HeadOptions {
+        HeadOptions {
+            limits: self.limits.clone(),
+            float_starts: self.float_starts,
+            histogram_starts: self.histogram_starts,
+            late_window_ms: self.out_of_order_window_ms,
+            exemplars_max: self.max_exemplars,
+            metadata_records: self.metadata_records,
+            snapshot: self.snapshot_on_close,
+            ..HeadOptions::new(self.block_range_ms)
+        }
+    }
+
     /// How samples of chunks that share time become chunks again.
     pub(super) fn encoding(&self) -> EncodeOptions {
-        EncodeOptions::default()
+        EncodeOptions { float_starts: self.float_starts, ..EncodeOptions::default() }
     }
 }

@@ -37,6 +37,16 @@ pub(super) fn cut_of_all(head: TimeRange, range_ms: i64) -> Cut {
     Cut { end_ms: cut.end_ms.min(head.end_ms.saturating_add(1)), ..cut }
 }
 
+/// The windows of a block's range, at its multiples, that lie over `span`.
+pub(super) fn windows(span: Option<TimeRange>, range_ms: i64) -> impl Iterator<Item = Cut> {
+    let first_ms = span.map(|span| span.start_ms.div_euclid(range_ms).saturating_mul(range_ms));
+    let next = move |start_ms: &i64| start_ms.checked_add(range_ms);
+    let starts = std::iter::successors(first_ms, next);
+    let within = move |start_ms: &i64| span.is_some_and(|span| *start_ms <= span.end_ms);
+    let cut = move |start_ms: i64| Cut { start_ms, end_ms: start_ms.saturating_add(range_ms) };
+    starts.take_while(within).map(cut)
+}
+
 /// Of blocks that end at these times, newest first: how many are kept. Time is measured from the
 /// end of the newest block, which always stays.
 pub(super) fn kept_by_time(ends_ms: &[i64], retention_ms: i64) -> usize {
@@ -82,6 +92,20 @@ mod tests {
         let rest = cut_of_all(TimeRange::new(300, 350), RANGE_MS);
         assert_eq!(rest, Cut { start_ms: 300, end_ms: 351 });
         assert_eq!(rest.range(), TimeRange::new(300, 350));
+    }
+
+    #[test]
+    fn windows_lie_over_the_whole_span() {
+        let starts = |span| -> Vec<i64> {
+            let windows = windows(Some(span), RANGE_MS);
+            windows
+                .inspect(|cut| assert_eq!(cut.end_ms, cut.start_ms + 100))
+                .map(|c| c.start_ms)
+                .collect()
+        };
+        assert_eq!(starts(TimeRange::new(120, 300)), [100, 200, 300]);
+        assert_eq!(starts(TimeRange::new(-1, 99)), [-100, 0]);
+        assert_eq!(windows(None, RANGE_MS).count(), 0);
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl Inner {
         let newest_first = known.newest_first();
         let ends_ms: Vec<i64> = newest_first.iter().map(|b| b.meta().max_time_ms).collect();
         let sizes_bytes: Vec<u64> = newest_first.iter().map(|b| b.size_bytes()).collect();
-        let log_bytes = self.head.log_bytes()?;
+        // What is in memory takes room too, and blocks make way for it.
+        let log_bytes = self.head.log_bytes()? + files::head_chunk_bytes(&*self.disk, &self.dir);
         let by_time = plan::kept_by_time(&ends_ms, self.options.retention_ms);
         let by_size = plan::kept_by_size(&sizes_bytes, log_bytes, self.options.retention_bytes);
         if by_time < newest_first.len() {

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use crate::model::Labels;
+use crate::model::{Labels, Matcher, Metadata};
 use crate::series::{
-    Append, AppendError, Batch, Chunk, Column, OnReject, Outcome, QueryError, Queryable, Select,
-    Series, SeriesRef, SeriesSet, TimeRange, merge_sets,
+    Append, AppendError, Batch, Chunk, Column, Exemplars, OnReject, Outcome, QueryError, Queryable,
+    Select, Series, SeriesExemplars, SeriesRef, SeriesSet, TimeRange, merge_sets,
 };
 use crate::storage::block::Block;
 
@@ -39,6 +39,12 @@ impl Tsdb {
         into: &mut Vec<SeriesRef>,
     ) -> Result<(), AppendError> {
         self.0.inner.head.resolve_all(labels, into)
+    }
+
+    /// What a series means, if anybody has said so.
+    #[must_use]
+    pub fn metadata_of(&self, series: SeriesRef) -> Option<Arc<Metadata>> {
+        self.0.inner.head.metadata_of(series)
     }
 
     /// As [`Tsdb::resolve_all`], for one.
@@ -111,6 +117,16 @@ impl Queryable for Tsdb {
 
     fn label_values(&self, name: &str, ask: &Select) -> Result<Vec<Arc<str>>, QueryError> {
         self.texts(ask, |source| source.label_values(name, ask))
+    }
+}
+
+impl Exemplars for Tsdb {
+    fn exemplars(
+        &self,
+        any_of: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, QueryError> {
+        self.0.inner.head.exemplars(any_of, range)
     }
 }
 

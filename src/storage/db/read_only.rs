@@ -9,7 +9,10 @@ use ulid::Ulid;
 use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::{Disk, OverlayDisk, RealDisk, SharedDisk};
-use crate::series::{QueryError, Queryable, Select, SeriesSet};
+use crate::model::Matcher;
+use crate::series::{
+    Exemplars, QueryError, Queryable, Select, SeriesExemplars, SeriesSet, TimeRange,
+};
 
 use super::{Tsdb, TsdbError, TsdbOptions, TsdbStats};
 
@@ -83,6 +86,16 @@ fn has_lost_block(db: &Tsdb, disk: &dyn Disk) -> bool {
 /// Files of blocks stay as they are until they go.
 fn is_of_block(path: &Path) -> bool {
     path.iter().any(|part| part.to_str().is_some_and(|part| Ulid::from_string(part).is_ok()))
+}
+
+impl Exemplars for ReadOnlyTsdb {
+    fn exemplars(
+        &self,
+        any_of: &[Vec<Matcher>],
+        range: TimeRange,
+    ) -> Result<Vec<SeriesExemplars>, QueryError> {
+        self.0.exemplars(any_of, range)
+    }
 }
 
 impl Queryable for ReadOnlyTsdb {

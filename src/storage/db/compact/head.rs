@@ -1,4 +1,4 @@
-//! A span of the head as a block.
+//! A span of the head as a block: what came in order, and apart from that what came late.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -6,10 +6,40 @@ use std::path::Path;
 use ulid::Ulid;
 
 use crate::disk::SharedDisk;
+use crate::model::Labels;
+use crate::series::{Chunk, QueryError, TimeRange};
 use crate::storage::block::{BlockError, BlockMeta, BlockWriter, clip_chunks};
 use crate::storage::db::TsdbError;
+use crate::storage::db::levels::FROM_OUT_OF_ORDER;
 use crate::storage::db::plan::Cut;
-use crate::storage::head::{Head, SeriesChunks};
+use crate::storage::head::{Head, OooSeriesChunks, SeriesChunks};
+
+/// A series whose chunks are wanted.
+trait Source {
+    fn labels(&self) -> &Labels;
+    /// Appends its chunks that overlap `range`, by time.
+    fn copy_into(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError>;
+}
+
+impl Source for SeriesChunks {
+    fn labels(&self) -> &Labels {
+        self.labels()
+    }
+
+    fn copy_into(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
+        self.copy_into(range, into)
+    }
+}
+
+impl Source for OooSeriesChunks {
+    fn labels(&self) -> &Labels {
+        self.labels()
+    }
+
+    fn copy_into(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
+        self.copy_into(range, into)
+    }
+}
 
 /// Writes a block of level 1 with all that the head holds in `cut`; no block if that is nothing.
 /// Nobody may append samples of that time meanwhile.
@@ -21,28 +51,53 @@ pub(in crate::storage::db) fn write_head(
     ulid: Ulid,
     is_ending: &dyn Fn() -> bool,
 ) -> Result<Option<BlockMeta>, TsdbError> {
-    let series = head.series_in(cut.range());
+    let meta = BlockMeta::new(ulid, cut.start_ms, cut.end_ms);
+    write(disk, dir, &head.series_in(cut.range()), meta, is_ending)
+}
+
+/// As [`write_head`], for the late samples of the head's last cut of them.
+pub(in crate::storage::db) fn write_late(
+    disk: &SharedDisk,
+    dir: &Path,
+    head: &Head,
+    cut: Cut,
+    ulid: Ulid,
+    is_ending: &dyn Fn() -> bool,
+) -> Result<Option<BlockMeta>, TsdbError> {
+    let mut meta = BlockMeta::new(ulid, cut.start_ms, cut.end_ms);
+    meta.compaction.hints.push(FROM_OUT_OF_ORDER.to_owned());
+    write(disk, dir, &head.ooo_series_in(cut.range()), meta, is_ending)
+}
+
+fn write(
+    disk: &SharedDisk,
+    dir: &Path,
+    series: &[impl Source],
+    meta: BlockMeta,
+    is_ending: &dyn Fn() -> bool,
+) -> Result<Option<BlockMeta>, TsdbError> {
     if series.is_empty() {
         return Ok(None);
     }
-    let symbols = symbols(&series);
-    let mut writer = BlockWriter::new(disk.clone(), dir, ulid, &mut symbols.into_iter())?;
+    let symbols = symbols(series);
+    let mut writer = BlockWriter::new(disk.clone(), dir, meta.ulid, &mut symbols.into_iter())?;
     let mut chunks = Vec::new();
-    for series in &series {
+    for series in series {
         if is_ending() {
             return Err(TsdbError::Closed);
         }
         chunks.clear();
-        series.copy_into(cut.range(), &mut chunks);
-        let clipped = clip_chunks(&mut chunks, cut.range());
-        clipped.map_err(|error| BlockError::Refused(format!("chunk in memory: {error}")))?;
+        let copied = series.copy_into(meta.range(), &mut chunks);
+        copied.map_err(|error| BlockError::Refused(format!("chunk of the head: {error}")))?;
+        let clipped = clip_chunks(&mut chunks, meta.range());
+        clipped.map_err(|error| BlockError::Refused(format!("chunk of the head: {error}")))?;
         writer.add_series(series.labels(), &chunks)?;
     }
-    Ok(writer.finish(BlockMeta::new(ulid, cut.start_ms, cut.end_ms))?)
+    Ok(writer.finish(meta)?)
 }
 
 /// All texts of the labels, and the empty one, which names the list of all series.
-fn symbols(series: &[SeriesChunks]) -> Vec<&str> {
+fn symbols(series: &[impl Source]) -> Vec<&str> {
     let mut texts = HashSet::from([""]);
     let (mut at_hand, mut before) = (Vec::new(), Vec::new());
     for series in series {

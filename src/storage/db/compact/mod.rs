@@ -8,4 +8,4 @@ mod head;
 mod join;
 
 pub(super) use blocks::merge_blocks;
-pub(super) use head::write_head;
+pub(super) use head::{write_head, write_late};

@@ -1,0 +1,68 @@
+//! Cutting blocks from memory, and letting go of what they hold.
+
+use crate::base::clock::Stopwatch;
+use crate::storage::block::BlockMeta;
+
+use super::maintain::new_ulid;
+use super::open::Inner;
+use super::plan::{self, Cut};
+use super::{MaintainReport, TsdbError, compact};
+
+impl Inner {
+    /// Turns a span of the head into a block.
+    pub(super) fn cut(&self, cut: Cut, report: &mut MaintainReport) -> Result<(), TsdbError> {
+        let stopwatch = Stopwatch::start();
+        self.head.refuse_before(cut.end_ms);
+        let (ulid, is_ending) = (new_ulid(&*self.clock), || self.is_ending());
+        let written = compact::write_head(&self.disk, &self.dir, &self.head, cut, ulid, &is_ending);
+        // If it cannot be written or read, all that it holds is in memory still.
+        self.take_over_cut(written, &stopwatch, report)?;
+        self.head.truncate_memory(cut.end_ms);
+        if let Err(error) = self.head.truncate_log(cut.end_ms) {
+            tracing::warn!(%error, "the log could not be truncated; it stays longer than needed");
+            report.log_error = Some(error.to_string());
+        }
+        self.show();
+        Ok(())
+    }
+
+    /// Turns all late samples into blocks, one for each window of time that has some. They lie
+    /// beside other blocks of that time until they are merged with those.
+    pub(super) fn cut_late(&self, report: &mut MaintainReport) -> Result<(), TsdbError> {
+        if self.head.ooo_span().is_none() {
+            return Ok(());
+        }
+        let late = self.head.cut_ooo()?;
+        for cut in plan::windows(late.span, self.options.block_range_ms) {
+            let stopwatch = Stopwatch::start();
+            let (ulid, is_ending) = (new_ulid(&*self.clock), || self.is_ending());
+            let written =
+                compact::write_late(&self.disk, &self.dir, &self.head, cut, ulid, &is_ending);
+            self.take_over_cut(written, &stopwatch, report)?;
+        }
+        if let Err(error) = self.head.truncate_ooo(late) {
+            tracing::warn!(%error, "the log of late samples could not be truncated");
+            report.log_error = Some(error.to_string());
+        }
+        self.show();
+        Ok(())
+    }
+
+    fn take_over_cut(
+        &self,
+        written: Result<Option<BlockMeta>, TsdbError>,
+        stopwatch: &Stopwatch,
+        report: &mut MaintainReport,
+    ) -> Result<(), TsdbError> {
+        let written = written.inspect_err(|_| self.metrics.compactions_failed.inc())?;
+        let Some(meta) = written else { return Ok(()) };
+        report.blocks_removed += self.take_over(meta.ulid)?;
+        report.blocks_written += 1;
+        let seconds = stopwatch.seconds();
+        self.metrics.compactions.inc();
+        self.metrics.compaction_seconds.observe(seconds);
+        let (series, samples) = (meta.stats.num_series, meta.stats.num_samples);
+        tracing::info!(block = %meta.ulid, series, samples, seconds, "block cut from the head");
+        Ok(())
+    }
+}
