@@ -181,4 +181,10 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_series_is_small() {
+        // Three lines of cache; with a million series each further one is 61 MiB.
+        assert!(size_of::<Series>() <= 192, "{} bytes", size_of::<Series>());
+    }
 }

@@ -32,7 +32,7 @@ pub(super) enum NewestValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// The sample of this index in the batch.
-    Batch { index: usize, is_float: bool },
+    Batch { index: u32, is_float: bool },
     /// A staleness marker that came as a float.
     Stale { is_float: bool },
 }
@@ -64,7 +64,7 @@ impl Stales {
         batch: &'a Batch,
     ) -> Option<HistogramRef<'a>> {
         match source {
-            Source::Batch { index, .. } => batch.histogram(index),
+            Source::Batch { index, .. } => batch.histogram(index as usize),
             Source::Stale { is_float: false } => Some(self.integer.as_ref()),
             Source::Stale { is_float: true } => Some(self.float.as_ref()),
         }
@@ -200,14 +200,15 @@ impl Series {
     /// Ends the open chunk.
     pub(super) fn close_chunk(&mut self) {
         let Some(open) = self.open.take() else { return };
-        // There are few, and a doubled vector would often take more than the chunk.
-        self.closed.reserve_exact(1);
-        self.closed.push(Chunk {
-            min_time_ms: open.min_time_ms(),
-            max_time_ms: open.max_time_ms(),
-            encoding: open.encoding() as u8,
-            data: open.finish(),
-        });
+        push_closed(
+            &mut self.closed,
+            Chunk {
+                min_time_ms: open.min_time_ms(),
+                max_time_ms: open.max_time_ms(),
+                encoding: open.encoding() as u8,
+                data: open.finish(),
+            },
+        );
     }
 
     /// The chunks that overlap `range` as they are now; the open one as a copy.
@@ -300,6 +301,14 @@ impl Series {
         let closed = self.closed.capacity() * size_of::<Chunk>() + closed;
         self.labels.memory_bytes() + closed + open
     }
+}
+
+/// There are few, and a doubled vector would often take more than the chunk.
+pub(super) fn push_closed(closed: &mut Vec<Chunk>, chunk: Chunk) {
+    if closed.len() == closed.capacity() {
+        closed.reserve_exact(2);
+    }
+    closed.push(chunk);
 }
 
 /// Takes the newest `hidden` samples out of chunks that were copied.
