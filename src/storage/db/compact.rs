@@ -31,7 +31,8 @@ pub(super) fn write_head(
     let mut chunks = Vec::new();
     for series in &series {
         chunks.clear();
-        series.copy_into(cut.range(), &mut chunks);
+        let copied = series.copy_into(cut.range(), &mut chunks);
+        copied.map_err(|error| BlockError::Refused(error.to_string()))?;
         for chunk in &mut chunks {
             clip(chunk, cut.range())?;
         }

@@ -32,9 +32,6 @@ pub enum DbError {
     Block(BlockError),
     /// A block was written but is not found, or cannot be read. What it holds stays in memory.
     LostBlock(Ulid),
-    /// The log holds records of these kinds, which are not supported yet and would be lost if a
-    /// block were cut without them. Nothing is cut and the log stays whole.
-    UnreadSamples(String),
     /// The handle was closed.
     Closed,
 }
@@ -48,11 +45,6 @@ impl fmt::Display for DbError {
             Self::Log(error) => error.fmt(f),
             Self::Block(error) => error.fmt(f),
             Self::LostBlock(ulid) => write!(f, "block {ulid} was written but cannot be read"),
-            Self::UnreadSamples(kinds) => write!(
-                f,
-                "no block is cut: the log holds {kinds}, not supported yet; \
-                 let Prometheus cut blocks of this directory first"
-            ),
             Self::Closed => f.write_str("the data directory is closed"),
         }
     }

@@ -4,7 +4,7 @@
 //! |----------------------------|---------------------------------------------------------------|
 //! | `lock`                     | held while the directory is open, removed when it is closed    |
 //! | `wal/`                     | the log: [`crate::storage::wal`]                               |
-//! | `wbl/`                     | Prometheus's log for late samples, which is not read           |
+//! | `wbl/`                     | the log of late samples: [`crate::storage::head`]              |
 //! | `<ULID>/`                  | a block: [`crate::storage::block`]                             |
 //! | `<ULID>.tmp-for-creation/` | a block that was never finished: removed at the next opening   |
 //! | `<ULID>.tmp-for-deletion/` | a block whose removal was broken off: removed likewise         |
@@ -21,19 +21,12 @@ use crate::disk::Disk;
 
 pub(super) const LOCK: &str = "lock";
 pub(super) const LOG: &str = "wal";
-const LATE_LOG: &str = "wbl";
 const UNFINISHED: [&str; 3] = ["tmp-for-creation", "tmp-for-deletion", "tmp"];
 
 /// The blocks in `dir`, by name.
 pub(super) fn list_blocks(disk: &dyn Disk, dir: &Path) -> io::Result<Vec<Ulid>> {
     let entries = disk.list(dir)?.into_iter().filter(|entry| entry.is_dir);
     Ok(entries.filter_map(|entry| Ulid::from_string(&entry.name).ok()).collect())
-}
-
-/// True if Prometheus left samples in a log for late ones, which is not read.
-pub(super) fn has_late_samples(disk: &dyn Disk, dir: &Path) -> bool {
-    let entries = disk.list(&dir.join(LATE_LOG)).unwrap_or_default();
-    entries.iter().any(|entry| entry.len_bytes > 0)
 }
 
 /// Removes what a crash left of blocks. What cannot be removed does no harm.

@@ -103,10 +103,6 @@ impl Inner {
 
     /// Turns a span of the head into a block.
     fn cut(&self, cut: Cut, report: &mut MaintainReport) -> Result<(), DbError> {
-        let unread = self.replay.unread_samples();
-        if !unread.is_empty() {
-            return Err(DbError::UnreadSamples(unread.join(", ")));
-        }
         let stopwatch = Stopwatch::start();
         self.head.refuse_before(cut.end_ms);
         let ulid = new_ulid(&*self.clock);

@@ -100,13 +100,11 @@ impl Db {
             _ => io_error("lock", &lock_path)(error),
         })?;
         files::remove_leftovers(&*disk, dir).map_err(io_error("list", dir))?;
-        if files::has_late_samples(&*disk, dir) {
-            tracing::warn!(dir = %dir.display(), "out-of-order samples in `wbl` are not read");
-        }
         let blocks = BlockList::load(&disk, dir, &BlockList::default());
         let blocks = blocks.map_err(io_error("list", dir))?;
         let log = LogPlace {
             disk: disk.clone(),
+            root: dir.to_owned(),
             dir: dir.join(files::LOG),
             options: options.wal,
             metrics: WalMetrics::new(registry),

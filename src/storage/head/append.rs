@@ -46,12 +46,25 @@ pub(super) struct HistogramRow {
     pub(super) source: Source,
 }
 
+/// A late sample that may stay.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct LateRow {
+    pub(super) series: SeriesRef,
+    /// Which sample of the batch it is.
+    pub(super) index: usize,
+    pub(super) timestamp_ms: i64,
+    pub(super) start_ms: i64,
+    /// Nothing for a float.
+    pub(super) source: Option<Source>,
+}
+
 /// Memory that an append needs, reused from batch to batch.
 #[derive(Debug)]
 pub(super) struct Work {
     pub(super) rows: Vec<Row>,
     pub(super) histograms: Vec<HistogramRow>,
-    /// Where in the two the parts of the batch end, but for the last: inside of a part a series
+    pub(super) late: Vec<LateRow>,
+    /// Where in the first two the parts of the batch end, but for the last: inside of a part a series
     /// has samples of one kind.
     pub(super) parts: Vec<(usize, usize)>,
     /// Series that the log does not know.
@@ -70,6 +83,7 @@ impl Work {
         Self {
             rows: Vec::new(),
             histograms: Vec::new(),
+            late: Vec::new(),
             parts: Vec::new(),
             unnamed: Vec::new(),
             created: Vec::new(),
@@ -83,6 +97,7 @@ impl Work {
     fn clear(&mut self) {
         self.rows.clear();
         self.histograms.clear();
+        self.late.clear();
         self.parts.clear();
         self.unnamed.clear();
         self.created.clear();
@@ -126,8 +141,7 @@ enum Tried {
 
 impl Head {
     fn new_work(&self) -> Work {
-        let compression = self.log_place.as_ref().map(|place| place.options.compression);
-        Work::new(compression.unwrap_or(Compression::None), self.options.float_starts)
+        Work::new(self.compression(), self.options.float_starts)
     }
 
     fn append_with(
@@ -165,6 +179,9 @@ impl Head {
         outcome.rejected = judgement.refused;
         if is_stored {
             outcome.accepted = batch.sample_count() - judgement.refused;
+            if !batch.exemplars().is_empty() || !batch.metadata().is_empty() {
+                outcome.rejected_exemplars = self.append_beside(batch)?;
+            }
         }
         Ok(outcome)
     }
@@ -200,13 +217,18 @@ impl Head {
             self.take_back(work, &open);
             return Err(error);
         }
+        let late = self.log_late(work, batch).inspect_err(|_| self.take_back(work, &open))?;
         self.store(work, batch);
+        if let Some(late) = late {
+            self.store_late(late, work, batch);
+        }
         Ok(Tried::Done { judgement, is_stored: true })
     }
 
     /// Writes the rows to the log, with the names of series that it does not know.
     fn log(&self, work: &mut Work, batch: &Batch) -> Result<(), AppendError> {
-        if self.log_place.is_none() || (work.rows.is_empty() && work.histograms.is_empty()) {
+        let is_empty = work.rows.is_empty() && work.histograms.is_empty();
+        if self.log_place.is_none() || (is_empty && work.late.is_empty()) {
             return Ok(());
         }
         let mut records = std::mem::replace(&mut work.records, Records::new(Compression::None));
@@ -231,12 +253,19 @@ impl Head {
                 records.add(|out| wal::encode_samples(out, rows));
             }
         }
+        for row in &work.late {
+            let value = self.late_value(row, batch);
+            value.inspect(|value| {
+                encoder.push(row.series, row.timestamp_ms, row.start_ms, *value);
+            });
+        }
+        records.add_rows(&mut encoder);
         let logged = self.log_records(&records);
         (work.records, work.encoder) = (records, encoder);
         logged
     }
 
-    fn log_records(&self, records: &Records) -> Result<(), AppendError> {
+    pub(super) fn log_records(&self, records: &Records) -> Result<(), AppendError> {
         let refused = |error: wal::WalError| AppendError::Log(error.to_string());
         let mut log = self.log.lock();
         let Some(wal) = log.as_mut() else { return Ok(()) };
@@ -286,6 +315,7 @@ impl Head {
         if tally.begun > 0 {
             self.metrics.chunks_created.add(tally.begun);
             self.metrics.chunks.add(tally.begun as f64);
+            self.note_begun(tally.begun);
         }
         self.show_span();
     }

@@ -9,6 +9,8 @@ use crate::series::TimeRange;
 pub(super) struct Judged {
     /// Oldest time that a sample may have.
     pub(super) min_valid_ms: i64,
+    /// Oldest time that a late sample may have; nothing if none are taken.
+    pub(super) late_from_ms: Option<i64>,
 }
 
 /// Widened by batches, moved by whoever has the gate alone, read by anyone.
@@ -20,6 +22,9 @@ pub(super) struct Bounds {
     max_time_ms: AtomicI64,
     /// End of what is in blocks.
     min_valid_ms: AtomicI64,
+    /// The same two for late samples. While there are none, the first is greater.
+    late_min_time_ms: AtomicI64,
+    late_max_time_ms: AtomicI64,
 }
 
 impl Bounds {
@@ -28,7 +33,29 @@ impl Bounds {
             min_time_ms: AtomicI64::new(i64::MAX),
             max_time_ms: AtomicI64::new(i64::MIN),
             min_valid_ms: AtomicI64::new(min_valid_ms),
+            late_min_time_ms: AtomicI64::new(i64::MAX),
+            late_max_time_ms: AtomicI64::new(i64::MIN),
         }
+    }
+
+    /// First and last time of late samples.
+    pub(super) fn late_span(&self) -> Option<TimeRange> {
+        let start_ms = self.late_min_time_ms.load(Ordering::Acquire);
+        let range = TimeRange::new(start_ms, self.late_max_time_ms.load(Ordering::Acquire));
+        (range.start_ms <= range.end_ms).then_some(range)
+    }
+
+    /// Notes that late samples in `range` are stored.
+    pub(super) fn widen_late(&self, range: TimeRange) {
+        self.late_min_time_ms.fetch_min(range.start_ms, Ordering::AcqRel);
+        self.late_max_time_ms.fetch_max(range.end_ms, Ordering::AcqRel);
+    }
+
+    /// Notes that the late samples that are left lie in `range`. Nobody may add some meanwhile.
+    pub(super) fn set_late(&self, range: Option<TimeRange>) {
+        let range = range.unwrap_or(TimeRange::new(i64::MAX, i64::MIN));
+        self.late_min_time_ms.store(range.start_ms, Ordering::Release);
+        self.late_max_time_ms.store(range.end_ms, Ordering::Release);
     }
 
     /// First and last time of stored samples.
@@ -44,7 +71,8 @@ impl Bounds {
         let newest_ms = self.max_time_ms();
         // The oldest time is not known during a truncation.
         let begins = min_time_ms <= range.end_ms || min_time_ms == i64::MAX;
-        begins && newest_ms.is_some_and(|newest_ms| range.start_ms <= newest_ms)
+        (begins && newest_ms.is_some_and(|newest_ms| range.start_ms <= newest_ms))
+            || self.late_span().is_some_and(|late| late.overlaps(range))
     }
 
     /// The newest time ever stored.
@@ -57,9 +85,14 @@ impl Bounds {
         self.min_valid_ms.load(Ordering::Acquire)
     }
 
-    /// What the samples of a batch are judged by; `first_ms` is the time of its first.
-    pub(super) fn for_batch(&self, first_ms: i64, range_ms: i64) -> Judged {
-        Judged { min_valid_ms: self.min_appendable_ms(first_ms, range_ms) }
+    /// What the samples of a batch are judged by; `first_ms` is the time of its first. Late ones
+    /// may be `late_window_ms` older than the newest of the whole head.
+    pub(super) fn for_batch(&self, first_ms: i64, range_ms: i64, late_window_ms: i64) -> Judged {
+        let newest_ms = self.max_time_ms().filter(|_| late_window_ms > 0);
+        Judged {
+            min_valid_ms: self.min_appendable_ms(first_ms, range_ms),
+            late_from_ms: newest_ms.map(|newest_ms| newest_ms.saturating_sub(late_window_ms)),
+        }
     }
 
     /// Oldest time that a sample may have: half a range behind the newest one of the whole head,

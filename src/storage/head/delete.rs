@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use parking_lot::RwLock;
 
-use crate::model::Column;
-use crate::series::{SeriesRef, TimeRange};
+use crate::model::{Column, Matcher};
+use crate::series::{AppendError, Select, SeriesRef, TimeRange};
 use crate::storage::block::{add_interval, remove_deleted};
+use crate::storage::wal::{self, Records};
+
+use super::state::Head;
 
 /// Deleted spans by series.
 #[derive(Debug, Default)]
@@ -51,6 +54,50 @@ impl HeadTombstones {
         for (series, spans) in &*self.0.read() {
             spans.iter().for_each(|span| each(*series, *span));
         }
+    }
+}
+
+impl Head {
+    /// Deletes the samples in `range` of the series that match; returns of how many series. Later
+    /// samples of that time are deleted too, as far as they are older than the newest that their
+    /// series has now.
+    ///
+    /// # Errors
+    /// The log could not be written; nothing is deleted.
+    pub(in crate::storage) fn delete(
+        &self,
+        matchers: &[Matcher],
+        range: TimeRange,
+    ) -> Result<usize, AppendError> {
+        let gate = self.gate.read();
+        gate.check()?;
+        let mut spans = Vec::new();
+        let matching = self.matching(&Select::new(matchers.to_vec(), TimeRange::ALL));
+        self.series.for_rows(
+            &matching,
+            |series| *series,
+            |series, name| {
+                let Some(series) = series else { return };
+                let late = series.late().and_then(super::ooo::OooSeries::span);
+                for held in series.time_span().into_iter().chain(late) {
+                    let start_ms = held.start_ms.max(range.start_ms);
+                    let end_ms = held.end_ms.min(range.end_ms);
+                    if start_ms <= end_ms {
+                        spans.push((*name, TimeRange::new(start_ms, end_ms)));
+                    }
+                }
+            },
+        );
+        if spans.is_empty() {
+            return Ok(0);
+        }
+        let mut records = Records::new(self.compression());
+        let rows = spans.iter().map(|(series, span)| (*series, span.start_ms, span.end_ms));
+        records.add(|out| wal::encode_tombstones(out, rows));
+        self.log_records(&records)?;
+        spans.iter().for_each(|(series, span)| self.tombstones.add(*series, *span));
+        spans.dedup_by_key(|(series, _)| *series);
+        Ok(spans.len())
     }
 }
 

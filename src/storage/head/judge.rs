@@ -1,10 +1,10 @@
 //! Judging the samples of a batch: which may stay, and where.
 
 use crate::model::histogram::HistogramRef;
-use crate::model::{LabelsRef, Sample, is_stale};
+use crate::model::{LabelsRef, Sample, Value, is_stale};
 use crate::series::{AppendError, Batch, BatchEntry, SeriesRef, Verdict};
 
-use super::append::{HistogramRow, Row, Work};
+use super::append::{HistogramRow, LateRow, Row, Work};
 use super::bounds::Judged;
 use super::isolation::OpenBatch;
 use super::page::{PageSeries, page_of};
@@ -31,6 +31,8 @@ pub(super) struct Judgement {
 enum Fate {
     /// It goes to the log and into the chunk.
     Store,
+    /// It goes to the logs and among the late samples.
+    Late,
     /// It is there already.
     Same,
     /// It is refused.
@@ -72,7 +74,8 @@ impl<'a, 'b> Judge<'a, 'b> {
         open: &'a mut OpenBatch<'b>,
     ) -> Self {
         let first_ms = batch.samples().first().map_or(i64::MAX, |sample| sample.timestamp_ms);
-        let bounds = head.bounds.for_batch(first_ms, head.options.range_ms);
+        let bounds =
+            head.bounds.for_batch(first_ms, head.options.range_ms, head.options.late_window_ms);
         let last = SeriesRef::UNKNOWN;
         Self { head, batch, work, open, bounds, last, judgement: Judgement::default() }
     }
@@ -230,6 +233,7 @@ impl<'a, 'b> Judge<'a, 'b> {
                     self.promise_histogram(series, name, index, sample.timestamp_ms, source);
                 }
             },
+            Fate::Late => self.take_late(series, name, index, sample.timestamp_ms, offer),
             Fate::Same => {}
             Fate::Refuse(verdict) => {
                 self.refuse(index, verdict);
@@ -270,13 +274,13 @@ impl<'a, 'b> Judge<'a, 'b> {
     /// The rules of `memSeries.appendable`.
     fn fate(&self, series: &Series, newest: Newest, time_ms: i64, offer: Offer<'_>) -> Fate {
         if time_ms < self.bounds.min_valid_ms {
-            return Fate::Refuse(Verdict::OutOfBounds);
+            return self.late_fate(time_ms, Verdict::OutOfBounds);
         }
         if newest.kind().is_none() || time_ms > newest.timestamp_ms {
             return Fate::Store;
         }
         if time_ms < newest.timestamp_ms {
-            return Fate::Refuse(Verdict::OutOfOrder);
+            return self.late_fate(time_ms, Verdict::OutOfOrder);
         }
         let is_same = match (newest.value, offer) {
             // By bits: the staleness marker equals itself, and 0 is not -0.
@@ -285,9 +289,54 @@ impl<'a, 'b> Judge<'a, 'b> {
             (NewestValue::Promised(source), Offer::Histogram(new, _)) => {
                 self.head.stales.resolve(source, self.batch) == Some(new)
             }
+            (NewestValue::Closed(_), Offer::Float(new)) => {
+                self.head.ends_with(series, Value::Float(new))
+            }
+            (NewestValue::Closed(_), Offer::Histogram(new, _)) => {
+                self.head.ends_with(series, Value::Histogram(new))
+            }
             _ => false,
         };
         if is_same { Fate::Same } else { Fate::Refuse(Verdict::DuplicateTimestamp) }
+    }
+
+    /// What becomes of a sample that is too old to be stored in order: `refused` where late ones
+    /// are not taken.
+    const fn late_fate(&self, time_ms: i64, refused: Verdict) -> Fate {
+        match self.bounds.late_from_ms {
+            Some(from_ms) if time_ms >= from_ms => Fate::Late,
+            Some(_) => Fate::Refuse(Verdict::TooOld),
+            None => Fate::Refuse(refused),
+        }
+    }
+
+    fn take_late(
+        &mut self,
+        series: &mut Series,
+        name: SeriesRef,
+        index: usize,
+        timestamp_ms: i64,
+        offer: Offer<'_>,
+    ) {
+        self.name_in_log(series, name);
+        let (start_ms, source) = match offer {
+            Offer::Float(_) if self.head.options.float_starts => (self.batch.start_ms(index), None),
+            Offer::Float(_) => (0, None),
+            Offer::Histogram(_, source) if self.head.options.histogram_starts => {
+                (self.batch.start_ms(index), Some(source))
+            }
+            Offer::Histogram(_, source) => (0, Some(source)),
+        };
+        self.work.late.push(LateRow { series: name, index, timestamp_ms, start_ms, source });
+    }
+
+    /// Has the log name a series that it does not know.
+    #[inline]
+    fn name_in_log(&mut self, series: &mut Series, name: SeriesRef) {
+        if !series.is_logged {
+            series.is_logged = true;
+            self.work.unnamed.push((name, series.labels.clone()));
+        }
     }
 
     #[inline]
@@ -330,9 +379,6 @@ impl<'a, 'b> Judge<'a, 'b> {
         } else {
             series.claim(self.open);
         }
-        if !series.is_logged {
-            series.is_logged = true;
-            self.work.unnamed.push((name, series.labels.clone()));
-        }
+        self.name_in_log(series, name);
     }
 }

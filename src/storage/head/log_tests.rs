@@ -22,6 +22,7 @@ fn log(dir: &Path) -> LogPlace {
     };
     LogPlace {
         disk: RealDisk::shared(),
+        root: dir.to_owned(),
         dir: dir.join("wal"),
         options,
         metrics: WalMetrics::new(&Registry::new()),

@@ -18,6 +18,7 @@ pub(super) struct HeadMetrics {
     pub(super) chunks_removed: Counter,
     pub(super) floats_appended: Counter,
     pub(super) histograms_appended: Counter,
+    late_appended: [Counter; 2],
     out_of_order: [Counter; 2],
     out_of_bounds: [Counter; 2],
     too_old: [Counter; 2],
@@ -31,6 +32,11 @@ pub(super) struct HeadMetrics {
     pub(super) checkpoints: Counter,
     pub(super) checkpoints_failed: Counter,
     pub(super) unknown_refs: Counter,
+    pub(super) unknown_exemplars: Counter,
+    pub(super) unknown_metadata: Counter,
+    pub(super) unknown_tombstones: Counter,
+    pub(super) unknown_late: Counter,
+    pub(super) snapshot_errors: Counter,
     pub(super) replay_seconds: Gauge,
 }
 
@@ -41,9 +47,22 @@ impl HeadMetrics {
             |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
         let gauge = |name, help| registry.gauge(name, help);
         let seconds = |name, help| registry.histogram_with(name, help, SECONDS, &[]);
+        let unknown = |kind: &'static str| {
+            let name = "prometheus_tsdb_wal_replay_unknown_refs_total";
+            registry.counter_with(
+                name,
+                "Rows in the log of series it does not name.",
+                &[("type", kind)],
+            )
+        };
+        let late_appended = of_both(
+            "prometheus_tsdb_head_out_of_order_samples_appended_total",
+            "Late samples that were appended.",
+        );
         let [floats_appended, histograms_appended] =
             of_both("prometheus_tsdb_head_samples_appended_total", "Samples that were appended.");
         Self {
+            late_appended,
             series: gauge("prometheus_tsdb_head_series", "Series in the head."),
             series_created: counter(
                 "prometheus_tsdb_head_series_created_total",
@@ -106,16 +125,30 @@ impl HeadMetrics {
                 "prometheus_tsdb_checkpoint_creations_failed_total",
                 "Checkpoints that failed.",
             ),
-            unknown_refs: registry.counter_with(
-                "prometheus_tsdb_wal_replay_unknown_refs_total",
-                "Samples in the log whose series it does not name.",
+            unknown_refs: unknown("samples"),
+            unknown_exemplars: unknown("exemplars"),
+            unknown_metadata: unknown("metadata"),
+            unknown_tombstones: unknown("tombstones"),
+            unknown_late: registry.counter_with(
+                "prometheus_tsdb_wbl_replay_unknown_refs_total",
+                "Records in the log of late samples whose series no log names.",
                 &[("type", "samples")],
+            ),
+            snapshot_errors: counter(
+                "prometheus_tsdb_snapshot_replay_error_total",
+                "Memory snapshots that could not be used.",
             ),
             replay_seconds: gauge(
                 "prometheus_tsdb_data_replay_duration_seconds",
                 "Time that the replay of the log took.",
             ),
         }
+    }
+
+    pub(super) fn late_appended(&self, floats: u64, histograms: u64) {
+        let [of_floats, of_histograms] = &self.late_appended;
+        of_floats.add(floats);
+        of_histograms.add(histograms);
     }
 
     pub(super) fn count_refused(&self, verdict: Verdict, is_histogram: bool) {

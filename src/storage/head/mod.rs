@@ -17,36 +17,34 @@
 //! moment, whatever is appended or truncated meanwhile, and never has a part of a batch.
 
 mod append;
+mod beside;
 mod bounds;
+mod closed;
 mod cut;
-#[cfg_attr(not(test), expect(dead_code, reason = "the head does not delete yet"))]
-pub(in crate::storage) mod delete;
-#[cfg_attr(not(test), expect(dead_code, reason = "the head does not take exemplars yet"))]
-pub(in crate::storage) mod exemplars;
+mod delete;
+mod exemplars;
 #[cfg(test)]
 mod histogram_tests;
 mod isolation;
 #[cfg(test)]
 mod isolation_tests;
 mod judge;
+mod late;
 mod limits;
 #[cfg(test)]
 mod log_tests;
-#[cfg_attr(not(test), expect(dead_code, reason = "the series do not hold chunks in files yet"))]
-pub(in crate::storage) mod mapped;
-#[cfg_attr(not(test), expect(dead_code, reason = "the head does not take metadata yet"))]
-pub(in crate::storage) mod metadata;
+mod map;
+mod mapped;
+mod metadata;
 mod metrics;
-#[cfg_attr(not(test), expect(dead_code, reason = "the series do not hold late samples yet"))]
-pub(in crate::storage) mod ooo;
+mod ooo;
 mod page;
 mod postings;
 mod read;
 mod registry;
 mod replay;
 mod series;
-#[cfg_attr(not(test), expect(dead_code, reason = "the head writes no snapshot yet"))]
-pub(in crate::storage) mod snapshot;
+mod snapshot;
 mod state;
 mod store;
 #[cfg(test)]
@@ -54,6 +52,7 @@ mod tests;
 mod truncate;
 
 pub(in crate::storage) use cut::range_end_ms;
+pub(in crate::storage) use late::{OooCut, OooSeriesChunks};
 pub use limits::SeriesLimits;
 pub use replay::ReplayStats;
 pub(in crate::storage) use state::{Head, HeadOptions, LogPlace, SeriesChunks};

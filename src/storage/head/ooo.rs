@@ -6,9 +6,10 @@
 
 use crate::chunk::{self, ChunkError, EncodeOptions, EncodedChunk};
 use crate::model::{Column, Value};
-use crate::series::{Chunk, TimeRange, merge_runs};
+use crate::series::{Chunk, SeriesRef, TimeRange, merge_runs};
 
-use super::mapped::ChunkRef;
+use super::closed::Closed;
+use super::mapped::{ChunkFiles, ChunkRef};
 
 /// So many samples are gathered before they become chunks, unless the user says otherwise.
 pub(in crate::storage) const OOO_SAMPLES_MAX: u8 = 32;
@@ -98,38 +99,73 @@ impl OooSamples {
     }
 }
 
-/// A chunk of late samples.
-#[derive(Debug, Clone)]
-pub(in crate::storage) enum OooChunk {
-    /// It could not be written, or there are no files.
-    Memory(Chunk),
-    /// It lies in a chunk file.
-    Mapped { range: TimeRange, encoding: u8, at: ChunkRef },
-}
-
-impl OooChunk {
-    /// From its first to its last sample.
-    pub(in crate::storage) const fn range(&self) -> TimeRange {
-        match self {
-            Self::Memory(chunk) => chunk.range(),
-            Self::Mapped { range, .. } => *range,
-        }
-    }
-}
-
-/// All late samples of a series. The head keeps one boxed for each series that has some.
+/// All late samples of a series.
 #[derive(Debug, Clone, Default)]
-pub(in crate::storage) struct OooSeries {
-    pub(in crate::storage) samples: OooSamples,
+pub(super) struct OooSeries {
+    pub(super) samples: OooSamples,
     /// In the order of writing.
-    pub(in crate::storage) chunks: Vec<OooChunk>,
+    pub(super) chunks: Vec<Closed>,
+    /// So many of the chunks, from the first on, are being made a block of.
+    pub(super) cut_count: usize,
 }
 
 impl OooSeries {
+    /// True if there are none.
+    pub(super) fn is_empty(&self) -> bool {
+        self.samples.len() == 0 && self.chunks.is_empty()
+    }
+
+    /// How many chunks there are; what is not in one yet counts as one.
+    pub(super) fn chunk_count(&self) -> usize {
+        self.chunks.len() + usize::from(self.samples.len() > 0)
+    }
+
     /// Time of the first and of the last sample.
-    pub(in crate::storage) fn span(&self) -> Option<TimeRange> {
-        let ranges = self.chunks.iter().map(OooChunk::range).chain(self.samples.span());
+    pub(super) fn span(&self) -> Option<TimeRange> {
+        let ranges = self.chunks.iter().map(Closed::range).chain(self.samples.span());
         ranges.reduce(|a, b| TimeRange::new(a.start_ms.min(b.start_ms), a.end_ms.max(b.end_ms)))
+    }
+
+    /// Makes chunks of the gathered samples, in a file if there are files and they take it.
+    /// Returns the references of those in a file.
+    ///
+    /// # Errors
+    /// A histogram that is none; the samples are as they were.
+    pub(super) fn close_samples(
+        &mut self,
+        series: SeriesRef,
+        files: Option<&ChunkFiles>,
+        options: &EncodeOptions,
+    ) -> Result<Vec<ChunkRef>, ChunkError> {
+        let mut refs = Vec::new();
+        for EncodedChunk { min_time_ms, max_time_ms, encoding, data } in
+            self.samples.to_chunks(options)?
+        {
+            let mut closed = Closed::Memory(Chunk { min_time_ms, max_time_ms, encoding, data });
+            if let Some(files) = files
+                && let Err(error) = closed.map(series, true, files)
+            {
+                tracing::warn!(%error, "a chunk of late samples stays in memory");
+            }
+            refs.extend(closed.place());
+            self.chunks.push(closed);
+        }
+        self.samples.clear();
+        Ok(refs)
+    }
+
+    /// Forgets the chunks that are in a block now; returns how many.
+    pub(super) fn drop_cut(&mut self) -> usize {
+        let count = self.cut_count.min(self.chunks.len());
+        self.chunks.drain(..count);
+        self.cut_count = 0;
+        count
+    }
+
+    /// Bytes that they take in memory besides the type itself.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let chunks: usize = self.chunks.iter().map(Closed::heap_bytes).sum();
+        self.samples.memory_bytes() + self.chunks.capacity() * size_of::<Closed>() + chunks
     }
 }
 

@@ -4,13 +4,19 @@ use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 
-use crate::chunk::{self, ChunkError};
+use crate::chunk::{self, ChunkError, EncodeOptions};
 use crate::model::Labels;
 use crate::series::{
     Chunk, Column, QueryError, Queryable, Select, Series, SeriesRef, SeriesSet, TimeRange,
+    merge_runs,
 };
 use crate::storage::index::{PostingsSource, select_postings};
 
+use super::closed::Closed;
+use super::delete;
+use super::isolation::Reader;
+use super::late;
+use super::mapped::FilesView;
 use super::postings::{List, ListCursor, Lists};
 use super::registry::Registry;
 use super::series;
@@ -19,12 +25,55 @@ use super::state::Head;
 /// A series as it was when it was selected.
 struct HeadView {
     labels: Labels,
-    chunks: Vec<Chunk>,
+    /// In time order, without overlaps.
+    chunks: Vec<Closed>,
+    late: Option<Box<LateView>>,
+    deleted: Vec<TimeRange>,
+    files: Option<FilesView>,
+}
+
+/// Late samples as they were: hardly any series has some.
+#[derive(Default)]
+struct LateView {
+    /// They may overlap anything.
+    chunks: Vec<Closed>,
+    /// What is in no chunk yet.
+    samples: Column,
 }
 
 impl HeadView {
+    fn all_chunks(&self) -> impl Iterator<Item = &Closed> {
+        self.chunks.iter().chain(self.late.iter().flat_map(|late| &late.chunks))
+    }
+
     fn corrupt(&self, error: ChunkError) -> QueryError {
         QueryError::Corrupt(format!("chunk of {} in memory: {error}", self.labels))
+    }
+
+    fn is_empty(&self) -> bool {
+        self.chunks.is_empty() && self.late.is_none()
+    }
+
+    /// Appends all samples in `range`, deleted ones too.
+    fn read_all(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
+        let mut starts = Vec::new();
+        for chunk in self.all_chunks() {
+            if !chunk.range().overlaps(range) {
+                continue;
+            }
+            starts.push(into.len());
+            let chunk = chunk.clone().load(self.files.as_ref())?;
+            let span = (range.start_ms, range.end_ms);
+            let decoded = chunk::decode(chunk.encoding, &chunk.data, span, into);
+            decoded.map_err(|error| self.corrupt(error))?;
+        }
+        let Some(late) = &self.late else { return Ok(()) };
+        starts.push(into.len());
+        let place = |time: i64| late.samples.timestamps.partition_point(|t| *t < time);
+        let end = range.end_ms.checked_add(1).map_or(late.samples.len(), place);
+        into.extend_from(&late.samples, place(range.start_ms)..end);
+        merge_runs(into, &starts);
+        Ok(())
     }
 }
 
@@ -34,17 +83,63 @@ impl Series for HeadView {
     }
 
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
-        let span = (range.start_ms, range.end_ms);
-        for chunk in self.chunks.iter().filter(|chunk| chunk.range().overlaps(range)) {
-            let decoded = chunk::decode(chunk.encoding, &chunk.data, span, into);
-            decoded.map_err(|error| self.corrupt(error))?;
+        let start = into.len();
+        if let Err(error) = self.read_all(range, into) {
+            into.truncate(start);
+            return Err(error);
         }
+        delete::apply(into, start, &self.deleted);
         Ok(())
     }
 
     fn chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
-        into.extend(self.chunks.iter().filter(|chunk| chunk.range().overlaps(range)).cloned());
+        let start = into.len();
+        let is_deleted = |span: TimeRange| self.deleted.iter().any(|gone| gone.overlaps(span));
+        for chunk in self.all_chunks() {
+            if chunk.range().overlaps(range) && !is_deleted(chunk.range()) {
+                into.push(chunk.clone().load(self.files.as_ref())?);
+            }
+        }
+        // What no chunk may be passed on for is encoded anew.
+        let mut rest = self.late.as_ref().map(|late| late.samples.clone()).unwrap_or_default();
+        for chunk in self.all_chunks() {
+            if chunk.range().overlaps(range) && is_deleted(chunk.range()) {
+                let starts = [0, rest.len()];
+                let chunk = chunk.clone().load(self.files.as_ref())?;
+                let all = (i64::MIN, i64::MAX);
+                let decoded = chunk::decode(chunk.encoding, &chunk.data, all, &mut rest);
+                decoded.map_err(|error| self.corrupt(error))?;
+                merge_runs(&mut rest, &starts);
+            }
+        }
+        delete::apply(&mut rest, 0, &self.deleted);
+        let encoded = late::encode(&rest, &EncodeOptions::default(), into);
+        encoded.map_err(|error| self.corrupt(error))?;
+        into.get_mut(start..).unwrap_or_default().sort_by_key(|chunk| chunk.min_time_ms);
         Ok(())
+    }
+}
+
+impl Head {
+    /// What a reader sees of a series in `range`, and how many of the newest samples of it he must
+    /// not.
+    fn view(
+        &self,
+        name: SeriesRef,
+        series: &series::Series,
+        reader: &Reader<'_>,
+        range: TimeRange,
+    ) -> (HeadView, usize) {
+        let mut chunks = Vec::new();
+        let hidden = series.copy_for(reader, range, &mut chunks);
+        let late = series.late().filter(|_| series.has_late_in(range)).map(|held| {
+            let chunks = held.chunks.iter().filter(|chunk| chunk.range().overlaps(range));
+            let (chunks, samples) = (chunks.cloned().collect(), held.samples.column().clone());
+            Box::new(LateView { chunks, samples })
+        });
+        let deleted = self.tombstones.of(name);
+        let labels = series.labels.clone();
+        (HeadView { labels, chunks, late, deleted, files: None }, hidden)
     }
 }
 
@@ -52,31 +147,35 @@ impl Queryable for Head {
     fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
         // Before the series are looked for: what a whole batch has created is found then.
         let reader = self.isolation.reader();
-        let mut views = Vec::new();
+        let mut views: Vec<HeadView> = Vec::new();
         let mut cut_short = Vec::new();
+        // Files that are removed while the chunks are copied are in it.
+        let before = self.files.as_ref().map(|files| files.view());
         self.series.for_rows(
             &self.matching(ask),
             |series| *series,
-            |series, _| {
+            |series, name| {
                 let Some(series) = series else { return };
-                let mut chunks = Vec::new();
-                let hidden = series.copy_for(&reader, ask.range, &mut chunks);
+                let (view, hidden) = self.view(*name, series, &reader, ask.range);
                 if hidden > 0 {
                     cut_short.push((views.len(), hidden));
                 }
-                if !chunks.is_empty() {
-                    views.push(HeadView { labels: series.labels.clone(), chunks });
+                if !view.is_empty() {
+                    views.push(view);
                 }
             },
         );
         drop(reader);
+        let files = self.files.as_ref().map(|files| files.view_since(before));
+        for view in &mut views {
+            view.files.clone_from(&files);
+        }
         for (index, hidden) in cut_short {
             let Some(view) = views.get_mut(index) else { continue };
-            let hide = series::hide_newest(&mut view.chunks, hidden);
-            hide.map_err(|error| view.corrupt(error))?;
+            series::hide_newest(&mut view.chunks, hidden, files.as_ref())?;
             view.chunks.retain(|chunk| chunk.range().overlaps(ask.range));
         }
-        views.retain(|view| !view.chunks.is_empty());
+        views.retain(|view| !view.is_empty());
         views.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         let boxed = |view| Box::new(view) as Box<dyn Series>;
         Ok(SeriesSet { series: views.into_iter().map(boxed).collect(), warnings: Vec::new() })
@@ -127,7 +226,7 @@ fn cut_to(texts: BTreeSet<Arc<str>>, limit: usize) -> Vec<Arc<str>> {
 
 impl Head {
     /// The series that match, by number, whatever time they are of.
-    fn matching(&self, ask: &Select) -> Vec<SeriesRef> {
+    pub(super) fn matching(&self, ask: &Select) -> Vec<SeriesRef> {
         if !self.bounds.may_overlap(ask.range) {
             return Vec::new();
         }
@@ -143,7 +242,10 @@ impl Head {
             |series| *series,
             |series, _| {
                 // One that was forgotten since is not missed.
-                if let Some(series) = series.filter(|series| series.overlaps(ask.range)) {
+                let is_wanted = |series: &&mut series::Series| {
+                    series.overlaps(ask.range) || series.has_late_in(ask.range)
+                };
+                if let Some(series) = series.filter(is_wanted) {
                     each(&series.labels);
                 }
             },

@@ -1,11 +1,14 @@
 //! One series: its labels, its closed chunks, and the chunk that still grows.
 
-use crate::chunk::{self, ChunkError, OpenChunk};
+use crate::chunk::{self, Encoding, OpenChunk};
 use crate::model::histogram::{Histogram, HistogramRef};
 use crate::model::{Labels, Value};
-use crate::series::{Batch, Chunk, Column, TimeRange};
+use crate::series::{Batch, Chunk, Column, QueryError, SeriesRef, TimeRange};
 
+use super::closed::Closed;
 use super::isolation::{NO_BATCH, OpenBatch, Reader};
+use super::mapped::{ChunkFiles, FilesView, MappedError};
+use super::ooo::OooSeries;
 
 /// The newest sample that was promised a place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -24,6 +27,8 @@ pub(super) enum NewestValue {
     Histogram {
         is_float: bool,
     },
+    /// The last sample of a closed chunk.
+    Closed(SampleKind),
     /// A histogram that is on its way.
     Promised(Source),
 }
@@ -83,6 +88,15 @@ impl SampleKind {
     pub(super) const fn histogram(is_float: bool) -> Self {
         if is_float { Self::FloatHistogram } else { Self::IntegerHistogram }
     }
+
+    /// The kind of the samples of a chunk; chunks of unknown encodings have none that matters.
+    fn of_encoding(encoding: u8) -> Self {
+        match Encoding::try_from(encoding) {
+            Ok(Encoding::Histogram | Encoding::HistogramSt) => Self::IntegerHistogram,
+            Ok(Encoding::FloatHistogram | Encoding::FloatHistogramSt) => Self::FloatHistogram,
+            Ok(Encoding::Xor | Encoding::Xor2) | Err(_) => Self::Float,
+        }
+    }
 }
 
 impl Newest {
@@ -94,6 +108,7 @@ impl Newest {
             NewestValue::Nothing => None,
             NewestValue::Float(_) => Some(SampleKind::Float),
             NewestValue::Histogram { is_float } => Some(SampleKind::histogram(is_float)),
+            NewestValue::Closed(kind) => Some(kind),
             NewestValue::Promised(source) => Some(SampleKind::histogram(source.is_float())),
         }
     }
@@ -104,6 +119,7 @@ impl Newest {
 struct Rare {
     /// Batches before the last one that a reader may not see, and their samples here.
     hidden: Vec<(u64, u32)>,
+    late: OooSeries,
 }
 
 /// A series that is held in memory.
@@ -125,7 +141,7 @@ pub(super) struct Series {
     /// Where the open chunk is to end.
     pub(super) next_cut_ms: i64,
     pub(super) open: Option<OpenChunk>,
-    pub(super) closed: Vec<Chunk>,
+    pub(super) closed: Vec<Closed>,
     rare: Option<Box<Rare>>,
 }
 
@@ -183,12 +199,23 @@ impl Series {
 
     /// The newest sample in the chunks.
     pub(super) fn stored_newest(&self) -> Newest {
-        let Some(open) = &self.open else { return Newest::NOTHING };
+        let Some(open) = &self.open else { return self.closed_newest() };
         let value = match open.last_value() {
             Value::Float(value) => NewestValue::Float(value),
             Value::Histogram(last) => NewestValue::Histogram { is_float: last.counts.is_float() },
         };
         Newest { timestamp_ms: open.max_time_ms(), value }
+    }
+
+    fn closed_newest(&self) -> Newest {
+        let Some(last) = self.closed.last() else { return Newest::NOTHING };
+        let kind = SampleKind::of_encoding(last.encoding());
+        Newest { timestamp_ms: last.range().end_ms, value: NewestValue::Closed(kind) }
+    }
+
+    /// Notes which sample is the newest after closed chunks were put in.
+    pub(super) fn refresh_newest(&mut self) {
+        self.newest = self.stored_newest();
     }
 
     /// True if the last stored sample is this histogram.
@@ -200,27 +227,57 @@ impl Series {
     /// Ends the open chunk.
     pub(super) fn close_chunk(&mut self) {
         let Some(open) = self.open.take() else { return };
-        push_closed(
-            &mut self.closed,
-            Chunk {
-                min_time_ms: open.min_time_ms(),
-                max_time_ms: open.max_time_ms(),
-                encoding: open.encoding() as u8,
-                data: open.finish(),
-            },
-        );
+        let chunk = Chunk {
+            min_time_ms: open.min_time_ms(),
+            max_time_ms: open.max_time_ms(),
+            encoding: open.encoding() as u8,
+            data: open.finish(),
+        };
+        push_closed(&mut self.closed, chunk);
+    }
+
+    /// Moves closed chunks that are in memory to a file; returns how many.
+    pub(super) fn map_closed(
+        &mut self,
+        series: SeriesRef,
+        files: &ChunkFiles,
+    ) -> Result<usize, MappedError> {
+        // Those that were moved before come first.
+        let is_mapped = |closed: &Closed| matches!(closed, Closed::Mapped { .. });
+        let first = self.closed.iter().rposition(is_mapped).map_or(0, |index| index + 1);
+        let mut moved = 0;
+        for closed in self.closed.iter_mut().skip(first) {
+            closed.map(series, false, files)?;
+            moved += 1;
+        }
+        Ok(moved)
+    }
+
+    /// The late samples, if there are any.
+    pub(super) fn late(&self) -> Option<&OooSeries> {
+        self.rare.as_ref().map(|rare| &rare.late).filter(|late| !late.is_empty())
+    }
+
+    /// As [`Series::late`], to be changed if there are any.
+    pub(super) fn late_if_any(&mut self) -> Option<&mut OooSeries> {
+        self.rare.as_mut().map(|rare| &mut rare.late).filter(|late| !late.is_empty())
+    }
+
+    /// The late samples, to be added to.
+    pub(super) fn late_mut(&mut self) -> &mut OooSeries {
+        &mut self.rare.get_or_insert_default().late
     }
 
     /// The chunks that overlap `range` as they are now; the open one as a copy.
-    pub(super) fn copy_chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) {
+    pub(super) fn copy_chunks(&self, range: TimeRange, into: &mut Vec<Closed>) {
         into.extend(self.closed.iter().filter(|chunk| chunk.range().overlaps(range)).cloned());
         if let Some(open) = self.open_in(range) {
-            into.push(Chunk {
+            into.push(Closed::Memory(Chunk {
                 min_time_ms: open.min_time_ms(),
                 max_time_ms: open.max_time_ms(),
                 encoding: open.encoding() as u8,
                 data: bytes::Bytes::copy_from_slice(open.bytes()),
-            });
+            }));
         }
     }
 
@@ -230,7 +287,7 @@ impl Series {
         &self,
         reader: &Reader<'_>,
         range: TimeRange,
-        into: &mut Vec<Chunk>,
+        into: &mut Vec<Closed>,
     ) -> usize {
         let hidden = self.hidden_from(reader);
         self.copy_chunks(if hidden == 0 { range } else { TimeRange::ALL }, into);
@@ -257,15 +314,20 @@ impl Series {
         self.open.as_ref().filter(|open| range_of(open).overlaps(range))
     }
 
-    /// True if a chunk overlaps `range`.
+    /// True if a chunk of samples that came in order overlaps `range`.
     pub(super) fn overlaps(&self, range: TimeRange) -> bool {
         self.open_in(range).is_some() || self.closed.iter().any(|c| c.range().overlaps(range))
     }
 
-    /// Time of the first and of the last stored sample.
+    /// True if a chunk of late samples overlaps `range`.
+    pub(super) fn has_late_in(&self, range: TimeRange) -> bool {
+        self.late().and_then(OooSeries::span).is_some_and(|span| span.overlaps(range))
+    }
+
+    /// Time of the first and of the last stored sample, late ones aside.
     pub(super) fn time_span(&self) -> Option<TimeRange> {
         let closed = self.closed.first().zip(self.closed.last());
-        let closed = closed.map(|(first, last)| (first.min_time_ms, last.max_time_ms));
+        let closed = closed.map(|(first, last)| (first.range().start_ms, last.range().end_ms));
         let open = self.open.as_ref().map(|open| (open.min_time_ms(), open.max_time_ms()));
         let (start_ms, end_ms) = (closed.or(open)?.0, open.or(closed)?.1);
         Some(TimeRange::new(start_ms, end_ms))
@@ -274,7 +336,7 @@ impl Series {
     /// Drops the chunks that end before `min_time_ms`; returns how many.
     pub(super) fn drop_before(&mut self, min_time_ms: i64) -> usize {
         let before = self.chunk_count();
-        self.closed.retain(|chunk| chunk.max_time_ms >= min_time_ms);
+        self.closed.retain(|chunk| chunk.range().end_ms >= min_time_ms);
         if self.open.as_ref().is_some_and(|open| open.max_time_ms() < min_time_ms) {
             self.open = None;
         }
@@ -289,44 +351,54 @@ impl Series {
         before - self.chunk_count()
     }
 
-    /// How many chunks there are.
+    /// How many chunks there are, those of late samples too.
     pub(super) fn chunk_count(&self) -> usize {
-        self.closed.len() + usize::from(self.open.is_some())
+        let late = self.late().map_or(0, OooSeries::chunk_count);
+        self.closed.len() + usize::from(self.open.is_some()) + late
     }
 
     /// Bytes that the series takes in memory besides its place in a page.
     pub(super) fn memory_bytes(&self) -> usize {
-        let closed: usize = self.closed.iter().map(|chunk| chunk.data.len()).sum();
+        let closed: usize = self.closed.iter().map(Closed::heap_bytes).sum();
         let open = self.open.as_ref().map_or(0, |open| open.memory_bytes() - size_of_val(open));
-        let closed = self.closed.capacity() * size_of::<Chunk>() + closed;
-        self.labels.memory_bytes() + closed + open
+        let closed = self.closed.capacity() * size_of::<Closed>() + closed;
+        let late = |rare: &Rare| size_of::<Rare>() + rare.late.heap_bytes();
+        let rare = self.rare.as_deref().map_or(0, late);
+        self.labels.memory_bytes() + closed + open + rare
     }
 }
 
 /// There are few, and a doubled vector would often take more than the chunk.
-pub(super) fn push_closed(closed: &mut Vec<Chunk>, chunk: Chunk) {
+pub(super) fn push_closed(closed: &mut Vec<Closed>, chunk: Chunk) {
     if closed.len() == closed.capacity() {
         closed.reserve_exact(2);
     }
-    closed.push(chunk);
+    closed.push(Closed::Memory(chunk));
 }
 
 /// Takes the newest `hidden` samples out of chunks that were copied.
-pub(super) fn hide_newest(chunks: &mut Vec<Chunk>, mut hidden: usize) -> Result<(), ChunkError> {
+pub(super) fn hide_newest(
+    chunks: &mut Vec<Closed>,
+    mut hidden: usize,
+    files: Option<&FilesView>,
+) -> Result<(), QueryError> {
     while hidden > 0
-        && let Some(last) = chunks.last_mut()
+        && let Some(last) = chunks.pop()
     {
-        let count = usize::from(chunk::sample_count(last.encoding, &last.data)?);
+        let mut last = last.load(files)?;
+        let corrupt = |error| QueryError::Corrupt(format!("chunk in memory: {error}"));
+        let count = chunk::sample_count(last.encoding, &last.data).map_err(corrupt)?;
+        let count = usize::from(count);
         if count <= hidden {
             hidden -= count;
-            chunks.pop();
             continue;
         }
         let mut column = Column::new();
-        chunk::decode(last.encoding, &last.data, (i64::MIN, i64::MAX), &mut column)?;
+        let all = (i64::MIN, i64::MAX);
+        chunk::decode(last.encoding, &last.data, all, &mut column).map_err(corrupt)?;
         let kept = count - hidden;
         let newest_ms = kept.checked_sub(1).and_then(|index| column.timestamps.get(index));
-        last.max_time_ms = newest_ms.copied().ok_or(ChunkError::Truncated)?;
+        last.max_time_ms = newest_ms.copied().unwrap_or(last.min_time_ms);
         let mut data = last.data.to_vec();
         if let Some(header) = data.first_chunk_mut() {
             // Chunks of histograms with starts keep two other bits here.
@@ -334,7 +406,8 @@ pub(super) fn hide_newest(chunks: &mut Vec<Chunk>, mut hidden: usize) -> Result<
             *header = ((others | kept) as u16).to_be_bytes();
         }
         last.data = data.into();
-        return Ok(());
+        chunks.push(Closed::Memory(last));
+        break;
     }
     Ok(())
 }

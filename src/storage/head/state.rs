@@ -9,21 +9,31 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::{Mutex, RwLock};
 
 use crate::base::metrics::Registry as Metrics;
+use crate::chunk::{self, EncodeOptions};
 use crate::disk::SharedDisk;
-use crate::model::{Labels, LabelsRef};
-use crate::series::{AppendError, SeriesRef, TimeRange};
-use crate::storage::wal::{Wal, WalError, WalMetrics, WalOptions};
+use crate::model::{Column, Labels, LabelsRef};
+use crate::series::{AppendError, Chunk, QueryError, SeriesRef, TimeRange};
+use crate::storage::wal::{Compression, Wal, WalError, WalMetrics, WalOptions};
 
 use super::append::Work;
 use super::bounds::Bounds;
+use super::delete::{self, HeadTombstones};
+use super::exemplars::ExemplarRing;
 use super::isolation::{Isolation, OpenBatch};
+use super::late::{self, LateLog};
 use super::limits::{LimitReached, Limits, SeriesLimits};
+use super::mapped::ChunkFiles;
+use super::metadata::MetadataStore;
 use super::metrics::HeadMetrics;
+use super::ooo::OOO_SAMPLES_MAX;
 use super::page::Page;
 use super::postings::Postings;
 use super::registry::Registry;
 use super::series::{Series, Stales};
 use super::store::ChunkOptions;
+
+/// Samples of a chunk that is made of a column.
+const SAMPLES_PER_CHUNK: u16 = 120;
 
 /// What the user of a head decides.
 #[derive(Debug, Clone)]
@@ -37,13 +47,38 @@ pub(in crate::storage) struct HeadOptions {
     pub(in crate::storage) float_starts: bool,
     /// As [`HeadOptions::float_starts`], for histograms.
     pub(in crate::storage) histogram_starts: bool,
+    /// How much older than the newest sample of the head late samples may be; 0 takes none.
+    pub(in crate::storage) late_window_ms: i64,
+    /// So many late samples of a series become a chunk; 1 to 255.
+    pub(in crate::storage) late_samples_max: u8,
+    /// So many exemplars are kept; 0 keeps none.
+    pub(in crate::storage) exemplars_max: usize,
+    /// The log keeps metadata, in records that agents of Prometheus refuse.
+    pub(in crate::storage) metadata_records: bool,
+    /// What is in memory is written down when the head is closed, and read when it is opened.
+    pub(in crate::storage) snapshot: bool,
 }
 
 impl HeadOptions {
     /// Blocks of `range_ms`, all else as Prometheus does it by default.
     pub(in crate::storage) fn new(range_ms: i64) -> Self {
-        let limits = SeriesLimits::default();
-        Self { range_ms, limits, float_starts: false, histogram_starts: false }
+        Self {
+            range_ms,
+            limits: SeriesLimits::default(),
+            float_starts: false,
+            histogram_starts: false,
+            late_window_ms: 0,
+            late_samples_max: OOO_SAMPLES_MAX,
+            exemplars_max: 0,
+            metadata_records: false,
+            snapshot: false,
+        }
+    }
+
+    /// How columns become chunks.
+    pub(super) const fn encode(&self) -> EncodeOptions {
+        let Self { float_starts, histogram_starts, .. } = *self;
+        EncodeOptions { samples_max: SAMPLES_PER_CHUNK, float_starts, histogram_starts }
     }
 
     pub(super) const fn chunks(&self) -> ChunkOptions {
@@ -52,10 +87,12 @@ impl HeadOptions {
     }
 }
 
-/// Where the log lies.
+/// Where the logs and the head's other files lie.
 #[derive(Debug, Clone)]
 pub(in crate::storage) struct LogPlace {
     pub(in crate::storage) disk: SharedDisk,
+    /// The data directory, for all but the log.
+    pub(in crate::storage) root: PathBuf,
     pub(in crate::storage) dir: PathBuf,
     pub(in crate::storage) options: WalOptions,
     pub(in crate::storage) metrics: WalMetrics,
@@ -92,6 +129,17 @@ pub(in crate::storage) struct Head {
     /// Without a log, samples live as long as the process.
     pub(super) log: Mutex<Option<Wal>>,
     pub(super) log_place: Option<LogPlace>,
+    /// Closed chunks; without files they stay in memory.
+    pub(super) files: Option<Arc<ChunkFiles>>,
+    /// Chunks that were begun since closed ones were last moved to files.
+    pub(super) begun: AtomicU64,
+    /// Held by whoever moves closed chunks to files.
+    pub(super) mapping: Mutex<()>,
+    /// Locked before any page by whoever changes late samples.
+    pub(super) late_log: Mutex<LateLog>,
+    pub(super) exemplars: ExemplarRing,
+    pub(super) metadata: MetadataStore,
+    pub(super) tombstones: Arc<HeadTombstones>,
     /// Series that are gone from memory, and the newest time for which the log may still hold
     /// samples of them: until it is truncated beyond, a checkpoint keeps their names.
     pub(super) expiries: Mutex<HashMap<SeriesRef, i64>>,
@@ -108,8 +156,20 @@ impl Head {
         min_valid_ms: i64,
         metrics: &Metrics,
     ) -> Self {
+        let compression = log_place.as_ref().map(|place| place.options.compression);
+        let late_log = LateLog::new(
+            compression.unwrap_or(Compression::None),
+            options.float_starts || options.histogram_starts,
+        );
         Self {
             limits: Limits::new(&options.limits, metrics),
+            files: None,
+            begun: AtomicU64::new(0),
+            mapping: Mutex::default(),
+            late_log: Mutex::new(late_log),
+            exemplars: ExemplarRing::new(options.exemplars_max, options.late_window_ms, metrics),
+            metadata: MetadataStore::default(),
+            tombstones: Arc::default(),
             options,
             series: Registry::new(),
             postings: Postings::new(),
@@ -126,7 +186,13 @@ impl Head {
         }
     }
 
-    /// First and last time of what is stored.
+    /// How records are packed.
+    pub(super) fn compression(&self) -> Compression {
+        let place = self.log_place.as_ref();
+        place.map_or(Compression::None, |place| place.options.compression)
+    }
+
+    /// First and last time of what is stored, late samples aside.
     pub(in crate::storage) fn span(&self) -> Option<TimeRange> {
         self.bounds.span()
     }
@@ -218,27 +284,27 @@ impl Head {
         Ok((series, made))
     }
 
-    /// Finds or creates a series that the log calls `series` and therefore knows.
+    /// Finds or creates a series that the log calls `series` and therefore knows. Of a new one the
+    /// labels are returned, to be entered into the label index.
     pub(super) fn find_or_restore(
         &self,
         series: SeriesRef,
         labels: LabelsRef<'_>,
-    ) -> (SeriesRef, bool) {
-        let owned = labels.to_labels();
+    ) -> (SeriesRef, Option<Labels>) {
+        let mut made = None;
         let make = || {
-            let mut series = Series::new(owned.clone());
+            let mut series = Series::new(made.insert(labels.to_labels()).clone());
             series.is_logged = true;
             series
         };
         let name = || Ok::<_, Infallible>(series);
-        let enter = |series| self.postings.add_all(&[(series, owned.clone())]);
-        let Ok((series, is_new)) = self.series.find_or_enter(labels, name, make, enter);
+        let Ok((series, is_new)) = self.series.find_or_enter(labels, name, make, |_| {});
         if is_new {
             self.limits.restore(labels);
             self.metrics.series_created.inc();
             self.metrics.series.add(1.0);
         }
-        (series, is_new)
+        (series, made)
     }
 
     /// Later series get references above `used`.
@@ -261,15 +327,18 @@ impl Head {
         end_ms
     }
 
-    /// Every series with samples in `range`, in label order, with its chunks of that time. The
-    /// chunks are copied when the series' turn comes.
+    /// Every series with samples in `range`, late ones aside, in label order, with its chunks of
+    /// that time. The chunks are copied when the series' turn comes.
     pub(in crate::storage) fn series_in(&self, range: TimeRange) -> Vec<SeriesChunks> {
         let mut found = Vec::new();
         for (number, page) in self.series.pages() {
             for (series, samples) in page.lock().iter_mut(number) {
                 if samples.overlaps(range) {
                     let labels = samples.labels.clone();
-                    found.push(SeriesChunks { series, labels, page: Arc::clone(&page) });
+                    let page = Arc::clone(&page);
+                    let (files, options) = (self.files.clone(), self.options.encode());
+                    let tombstones = Arc::clone(&self.tombstones);
+                    found.push(SeriesChunks { series, labels, page, files, tombstones, options });
                 }
             }
         }
@@ -277,15 +346,28 @@ impl Head {
         found
     }
 
-    /// Bytes of the log on disk.
+    /// Bytes of the logs on disk.
     pub(in crate::storage) fn log_bytes(&self) -> Result<u64, WalError> {
-        self.log.lock().as_ref().map_or(Ok(0), Wal::size_bytes)
+        let late_bytes = self.late_log.lock().size_bytes()?;
+        Ok(late_bytes + self.log.lock().as_ref().map_or(Ok(0), Wal::size_bytes)?)
     }
 
-    /// Takes no more samples and makes the log survive a crash of the machine.
+    /// Takes no more samples and makes the logs survive a crash of the machine. Writes down what
+    /// is in memory, if the options say so.
     pub(in crate::storage) fn close(&self) -> Result<(), WalError> {
-        self.gate.write().is_closed = true;
-        self.log.lock().take().map_or(Ok(()), Wal::close)
+        let was_closed = std::mem::replace(&mut self.gate.write().is_closed, true);
+        let log = self.log.lock().take();
+        let end = log.as_ref().map(Wal::current);
+        let closed = log.map_or(Ok(()), Wal::close);
+        let late_closed = self.late_log.lock().close();
+        if was_closed {
+            return closed.and(late_closed);
+        }
+        self.close_files();
+        if let Some(end) = end.filter(|_| closed.is_ok() && self.options.snapshot) {
+            self.write_snapshot(end);
+        }
+        closed.and(late_closed)
     }
 }
 
@@ -301,6 +383,9 @@ pub(in crate::storage) struct SeriesChunks {
     series: SeriesRef,
     labels: Labels,
     page: Arc<Page>,
+    files: Option<Arc<ChunkFiles>>,
+    tombstones: Arc<HeadTombstones>,
+    options: EncodeOptions,
 }
 
 impl SeriesChunks {
@@ -308,14 +393,44 @@ impl SeriesChunks {
         &self.labels
     }
 
-    /// Appends the chunks that overlap `range`.
+    /// Appends the chunks that overlap `range`, without deleted samples.
+    ///
+    /// # Errors
+    /// A chunk in a file that cannot be read.
     pub(in crate::storage) fn copy_into(
         &self,
         range: TimeRange,
-        into: &mut Vec<crate::series::Chunk>,
-    ) {
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), QueryError> {
+        let mut chunks = Vec::new();
         if let Some(series) = self.page.lock().get(self.series) {
-            series.copy_chunks(range, into);
+            series.copy_chunks(range, &mut chunks);
         }
+        let files = self.files.as_ref().map(|files| files.view());
+        let deleted = self.tombstones.of(self.series);
+        for chunk in chunks {
+            let chunk = chunk.load(files.as_ref())?;
+            if deleted.iter().any(|span| span.overlaps(chunk.range())) {
+                self.copy_rest(&chunk, &deleted, into)?;
+            } else {
+                into.push(chunk);
+            }
+        }
+        Ok(())
+    }
+
+    /// Appends what is left of a chunk.
+    fn copy_rest(
+        &self,
+        chunk: &Chunk,
+        deleted: &[TimeRange],
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), QueryError> {
+        let corrupt = |error| QueryError::Corrupt(format!("chunk of {}: {error}", self.labels));
+        let mut column = Column::new();
+        let all = (i64::MIN, i64::MAX);
+        chunk::decode(chunk.encoding, &chunk.data, all, &mut column).map_err(corrupt)?;
+        delete::apply(&mut column, 0, deleted);
+        late::encode(&column, &self.options, into).map_err(corrupt)
     }
 }

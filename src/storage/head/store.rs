@@ -163,7 +163,7 @@ impl Series {
 
     fn stored_max_ms(&self) -> Option<i64> {
         let open = self.open.as_ref().map(OpenChunk::max_time_ms);
-        open.or_else(|| self.closed.last().map(|closed| closed.max_time_ms))
+        open.or_else(|| self.closed.last().map(|closed| closed.range().end_ms))
     }
 
     /// Notes that a sample is stored. What was promised already may be newer.

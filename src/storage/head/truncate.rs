@@ -42,6 +42,8 @@ impl Head {
             }
         }
         self.forget_empty(&candidates, before_ms);
+        self.tombstones.truncate(before_ms);
+        self.truncate_files();
         self.bounds.widen_down(min_time_ms);
         self.show_span();
         self.metrics.chunks_removed.add(chunks as u64);
@@ -64,6 +66,8 @@ impl Head {
                     self.expiries.lock().insert(series, before_ms);
                 }
                 self.limits.leave(of_series.as_ref());
+                self.metadata.remove(series);
+                self.tombstones.remove(series);
                 gone.insert(series.0);
                 labels.push(of_series);
             }

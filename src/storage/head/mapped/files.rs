@@ -1,6 +1,6 @@
 //! The files of a folder: one that grows, and those before it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -70,7 +70,7 @@ impl MappedMetrics {
 #[derive(Debug)]
 pub(in crate::storage) struct ChunkFiles {
     disk: SharedDisk,
-    dir: Arc<Path>,
+    dir: PathBuf,
     options: MappedOptions,
     metrics: MappedMetrics,
     /// Ascending by number. Replaced, never changed: a view keeps what it has.
@@ -133,7 +133,7 @@ impl ChunkFiles {
         let next_number = files.last().map_or(1, |file| file.number.saturating_add(1));
         let opened = Self {
             disk: disk.clone(),
-            dir: dir.into(),
+            dir: dir.to_owned(),
             options,
             metrics,
             files: RwLock::new(Arc::new(files)),
@@ -246,6 +246,13 @@ impl ChunkFiles {
         self.seal(&mut writer)
     }
 
+    /// Number of the file that a chunk would be written to now, or of an earlier one: no chunk
+    /// that is written from here on lies before it.
+    pub(in crate::storage) fn newest_number(&self) -> u32 {
+        let writer = self.writer.lock();
+        writer.growing.as_ref().map_or(writer.next_number, |growing| growing.file.number)
+    }
+
     /// Removes the files before the file `number`, oldest first, never the growing one, and wants
     /// a cut. Views that were taken before keep theirs where the system allows it.
     ///
@@ -282,7 +289,18 @@ impl ChunkFiles {
 
     /// What is there now and what comes into the growing file, also after files are removed.
     pub(in crate::storage) fn view(&self) -> FilesView {
-        FilesView { dir: self.dir.clone(), files: Arc::clone(&self.files.read()) }
+        FilesView(Arc::clone(&self.files.read()))
+    }
+
+    /// What was there when `before` was taken, is there now, or comes into the growing file.
+    pub(in crate::storage) fn view_since(&self, before: Option<FilesView>) -> FilesView {
+        let now = self.view();
+        let Some(before) = before.filter(|before| !Arc::ptr_eq(&before.0, &now.0)) else {
+            return now;
+        };
+        let oldest = now.0.first().map_or(u32::MAX, |file| file.number);
+        let removed = before.0.iter().filter(|file| file.number < oldest);
+        FilesView(Arc::new(removed.chain(&*now.0).cloned().collect()))
     }
 }
 
@@ -301,10 +319,7 @@ impl Drop for ChunkFiles {
 
 /// The files of a moment.
 #[derive(Debug, Clone)]
-pub(in crate::storage) struct FilesView {
-    dir: Arc<Path>,
-    files: Arc<Vec<Arc<OneFile>>>,
-}
+pub(in crate::storage) struct FilesView(Arc<Vec<Arc<OneFile>>>);
 
 impl FilesView {
     /// The encoding and the bytes of a chunk.
@@ -312,11 +327,11 @@ impl FilesView {
     /// # Errors
     /// Damage, a chunk that is not there, the disk's answer.
     pub(in crate::storage) fn read(&self, at: ChunkRef) -> Result<(u8, Bytes), MappedError> {
-        let place = self.files.binary_search_by_key(&at.file(), |file| file.number);
-        match place.ok().and_then(|place| self.files.get(place)) {
+        let place = self.0.binary_search_by_key(&at.file(), |file| file.number);
+        match place.ok().and_then(|place| self.0.get(place)) {
             Some(file) => file.read(at.offset()),
             None => {
-                let path = file_path(&self.dir, at.file());
+                let path = file_path(Path::new(""), at.file());
                 let (offset_bytes, fault) = (at.offset().into(), MappedFault::Missing);
                 Err(MappedError::Damaged(MappedDamage { path, offset_bytes, fault }))
             }
