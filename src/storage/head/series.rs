@@ -123,11 +123,12 @@ struct Rare {
 }
 
 /// A series that is held in memory.
+///
+/// What a sample touches lies in the first two of three lines of cache, and judging it touches
+/// only the first: with many series, waiting for memory is what most of the time goes to.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Series {
-    pub(super) labels: Labels,
-    /// Hash of the labels.
-    pub(super) hash: u64,
     /// It runs ahead of the open chunk while a batch is on its way through the log.
     pub(super) newest: Newest,
     /// The batch that brought the last samples or is about to.
@@ -140,9 +141,12 @@ pub(super) struct Series {
     pub(super) has_estimate: bool,
     /// Where the open chunk is to end.
     pub(super) next_cut_ms: i64,
-    pub(super) open: Option<OpenChunk>,
-    pub(super) closed: Vec<Closed>,
+    /// Hash of the labels.
+    pub(super) hash: u64,
     rare: Option<Box<Rare>>,
+    pub(super) open: Option<OpenChunk>,
+    pub(super) labels: Labels,
+    pub(super) closed: Vec<Closed>,
 }
 
 impl Series {
