@@ -179,6 +179,7 @@ fn the_log_has_the_kinds_apart_and_a_series_that_changes_its_kind_in_their_order
     let place = |dir: &Path| LogPlace {
         disk: RealDisk::shared(),
         dir: dir.join("wal"),
+        root: dir.to_owned(),
         options: WalOptions::default(),
         metrics: WalMetrics::new(&Registry::new()),
     };

@@ -12,6 +12,7 @@ use crate::model::{Labels, Matcher};
 use crate::series::{
     Append, Batch, Chunk, Column, OnReject, Queryable, Select, SeriesRef, TimeRange, Verdict,
 };
+use crate::storage::head::closed::Closed;
 use crate::storage::head::series::hide_newest;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -131,10 +132,11 @@ fn a_reader_that_began_before_sees_nothing_of_what_came_after() {
         let mut chunks = Vec::new();
         let hidden = series.copy_for(&reader, TimeRange::ALL, &mut chunks);
         assert_eq!(hidden, 120);
-        hide_newest(&mut chunks, hidden).unwrap();
-        assert_eq!(chunks.last().unwrap().max_time_ms, 129 * 15_000);
+        hide_newest(&mut chunks, hidden, None).unwrap();
+        assert_eq!(chunks.last().unwrap().range().end_ms, 129 * 15_000);
         let mut column = Column::new();
         for chunk in chunks {
+            let chunk = chunk.load(None).unwrap();
             let all = (i64::MIN, i64::MAX);
             crate::chunk::decode(chunk.encoding, &chunk.data, all, &mut column).unwrap();
         }
@@ -196,12 +198,13 @@ proptest! {
             }
             let all = (i64::MIN, i64::MAX);
             crate::chunk::decode(chunk.encoding, &chunk.data, all, &mut wanted).unwrap();
-            chunks.push(chunk);
+            chunks.push(Closed::Memory(chunk));
         }
         let kept = wanted.len().saturating_sub(hidden);
         let all = std::mem::take(&mut wanted);
         wanted.extend_from(&all, 0..kept);
-        hide_newest(&mut chunks, hidden).unwrap();
+        hide_newest(&mut chunks, hidden, None).unwrap();
+        let chunks: Vec<Chunk> = chunks.into_iter().map(|c| c.load(None).unwrap()).collect();
         let mut found = Column::new();
         for chunk in &chunks {
             let all = (i64::MIN, i64::MAX);
