@@ -16,7 +16,7 @@ use promlite::Matcher;
 use promlite::disk::RealDisk;
 use promlite::promql::parse_selector;
 use promlite::series::TimeRange;
-use promlite::storage::db::ReadOnlyTsdb;
+use promlite::storage::db::{ReadOnlyTsdb, TsdbOptions};
 use promlite::storage::inspect;
 
 type Done = Result<ExitCode, Box<dyn Error>>;
@@ -187,8 +187,12 @@ fn bytes_bar() -> ProgressBar {
 
 /// The directory as it is now, with nothing changed in it.
 fn read_only(dir: &Path) -> Result<ReadOnlyTsdb, Box<dyn Error>> {
-    let source = ReadOnlyTsdb::open(RealDisk::shared(), dir)?;
-    for problem in source.problems() {
+    let source = ReadOnlyTsdb::open_at(dir, &TsdbOptions::default())?;
+    let stats = source.stats();
+    for (block, problem) in &stats.unreadable_blocks {
+        eprintln!("warning: block {block} is left out: {problem}");
+    }
+    for problem in &stats.replay.corruptions {
         eprintln!("warning: {problem}");
     }
     Ok(source)

@@ -6,8 +6,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clap::Subcommand;
 use promlite::base::gonum::{format_float, format_float_g};
-use promlite::model::Value as SampleValue;
-use promlite::{Engine, RunOptions, Value};
+use promlite::model::{METRIC_NAME, Value as SampleValue};
+use promlite::{Engine, Labels, RunOptions, Value};
 
 use crate::Done;
 
@@ -77,6 +77,13 @@ fn number(value: f64) -> String {
     text
 }
 
+/// A series as queries write it: the metric's name before the braces.
+fn metric(labels: &Labels) -> String {
+    let name = labels.metric_name().unwrap_or_default();
+    let rest = labels.filter(|label| label != METRIC_NAME);
+    if rest.is_empty() && !name.is_empty() { name.to_owned() } else { format!("{name}{rest}") }
+}
+
 fn print(value: &Value) {
     match value {
         Value::Scalar(sample) => {
@@ -86,12 +93,13 @@ fn print(value: &Value) {
         Value::Vector(elements) => {
             for element in elements {
                 let value = number(element.sample.value);
-                println!("{} => {value} @[{}]", element.labels, at(element.sample.timestamp_ms));
+                let (metric, time) = (metric(&element.labels), at(element.sample.timestamp_ms));
+                println!("{metric} => {value} @[{time}]");
             }
         }
         Value::Matrix(series) => {
             for one in series {
-                println!("{} =>", one.labels);
+                println!("{} =>", metric(&one.labels));
                 for (time_ms, _, value) in one.column.samples() {
                     match value {
                         SampleValue::Float(value) => {

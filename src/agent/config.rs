@@ -69,6 +69,8 @@ pub(super) fn forward_options(
             sample_age_limit_ms: queue.sample_age_limit_ms,
         },
         write_relabel: config.write_relabel.clone(),
+        send_exemplars: config.send_exemplars,
+        send_native_histograms: config.send_native_histograms,
         auth: match &config.http.auth {
             None => Auth::None,
             Some(auth) => {

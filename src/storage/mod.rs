@@ -6,6 +6,8 @@
 
 pub mod block;
 pub mod db;
+#[cfg(test)]
+mod golden_tests;
 pub mod head;
 pub mod index;
 pub mod inspect;

@@ -13,7 +13,9 @@ use promlite::{
 
 use crate::agreement::{Tolerance, difference};
 use crate::http;
-use crate::programs::{Program, free_address, now_ms, start_hub, start_prometheus, wait_until};
+use crate::programs::{
+    Program, example, free_address, now_ms, start_hub, start_prometheus, wait_until,
+};
 use crate::promtool::{
     Samples, assert_same, blocks_in, label_values, parse_dump, parse_matrix, run_promtool, time_ms,
     value,
@@ -148,12 +150,32 @@ fn assert_same_answers(ours: SocketAddr, theirs: SocketAddr, window_ms: (i64, i6
     assert!(differences.is_empty(), "{}", differences.join("\n"));
 }
 
+/// What our own tool prints.
+fn run_inspect(arguments: &[&str], data: &Path) -> String {
+    let output = example("inspect").args(arguments).arg(data).output().unwrap();
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "inspect {arguments:?}: {complaint}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A dump's lines in an order of their own: Prometheus prints series as it finds them.
+fn sorted(text: &str) -> Vec<&str> {
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    lines
+}
+
 fn assert_promtool_reads(data: &Path, written: &Samples) {
     let list = run_promtool(&["tsdb", "list"], data);
     assert!(list.lines().count() > blocks_in(data), "not all blocks are listed:\n{list}");
+    assert_eq!(run_inspect(&["list"], data), list);
+    let verified = run_inspect(&["verify"], data);
+    assert!(verified.ends_with(": 0 faults\n"), "{verified}");
     let analysis = run_promtool(&["tsdb", "analyze"], data);
     assert!(analysis.contains(&format!("Series: {SERIES_COUNT}")), "{analysis}");
-    let mut dump = parse_dump(&run_promtool(&["tsdb", "dump"], data));
+    let dump = run_promtool(&["tsdb", "dump"], data);
+    assert!(sorted(&run_inspect(&["dump"], data)) == sorted(&dump), "the dumps differ");
+    let mut dump = parse_dump(&dump);
     dump.values_mut().for_each(|rows| rows.sort_unstable());
     assert_same("promtool dump against what was written", &dump, written);
 }

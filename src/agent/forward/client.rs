@@ -15,9 +15,11 @@ use reqwest::{Response, StatusCode, Url};
 use crate::base::calendar::day_of_date;
 use crate::base::clock::SharedClock;
 use crate::wire::remote_write::{
-    CONTENT_TYPE_V1, SAMPLES_WRITTEN_HEADER, VERSION_HEADER, VERSION_V1,
+    CONTENT_TYPE_V1, EXEMPLARS_WRITTEN_HEADER, HISTOGRAMS_WRITTEN_HEADER, SAMPLES_WRITTEN_HEADER,
+    VERSION_HEADER, VERSION_V1,
 };
 
+use super::item::ByKind;
 use super::options::RemoteWriteOptions;
 
 /// Who we are.
@@ -93,8 +95,8 @@ impl std::error::Error for ForwardError {}
 /// What became of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// Taken; how many samples the receiver stored, if it said so.
-    Taken(Option<u64>),
+    /// Taken; how many of each kind the receiver stored, if it said so.
+    Taken(ByKind<Option<u64>>),
     /// Refused for good, and why.
     Refused(String),
     /// To be sent again, why, and after how long at least.
@@ -160,7 +162,12 @@ impl Client {
     async fn read(&self, mut response: Response, clock: &SharedClock) -> Answer {
         let status = response.status();
         let header = |name: &str| response.headers().get(name)?.to_str().ok().map(str::to_owned);
-        let written = header(SAMPLES_WRITTEN_HEADER).and_then(|text| text.parse().ok());
+        let number = |name| header(name).and_then(|text| text.parse().ok());
+        let written = ByKind {
+            samples: number(SAMPLES_WRITTEN_HEADER),
+            histograms: number(HISTOGRAMS_WRITTEN_HEADER),
+            exemplars: number(EXEMPLARS_WRITTEN_HEADER),
+        };
         let retry_after = header(RETRY_AFTER.as_str());
         if status.is_success() {
             // The body is read so that the connection can be used again.

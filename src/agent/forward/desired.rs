@@ -86,7 +86,10 @@ impl DesiredShards {
     /// How many shards there should be after a round of `seconds`.
     pub(super) fn tick(&mut self, shared: &Shared, seconds: f64) -> usize {
         let metrics = &shared.metrics;
-        let dropped = metrics.dropped_series.get() + metrics.dropped_unknown.get();
+        let sent = metrics.sum(|kind| kind.sent.get() + kind.failed.get());
+        let dropped = metrics.sum(|kind| {
+            kind.dropped_series.get() + kind.dropped_unknown.get() + kind.dropped_old.get()
+        });
         // What is not read yet is as new as now.
         let newest_ms = match shared.caught_up.load(Ordering::Relaxed) {
             true => metrics.highest_ms.get(),
@@ -95,8 +98,8 @@ impl DesiredShards {
         let behind_ms = newest_ms - metrics.highest_sent_ms.get();
         let rates = Rates {
             read: self.read.tick(metrics.read.get(), seconds),
-            sent: self.sent.tick(metrics.samples.get() + metrics.failed.get(), seconds),
-            dropped: self.dropped.tick(dropped + metrics.dropped_old.get(), seconds),
+            sent: self.sent.tick(sent, seconds),
+            dropped: self.dropped.tick(dropped, seconds),
             sending: self.sending.tick(metrics.sending_micros.get(), seconds) / 1e6,
             behind_seconds: behind_ms.max(0.0) / 1000.0,
         };

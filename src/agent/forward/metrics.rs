@@ -2,6 +2,7 @@
 
 use crate::base::metrics::{Counter, Gauge, Histogram, Registry};
 
+use super::item::{ByKind, Kind};
 use super::options::RemoteWriteOptions;
 
 /// Upstream's buckets for the duration of a request.
@@ -12,26 +13,36 @@ const SECONDS: [f64; 15] =
 #[derive(Debug)]
 pub(super) struct Metrics {
     registry: Registry,
-    pub(super) samples: Counter,
-    pub(super) failed: Counter,
-    pub(super) retried: Counter,
-    pub(super) dropped_series: Counter,
-    pub(super) dropped_unknown: Counter,
-    pub(super) dropped_old: Counter,
-    pub(super) dropped_stored: Counter,
-    pub(super) histograms_dropped: Counter,
+    kinds: ByKind<KindMetrics>,
+    /// Histograms that the protocol cannot carry, those without meaning, and those that are not to
+    /// be sent.
+    pub(super) custom_bounds: Counter,
+    pub(super) unknown_schema: Counter,
+    pub(super) not_enabled: Counter,
     pub(super) enqueue_retries: Counter,
     pub(super) bytes: Counter,
-    pub(super) pending: Gauge,
     pub(super) shards: Gauge,
     pub(super) shards_desired: Gauge,
     pub(super) highest_ms: Gauge,
     pub(super) highest_sent_ms: Gauge,
     pub(super) sent_seconds: Histogram,
-    /// Samples read from the log.
+    /// Samples, histograms and exemplars read from the log.
     pub(super) read: Counter,
     /// Microseconds spent in requests, over all shards.
     pub(super) sending_micros: Counter,
+}
+
+/// What is counted of each kind.
+#[derive(Debug)]
+pub(super) struct KindMetrics {
+    pub(super) sent: Counter,
+    pub(super) failed: Counter,
+    pub(super) retried: Counter,
+    pub(super) pending: Gauge,
+    pub(super) dropped_series: Counter,
+    pub(super) dropped_unknown: Counter,
+    pub(super) dropped_old: Counter,
+    pub(super) dropped_stored: Counter,
 }
 
 /// Makes instruments that carry the sender's labels.
@@ -59,7 +70,40 @@ impl Maker<'_> {
     }
 }
 
-const SAMPLES_DROPPED: &str = "prometheus_remote_storage_samples_dropped_total";
+/// Registers the instruments of one kind.
+macro_rules! kind_metrics {
+    ($make:expr, $kind:literal) => {{
+        let make: &Maker<'_> = $make;
+        let dropped = |reason| {
+            make.dropped(concat!("prometheus_remote_storage_", $kind, "_dropped_total"), reason)
+        };
+        KindMetrics {
+            sent: make.counter(
+                concat!("prometheus_remote_storage_", $kind, "_total"),
+                concat!("Total number of ", $kind, " sent to remote storage."),
+            ),
+            failed: make.counter(
+                concat!("prometheus_remote_storage_", $kind, "_failed_total"),
+                concat!("Total number of ", $kind, " that the remote storage refused for good."),
+            ),
+            retried: make.counter(
+                concat!("prometheus_remote_storage_", $kind, "_retried_total"),
+                concat!("Total number of ", $kind, " sent again after a failure that may pass."),
+            ),
+            pending: make.gauge(
+                concat!("prometheus_remote_storage_", $kind, "_pending"),
+                concat!("Number of ", $kind, " in the shards, to be sent."),
+                0.0,
+            ),
+            dropped_series: dropped("dropped_series"),
+            dropped_unknown: dropped("unintentionally_dropped_series"),
+            dropped_old: dropped("too_old"),
+            dropped_stored: dropped("already_stored"),
+        }
+    }};
+}
+
+const HISTOGRAMS_DROPPED: &str = "prometheus_remote_storage_histograms_dropped_total";
 
 impl Metrics {
     pub(super) fn new(registry: &Registry, options: &RemoteWriteOptions) -> Self {
@@ -69,24 +113,14 @@ impl Metrics {
         show_options(&make, options);
         let metrics = Self {
             registry: registry.clone(),
-            samples: make.counter(
-                "prometheus_remote_storage_samples_total",
-                "Total number of samples sent to remote storage.",
-            ),
-            failed: make.counter(
-                "prometheus_remote_storage_samples_failed_total",
-                "Total number of samples that the remote storage refused for good.",
-            ),
-            retried: make.counter(
-                "prometheus_remote_storage_samples_retried_total",
-                "Total number of samples that were sent again after a failure that may pass.",
-            ),
-            dropped_series: make.dropped(SAMPLES_DROPPED, "dropped_series"),
-            dropped_unknown: make.dropped(SAMPLES_DROPPED, "unintentionally_dropped_series"),
-            dropped_old: make.dropped(SAMPLES_DROPPED, "too_old"),
-            dropped_stored: make.dropped(SAMPLES_DROPPED, "already_stored"),
-            histograms_dropped: make
-                .dropped("prometheus_remote_storage_histograms_dropped_total", "not_supported"),
+            kinds: ByKind {
+                samples: kind_metrics!(&make, "samples"),
+                histograms: kind_metrics!(&make, "histograms"),
+                exemplars: kind_metrics!(&make, "exemplars"),
+            },
+            custom_bounds: make.dropped(HISTOGRAMS_DROPPED, "nhcb_in_rw1_not_supported"),
+            unknown_schema: make.dropped(HISTOGRAMS_DROPPED, "unknown_schema"),
+            not_enabled: make.dropped(HISTOGRAMS_DROPPED, "not_enabled"),
             enqueue_retries: make.counter(
                 "prometheus_remote_storage_enqueue_retries_total",
                 "Total number of times that reading waited because a shard was full.",
@@ -94,11 +128,6 @@ impl Metrics {
             bytes: make.counter(
                 "prometheus_remote_storage_bytes_total",
                 "Total number of bytes of data sent, after compression.",
-            ),
-            pending: make.gauge(
-                "prometheus_remote_storage_samples_pending",
-                "Number of samples in the shards, to be sent.",
-                0.0,
             ),
             shards: make.gauge(
                 "prometheus_remote_storage_shards",
@@ -144,6 +173,16 @@ impl Metrics {
             let kind = crate::base::metrics::Kind::Gauge;
             self.registry.read_with(name, help, kind, labels, move || gauge.get() / 1000.0);
         }
+    }
+
+    /// What is counted of one kind.
+    pub(super) const fn of(&self, kind: Kind) -> &KindMetrics {
+        self.kinds.of(kind)
+    }
+
+    /// What all kinds have counted together.
+    pub(super) fn sum(&self, which: impl Fn(&KindMetrics) -> u64) -> u64 {
+        self.kinds.all().iter().map(|(_, kind)| which(kind)).sum()
     }
 
     /// Takes the sender's members from the page.

@@ -1,7 +1,7 @@
 //! Does everything that was scraped reach the hub?
 //!
-//! A [`Forward`] follows the agent's log and sends every float sample to one destination with
-//! remote write 1. One thread reads (`reader`), a few tasks send (`sender`), each over its own
+//! A [`Forward`] follows the agent's log and sends every sample to one destination with remote
+//! write 1, native histograms and exemplars where that is wanted. One thread reads (`reader`), a few tasks send (`sender`), each over its own
 //! share of the series, so that samples of one series arrive in order.
 //!
 //! # What may get lost
@@ -14,11 +14,12 @@
 //! Each shard holds at most `capacity` samples and one request. When a shard is full, reading
 //! waits; what is not read yet stays in the log.
 //!
-//! Useful for: sending what a log holds. Not useful for: native histograms and exemplars, which
-//! are counted as dropped.
+//! Useful for: sending what a log holds. Not useful for: histograms with custom bounds and start
+//! times, which the protocol does not have; the former are counted as dropped.
 
 mod client;
 mod desired;
+mod item;
 mod metrics;
 mod options;
 mod position;

@@ -27,6 +27,11 @@ pub struct RemoteWriteOptions {
     pub queue: QueueOptions,
     /// Applied once to each series, external labels included, before it is sent.
     pub write_relabel: Vec<Relabel>,
+    /// Send exemplars too; default no.
+    pub send_exemplars: bool,
+    /// Send native histograms too; default no. Those with custom bounds cannot be sent in any
+    /// case, as the protocol does not have them.
+    pub send_native_histograms: bool,
     /// Who we are.
     pub auth: Auth,
     /// The client to use, for TLS and proxy settings of its own; without one a plain client is
@@ -43,6 +48,8 @@ impl Default for RemoteWriteOptions {
             timeout_ms: 30_000,
             queue: QueueOptions::default(),
             write_relabel: Vec::new(),
+            send_exemplars: false,
+            send_native_histograms: false,
             auth: Auth::None,
             client: None,
         }

@@ -7,15 +7,16 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 use crate::base::clock::Stopwatch;
-use crate::model::{LabelsBuf, LabelsRef, Sample};
+use crate::model::{LabelsBuf, LabelsRef, Sample, Value};
 use crate::series::SeriesRef;
 use crate::storage::wal::{
-    Position, Progress, RecordError, RecordKind, Tail, WalError, decode_samples, decode_series,
-    decode_times, kind, last_checkpoint,
+    Position, Progress, RecordError, RecordKind, RowDecoder, Tail, WalError, decode_exemplars,
+    decode_samples, decode_series, decode_times, kind, last_checkpoint,
 };
 
+use super::item::{ByKind, Item, Payload};
 use super::series::{Fate, SeriesCache};
-use super::shard::{Item, Shard};
+use super::shard::Shard;
 use super::{Shared, sender};
 
 /// How often the log is looked at when there was nothing new.
@@ -37,7 +38,9 @@ pub(super) struct Reader {
     log_end: Option<Position>,
     at: Position,
     labels: LabelsBuf,
-    samples: Vec<(SeriesRef, Sample)>,
+    /// What the record at hand holds.
+    found: Vec<(SeriesRef, Payload)>,
+    decoder: RowDecoder,
     shards: Vec<Arc<Shard>>,
     /// For each shard what the record at hand has for it.
     dealt: Vec<Vec<Item>>,
@@ -56,7 +59,8 @@ impl Reader {
             log_end: shared.source.progress.as_ref().map(Progress::get),
             at: Position::start_of(0),
             labels: LabelsBuf::new(),
-            samples: Vec::new(),
+            found: Vec::new(),
+            decoder: RowDecoder::new(),
             shards: Vec::new(),
             dealt: Vec::new(),
             checkpoint: None,
@@ -133,7 +137,7 @@ impl Reader {
         if end.is_in_checkpoint() {
             self.checkpoint = Some(end.segment);
         }
-        self.samples.clear();
+        self.found.clear();
         if let Err(error) = self.decode(end, record) {
             self.warn(&error);
         }
@@ -142,7 +146,7 @@ impl Reader {
         }
     }
 
-    /// Takes series into the cache and samples into `self.samples`.
+    /// Takes series into the cache and all else that is sent into `self.found`.
     fn decode(&mut self, end: Position, record: &[u8]) -> Result<(), RecordError> {
         let is_new = self.sent_through.is_none_or(|through| end > through);
         match kind(record) {
@@ -155,13 +159,42 @@ impl Reader {
                 })
             }
             RecordKind::Samples | RecordKind::SamplesV2 if is_new => {
-                decode_samples(record, |series, sample| self.samples.push((series, sample)))
+                let found = &mut self.found;
+                decode_samples(record, |series, sample| {
+                    found.push((series, Payload::Sample(sample)));
+                })
             }
-            other if other.is_samples() && is_new => {
-                decode_times(record, |_, _| self.shared.metrics.histograms_dropped.inc())
+            other if other.is_samples() && is_new => self.decode_histograms(record),
+            RecordKind::Exemplars if is_new && self.shared.options.send_exemplars => {
+                let found = &mut self.found;
+                decode_exemplars(record, &mut self.labels, |row| {
+                    found.push((row.series, Payload::exemplar(&row)));
+                })
             }
             _ => Ok(()),
         }
+    }
+
+    fn decode_histograms(&mut self, record: &[u8]) -> Result<(), RecordError> {
+        let metrics = &self.shared.metrics;
+        if !self.shared.options.send_native_histograms {
+            return decode_times(record, |_, _| metrics.not_enabled.inc());
+        }
+        let found = &mut self.found;
+        let left_out = self.decoder.decode(record, |row| match row.value {
+            Value::Float(value) => {
+                let sample = Sample { timestamp_ms: row.timestamp_ms, value };
+                found.push((row.series, Payload::Sample(sample)));
+            }
+            Value::Histogram(histogram) if histogram.layout.is_custom() => {
+                metrics.custom_bounds.inc();
+            }
+            Value::Histogram(histogram) => {
+                found.push((row.series, Payload::histogram(row.timestamp_ms, histogram)));
+            }
+        })?;
+        metrics.unknown_schema.add(left_out);
+        Ok(())
     }
 
     /// Deals the samples of a record out to the shards, waiting for those that are full.
@@ -172,35 +205,39 @@ impl Reader {
             1.. => self.shared.source.clock.now_ms().saturating_sub(limit_ms),
             _ => i64::MIN,
         };
-        metrics.read.add(self.samples.len() as u64);
+        metrics.read.add(self.found.len() as u64);
         let is_old = self.log_end.is_some_and(|log_end| end <= log_end);
-        let mut count = 0;
+        let mut queued = ByKind::<usize>::default();
         let mut newest_ms = metrics.highest_ms.get();
         let shards = self.shards.len().max(1) as u64;
-        for (series, sample) in self.samples.drain(..) {
-            if sample.timestamp_ms < oldest_ms {
-                metrics.dropped_old.inc();
+        for (series, payload) in self.found.drain(..) {
+            let of_kind = metrics.of(payload.kind());
+            if payload.timestamp_ms() < oldest_ms {
+                of_kind.dropped_old.inc();
                 continue;
             }
             let labels = match self.cache.fate(series) {
                 Fate::Send(labels) => Arc::clone(labels),
                 Fate::Drop => {
-                    metrics.dropped_series.inc();
+                    of_kind.dropped_series.inc();
                     continue;
                 }
                 Fate::Unknown => {
-                    metrics.dropped_unknown.inc();
+                    of_kind.dropped_unknown.inc();
                     continue;
                 }
             };
             if let Some(dealt) = self.dealt.get_mut((series.0 % shards) as usize) {
-                newest_ms = newest_ms.max(sample.timestamp_ms as f64);
-                dealt.push(Item { series, labels, sample, record: 0, is_old });
-                count += 1;
+                newest_ms = newest_ms.max(payload.timestamp_ms() as f64);
+                *queued.of_mut(payload.kind()) += 1;
+                dealt.push(Item { series, labels, payload, record: 0, is_old });
             }
         }
         metrics.highest_ms.set(newest_ms);
-        metrics.pending.add(count as f64);
+        for (kind, count) in queued.all() {
+            metrics.of(kind).pending.add(*count as f64);
+        }
+        let count = queued.samples + queued.histograms + queued.exemplars;
         let end = (!end.is_in_checkpoint()).then_some(end);
         let number = self.shared.tracker.open(end, count);
         for (shard, items) in self.shards.iter().zip(&mut self.dealt) {

@@ -7,13 +7,15 @@ use bytes::Bytes;
 use tokio::runtime::Handle;
 
 use crate::base::clock::Stopwatch;
-use crate::model::Sample;
+use crate::base::metrics::Counter;
 use crate::wire::remote_write::{snappy, v1};
 
 use super::Shared;
 use super::client::Answer;
+use super::item::{ByKind, Item, Kind, count};
+use super::metrics::KindMetrics;
 use super::position::Share;
-use super::shard::{Item, Shard};
+use super::shard::Shard;
 
 /// Starts a task for each shard that has none.
 pub(super) fn spawn_missing(shared: &Arc<Shared>, runtime: &Handle) {
@@ -21,7 +23,7 @@ pub(super) fn spawn_missing(shared: &Arc<Shared>, runtime: &Handle) {
         let sender = Sender {
             shared: Arc::clone(shared),
             request: v1::Request::new(),
-            samples: Vec::new(),
+            fields: Vec::new(),
             encoder: snap::raw::Encoder::new(),
             shares: Vec::new(),
         };
@@ -38,8 +40,8 @@ pub(super) async fn drained(shared: &Shared) {
 
 /// How a request ended.
 enum Settled {
-    /// Taken; how many samples the receiver stored, if it said so.
-    Taken(Option<u64>),
+    /// Taken; how many of each kind the receiver stored, if it said so.
+    Taken(ByKind<Option<u64>>),
     /// Refused for good, and why.
     Refused(String),
     /// Nothing was left to send.
@@ -54,7 +56,7 @@ fn may_be_stored(batch: &[Item], why: &str) -> bool {
 
 /// Puts the newer half on the stack and the older one on top of it.
 fn halve(mut part: Vec<Item>, parts: &mut Vec<Vec<Item>>) {
-    part.sort_by_key(|item| item.sample.timestamp_ms);
+    part.sort_by_key(|item| item.payload.timestamp_ms());
     let newer = part.split_off(part.len() / 2);
     parts.extend([newer, part]);
 }
@@ -62,7 +64,8 @@ fn halve(mut part: Vec<Item>, parts: &mut Vec<Vec<Item>>) {
 struct Sender {
     shared: Arc<Shared>,
     request: v1::Request,
-    samples: Vec<Sample>,
+    /// What a request says of one series, but for its labels.
+    fields: Vec<u8>,
     encoder: snap::raw::Encoder,
     shares: Vec<Share>,
 }
@@ -79,15 +82,17 @@ impl Sender {
     /// Sends a batch until the destination has taken or refused it.
     async fn send(&mut self, batch: &mut Vec<Item>) {
         self.remember_shares(batch);
-        let taken = batch.len();
+        let taken = count(batch);
         match self.settle(batch).await {
             Settled::Empty => {}
             Settled::Taken(written) => self.taken(batch, written),
             Settled::Refused(why) if may_be_stored(batch, &why) => self.send_apart(batch).await,
-            Settled::Refused(why) => self.refused(batch.len(), &why),
+            Settled::Refused(why) => self.refused(batch, &why),
         }
         self.shared.tracker.acknowledge(&self.shares);
-        self.shared.metrics.pending.add(-(taken as f64));
+        for (kind, taken) in taken.all() {
+            self.shared.metrics.of(kind).pending.add(-(*taken as f64));
+        }
     }
 
     /// Sends a batch in parts, since the receiver has some of its samples already: what was sent
@@ -101,10 +106,13 @@ impl Sender {
                 Settled::Empty => {}
                 Settled::Taken(written) => self.taken(&part, written),
                 Settled::Refused(why) if !may_be_stored(&part, &why) => {
-                    self.refused(part.len(), &why);
+                    self.refused(&part, &why);
                 }
                 Settled::Refused(_) if part.len() > 1 => halve(part, &mut parts),
-                Settled::Refused(_) => self.shared.metrics.dropped_stored.inc(),
+                Settled::Refused(_) => {
+                    let counts = count(&part);
+                    self.add(&counts, |metrics| &metrics.dropped_stored);
+                }
             }
         }
     }
@@ -128,7 +136,7 @@ impl Sender {
                 Answer::Again(why, after) => (why, after),
             };
             let pause = after.unwrap_or(Duration::from_millis(backoff_ms));
-            self.again(batch.len(), attempt, &why, pause);
+            self.again(batch, attempt, &why, pause);
             tokio::time::sleep(pause).await;
             let doubled = u64::try_from(pause.as_millis()).unwrap_or(u64::MAX).saturating_mul(2);
             backoff_ms = doubled.min(longest_ms);
@@ -155,19 +163,29 @@ impl Sender {
         }
         let before = batch.len();
         let oldest_ms = self.shared.source.clock.now_ms().saturating_sub(limit_ms);
-        batch.retain(|item| item.sample.timestamp_ms >= oldest_ms);
-        self.shared.metrics.dropped_old.add((before - batch.len()) as u64);
+        batch.retain(|item| {
+            let is_young = item.payload.timestamp_ms() >= oldest_ms;
+            if !is_young {
+                self.shared.metrics.of(item.payload.kind()).dropped_old.inc();
+            }
+            is_young
+        });
         batch.len() < before
     }
 
-    /// The request's body: samples of one series together, packed.
+    /// The request's body, packed: what there is of one series together. A series that turns from
+    /// floats to histograms or back begins anew, since receivers take the floats of a series first.
     fn pack(&mut self, batch: &[Item]) -> Bytes {
         self.request.clear();
-        for series in batch.chunk_by(|a, b| a.series == b.series) {
-            self.samples.clear();
-            self.samples.extend(series.iter().map(|item| item.sample));
+        let is_together = |a: &Item, b: &Item| {
+            let (before, kind) = (a.payload.kind(), b.payload.kind());
+            a.series == b.series && (before == kind || kind == Kind::Exemplar)
+        };
+        for series in batch.chunk_by(is_together) {
+            self.fields.clear();
+            series.iter().for_each(|item| item.payload.put(&mut self.fields));
             if let Some(item) = series.first() {
-                self.request.push_encoded(&item.labels, &self.samples);
+                self.request.push_fields(&item.labels, &self.fields, series.len());
             }
         }
         let mut packed = Vec::new();
@@ -191,29 +209,36 @@ impl Sender {
         answer
     }
 
-    fn taken(&self, batch: &[Item], written: Option<u64>) {
+    fn taken(&self, batch: &[Item], written: ByKind<Option<u64>>) {
         let metrics = &self.shared.metrics;
-        let count = batch.len() as u64;
-        let written = written.unwrap_or(count).min(count);
-        metrics.samples.add(written);
-        metrics.failed.add(count - written);
-        let newest_ms = batch.iter().map(|item| item.sample.timestamp_ms).max();
+        for (kind, sent) in count(batch).all() {
+            let stored = written.of(kind).unwrap_or(*sent).min(*sent);
+            metrics.of(kind).sent.add(stored);
+            metrics.of(kind).failed.add(sent - stored);
+        }
+        let newest_ms = batch.iter().map(|item| item.payload.timestamp_ms()).max();
         let newest_ms = newest_ms.unwrap_or_default() as f64;
         metrics.highest_sent_ms.set(metrics.highest_sent_ms.get().max(newest_ms));
     }
 
-    fn refused(&self, count: usize, why: &str) {
-        self.shared.metrics.failed.add(count as u64);
-        let name = &self.shared.options.name;
+    fn refused(&self, batch: &[Item], why: &str) {
+        self.add(&count(batch), |metrics| &metrics.failed);
+        let (name, count) = (&self.shared.options.name, batch.len());
         tracing::error!(name, count, error = why, "samples were refused and are dropped");
     }
 
-    fn again(&self, count: usize, attempt: u32, why: &str, pause: Duration) {
-        self.shared.metrics.retried.add(count as u64);
+    fn again(&self, batch: &[Item], attempt: u32, why: &str, pause: Duration) {
+        self.add(&count(batch), |metrics| &metrics.retried);
         // An outage may last for hours.
         if attempt == 0 || attempt.is_power_of_two() || attempt.is_multiple_of(256) {
-            let name = &self.shared.options.name;
+            let (name, count) = (&self.shared.options.name, batch.len());
             tracing::warn!(name, count, attempt, error = why, ?pause, "sending is tried again");
+        }
+    }
+
+    fn add(&self, counts: &ByKind<u64>, which: fn(&KindMetrics) -> &Counter) {
+        for (kind, count) in counts.all() {
+            which(self.shared.metrics.of(kind)).add(*count);
         }
     }
 }

@@ -10,23 +10,9 @@ use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
 use crate::base::clock::Stopwatch;
-use crate::model::Sample;
-use crate::series::SeriesRef;
 
+use super::item::Item;
 use super::options::QueueOptions;
-
-/// One sample on its way.
-#[derive(Debug, Clone)]
-pub(super) struct Item {
-    pub(super) series: SeriesRef,
-    /// The series' labels as a request holds them.
-    pub(super) labels: Arc<[u8]>,
-    pub(super) sample: Sample,
-    /// The record it came with, as the tracker numbered it.
-    pub(super) record: u64,
-    /// It was in the log before this sender started, so it may have been sent already.
-    pub(super) is_old: bool,
-}
 
 /// How long a full queue is waited for before it is looked whether to stop.
 const FULL_WAIT: Duration = Duration::from_millis(100);
@@ -221,13 +207,16 @@ impl Shards {
 
 #[cfg(test)]
 mod tests {
+    use super::super::item::Payload;
     use super::*;
+    use crate::model::Sample;
+    use crate::series::SeriesRef;
 
     fn items(count: usize) -> Vec<Item> {
         let item = |index| Item {
             series: SeriesRef(1),
             labels: Arc::from(&b""[..]),
-            sample: Sample { timestamp_ms: index as i64, value: 0.0 },
+            payload: Payload::Sample(Sample { timestamp_ms: index as i64, value: 0.0 }),
             record: 0,
             is_old: false,
         };
@@ -279,6 +268,6 @@ mod tests {
         let full = || stop.store(true, Ordering::Relaxed);
         assert!(!shard.push(&mut more, &stop, full));
         assert_eq!((shard.queue.lock().items.len(), more.len()), (10, 15));
-        assert_eq!(more[0].sample.timestamp_ms, 10);
+        assert_eq!(more[0].payload.timestamp_ms(), 10);
     }
 }

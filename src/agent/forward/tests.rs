@@ -3,9 +3,12 @@ use crate::base::clock::{ManualClock, Stopwatch, SystemClock};
 use crate::base::metrics::Value;
 use crate::disk::{MemoryDisk, SharedDisk};
 use crate::model::relabel::Relabel;
-use crate::model::{Labels, Sample};
+use crate::model::{Column, Exemplar, Labels, Sample, Value as SampleValue};
 use crate::series::SeriesRef;
-use crate::storage::wal::{Wal, WalMetrics, WalOptions, checkpoint, encode_samples, encode_series};
+use crate::storage::wal::{
+    RowEncoder, Wal, WalMetrics, WalOptions, checkpoint, encode_samples, encode_series,
+};
+use crate::testkit::golden;
 use crate::wire::remote_write::{MAX_DECODED_BYTES, snappy, v1};
 use axum::body::Bytes;
 use axum::extract::State;
@@ -33,6 +36,9 @@ enum Mood {
 struct Inbox {
     /// Per label set the samples in the order of arrival.
     series: BTreeMap<String, Vec<(i64, f64)>>,
+    /// The same with histograms, and the exemplars.
+    columns: BTreeMap<Labels, Column>,
+    exemplars: BTreeMap<Labels, Vec<Exemplar>>,
     headers: Vec<HeaderMap>,
     sizes: Vec<usize>,
 }
@@ -138,8 +144,14 @@ async fn receive(
         }
         let contents = v1::Decoder::new().decode(&message, |series| {
             let samples = series.samples.iter().map(|s| (s.timestamp_ms, s.value));
-            let name = series.labels.unwrap().to_string();
-            inbox.series.entry(name).or_default().extend(samples);
+            let labels = series.labels.as_ref().unwrap().to_labels();
+            inbox.series.entry(labels.to_string()).or_default().extend(samples);
+            let column = inbox.columns.entry(labels.clone()).or_default();
+            series.samples.iter().for_each(|s| column.push(s.timestamp_ms, s.value));
+            column.extend_from(series.histograms, 0..series.histograms.len());
+            if !series.exemplars.is_empty() {
+                inbox.exemplars.entry(labels).or_default().extend_from_slice(series.exemplars);
+            }
         });
         inbox.sizes.push(contents.unwrap().samples);
     }
@@ -581,4 +593,113 @@ async fn answers_and_their_absence_are_told_apart() {
     hub.die();
     let answer = shared.client.post(Bytes::new(), 0, &spoke.clock).await;
     assert!(matches!(answer, client::Answer::Again(_, None)), "{answer:?}");
+}
+
+/// A sender on the log of Prometheus's agent, until all of it has arrived.
+async fn forwarded(options: RemoteWriteOptions) -> Registry {
+    let registry = Registry::new();
+    let disk = MemoryDisk::shared();
+    golden::copy_to(&*disk, &golden::data(golden::AGENT), "/data".as_ref());
+    let source = Source {
+        disk,
+        clock: SystemClock::shared(),
+        wal_dir: "/data/wal".into(),
+        progress: None,
+        data_dir: "/data".into(),
+        external_labels: Labels::empty(),
+    };
+    let forward = Forward::start(options, source, &registry).unwrap();
+    let read = || forward.shared.caught_up.load(Ordering::Relaxed);
+    eventually("the log is read", read).await;
+    forward.stop(FLUSH).await;
+    registry
+}
+
+/// Prometheus's agent wrote the log; `expected` is what was appended to it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everything_that_an_agent_of_prometheus_logged_arrives() {
+    let hub = Hub::start();
+    forwarded(RemoteWriteOptions {
+        send_native_histograms: true,
+        send_exemplars: true,
+        ..options(&hub)
+    })
+    .await;
+    let mut inbox = hub.inbox.lock();
+    let (mut histograms, mut custom, mut floats) = (0, 0, 0);
+    for golden::ExpectedSeries { labels, column: want } in golden::expected(golden::AGENT) {
+        let got = inbox.columns.remove(&labels).unwrap_or_default();
+        let mut got = got.samples();
+        for (time, _, value) in want.samples() {
+            let is_custom =
+                |value| matches!(value, SampleValue::Histogram(one) if one.layout.is_custom());
+            // The protocol cannot carry them; a staleness marker has no bounds.
+            if is_custom(value) {
+                custom += 1;
+                continue;
+            }
+            let Some((got_time, _, got_value)) = got.next() else {
+                panic!("{labels} ends before {time}");
+            };
+            let is_same = match (got_value, value) {
+                (SampleValue::Float(got), SampleValue::Float(want)) => {
+                    floats += 1;
+                    got.to_bits() == want.to_bits()
+                }
+                (SampleValue::Histogram(got), SampleValue::Histogram(want)) => {
+                    histograms += 1;
+                    (got.is_stale() && want.is_stale()) || golden::same_meaning(got, want)
+                }
+                _ => false,
+            };
+            assert!(is_same && got_time == time, "{labels} at {time}: {got_value:?} {value:?}");
+        }
+        assert!(got.next().is_none(), "{labels}");
+    }
+    assert!(inbox.columns.is_empty(), "{:?}", inbox.columns.keys());
+    assert!(floats > 1000 && histograms > 500 && custom > 100, "{floats} {histograms} {custom}");
+    let expected = golden::exemplars(golden::AGENT);
+    assert!(!expected.is_empty());
+    for series in expected {
+        assert_eq!(inbox.exemplars.remove(&series.labels), Some(series.exemplars));
+    }
+    assert!(inbox.exemplars.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn histograms_and_exemplars_are_sent_only_if_that_is_wanted() {
+    let hub = Hub::start();
+    let registry = forwarded(options(&hub)).await;
+    drop(registry);
+    let inbox = hub.inbox.lock();
+    assert!(!inbox.columns.is_empty() && inbox.exemplars.is_empty());
+    assert!(inbox.columns.values().all(|column| column.histograms.is_empty()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_series_that_turns_to_histograms_arrives_in_its_order() {
+    let (hub, mut spoke) = (Hub::start(), Spoke::new());
+    spoke.scrape(1, 1.0);
+    let histogram = crate::model::histogram::Histogram::stale(false);
+    let mut rows = RowEncoder::new(false);
+    for time in 1_002..1_005 {
+        rows.push_histogram(SeriesRef(1), time, 0, histogram.as_ref());
+    }
+    let mut records = Vec::new();
+    rows.finish(|record| records.push(record.to_vec()));
+    spoke.wal.log(&[&records[0]]).unwrap();
+    spoke.scrape(1, 5.0);
+    let options = RemoteWriteOptions { send_native_histograms: true, ..options(&hub) };
+    let forward = spoke.start(options);
+    eventually("five samples", || {
+        let inbox = hub.inbox.lock();
+        inbox.columns.values().map(Column::len).sum::<usize>() == 5
+    })
+    .await;
+    let inbox = hub.inbox.lock();
+    let column = inbox.columns.values().next().unwrap();
+    assert_eq!(column.timestamps, [1_001, 1_002, 1_003, 1_004, 1_005]);
+    drop(inbox);
+    assert_eq!(spoke.metric("storage_histograms_total"), 3.0);
+    forward.stop(FLUSH).await;
 }

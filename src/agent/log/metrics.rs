@@ -7,7 +7,10 @@ pub(super) struct Metrics {
     pub(super) active_series: Gauge,
     pub(super) deleted_series: Gauge,
     pub(super) samples: Counter,
+    pub(super) histograms: Counter,
+    pub(super) exemplars: Counter,
     pub(super) out_of_order: Counter,
+    pub(super) out_of_order_exemplars: Counter,
     pub(super) truncate_seconds: Histogram,
     pub(super) corruptions: Counter,
     pub(super) replay_seconds: Gauge,
@@ -24,6 +27,13 @@ const TRUNCATE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
 impl Metrics {
     pub(super) fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help);
+        let samples = |kind| {
+            registry.counter_with(
+                "prometheus_agent_samples_appended_total",
+                "Total number of samples appended to the storage",
+                &[("type", kind)],
+            )
+        };
         Self {
             active_series: registry.gauge(
                 "prometheus_agent_active_series",
@@ -33,10 +43,15 @@ impl Metrics {
                 "prometheus_agent_deleted_series",
                 "Number of series pending deletion from the WAL",
             ),
-            samples: registry.counter_with(
-                "prometheus_agent_samples_appended_total",
-                "Total number of samples appended to the storage",
-                &[("type", "float")],
+            samples: samples("float"),
+            histograms: samples("histogram"),
+            exemplars: counter(
+                "prometheus_agent_exemplars_appended_total",
+                "Total number of exemplars appended to the storage",
+            ),
+            out_of_order_exemplars: counter(
+                "promlite_agent_exemplars_rejected_total",
+                "Total number of exemplars that were too late or too long.",
             ),
             out_of_order: counter(
                 "prometheus_agent_out_of_order_samples_total",

@@ -4,7 +4,7 @@
 //! in the log, whatever fails in between. What is done under it takes about a tenth of a
 //! microsecond a sample.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use parking_lot::Mutex;
@@ -12,16 +12,18 @@ use parking_lot::Mutex;
 use crate::base::clock::{SharedClock, Stopwatch};
 use crate::base::metrics::Registry;
 use crate::disk::{LockGuard, SharedDisk, create_dir_synced};
-use crate::model::{LabelsBuf, Sample};
+use crate::model::{Exemplar, LabelsBuf};
 use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
 use crate::storage::wal::{
-    Position, Progress, RecordError, RecordKind, Recovery, Tail, Wal, WalError, WalMetrics,
-    decode_series, decode_times, encode_samples, encode_series, kind, recover,
+    Compression, ExemplarRow, Position, Progress, RecordError, RecordKind, Records, Recovery,
+    Retry, RowEncoder, Syncer, Tail, Wal, WalError, WalMetrics, decode_series, decode_times,
+    encode_exemplars, encode_samples, encode_series, kind, recover,
 };
 
 use super::metrics::Metrics;
 use super::options::{AgentLogError, AgentLogOptions};
 use super::series::Series;
+use super::truncate::Truncation;
 
 /// The storage of a spoke.
 #[derive(Debug)]
@@ -33,8 +35,8 @@ pub struct AgentLog {
     pub(super) metrics: Metrics,
     pub(super) wal_metrics: WalMetrics,
     pub(super) state: Mutex<State>,
-    /// Held during a truncation: when the last one began.
-    pub(super) truncation: Mutex<i64>,
+    /// Held during a truncation.
+    pub(super) truncation: Mutex<Truncation>,
     lock_path: PathBuf,
     recovery: Recovery,
 }
@@ -52,19 +54,40 @@ pub(super) struct State {
     /// Series that are gone from memory, by the segment up to which samples of them may stand in
     /// the log; their records are kept until then.
     pub(super) deleted: BTreeMap<SeriesRef, u32>,
+    /// The newest exemplar of each series that has some: pages repeat them again and again.
+    pub(super) exemplars: HashMap<SeriesRef, Exemplar>,
     scratch: Scratch,
     /// Ends with the process.
     lock: Option<Box<dyn LockGuard>>,
 }
 
 /// Buffers from batch to batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Scratch {
-    rows: Vec<(SeriesRef, Sample)>,
+    /// Accepted samples: the series, and the sample's index in the batch.
+    rows: Vec<(SeriesRef, usize)>,
+    /// Where in `rows` a series turns from floats to histograms or back. Records hold one kind
+    /// each, so those of the rows before go first.
+    turns: Vec<usize>,
     /// Index and newest time before, of each series of the batch.
     before: Vec<(usize, i64)>,
-    series_record: Vec<u8>,
-    samples_record: Vec<u8>,
+    /// Exemplars that are to be logged: the series, and the exemplar's index in the batch.
+    exemplars: Vec<(SeriesRef, usize)>,
+    histograms: RowEncoder,
+    records: Records,
+}
+
+impl Scratch {
+    fn new(compression: Compression) -> Self {
+        Self {
+            rows: Vec::new(),
+            turns: Vec::new(),
+            before: Vec::new(),
+            exemplars: Vec::new(),
+            histograms: RowEncoder::new(false),
+            records: Records::new(compression),
+        }
+    }
 }
 
 /// What a log holds.
@@ -178,10 +201,12 @@ impl AgentLog {
             last_ref: replay.last_ref,
             newest_ms: replay.newest_ms,
             deleted,
-            scratch: Scratch::default(),
+            exemplars: HashMap::new(),
+            scratch: Scratch::new(options.wal.compression),
             lock: Some(lock),
         };
-        let truncation = Mutex::new(clock.now_ms());
+        let truncation = Truncation { began_ms: clock.now_ms(), retry: Retry::new() };
+        let truncation = Mutex::new(truncation);
         Ok(Self {
             disk,
             clock,
@@ -236,9 +261,8 @@ impl AgentLog {
     /// # Errors
     /// The disk's answer, or the log is closed.
     pub fn sync(&self) -> Result<(), AgentLogError> {
-        let mut state = self.state.lock();
-        let wal = state.wal.as_mut().ok_or(AgentLogError::Closed)?;
-        Ok(wal.sync()?)
+        let syncer = self.state.lock().wal.as_ref().map(Wal::syncer);
+        Ok(syncer.ok_or(AgentLogError::Closed)?.sync()?)
     }
 
     /// What the log holds now.
@@ -282,20 +306,63 @@ impl Append for AgentLog {
             }
         }
         batch.reset_verdicts();
+        let (outcome, committed) = self.log(batch, on_reject)?;
+        if let Some((syncer, end)) = committed {
+            // Nobody else waits for the log meanwhile.
+            syncer.commit(end).map_err(|error| AppendError::Log(error.to_string()))?;
+        }
+        self.metrics.samples.add((outcome.accepted - outcome.histograms) as u64);
+        self.metrics.histograms.add(outcome.histograms as u64);
+        self.metrics.exemplars.add(outcome.exemplars as u64);
+        self.metrics.out_of_order.add(outcome.out_of_order as u64);
+        self.metrics.out_of_order_exemplars.add(outcome.rejected_exemplars as u64);
+        Ok(Outcome {
+            accepted: outcome.accepted,
+            rejected: outcome.rejected,
+            created_series: outcome.created_series,
+            rejected_exemplars: outcome.rejected_exemplars,
+        })
+    }
+}
+
+/// How an append went, for the metrics too.
+#[derive(Debug, Clone, Copy, Default)]
+struct Appended {
+    accepted: usize,
+    rejected: usize,
+    created_series: usize,
+    rejected_exemplars: usize,
+    /// Those of the accepted samples that are histograms.
+    histograms: usize,
+    /// Exemplars that were logged.
+    exemplars: usize,
+    /// Those of the rejected samples that came too late.
+    out_of_order: usize,
+}
+
+/// Where a batch ends in the log, and who makes it durable.
+type Committed = Option<(Syncer, Position)>;
+
+impl AgentLog {
+    /// Everything of an append that needs the lock.
+    fn log(
+        &self,
+        batch: &mut Batch,
+        on_reject: OnReject,
+    ) -> Result<(Appended, Committed), AppendError> {
         let mut state = self.state.lock();
         if state.wal.is_none() {
             return Err(AppendError::Unavailable(AgentLogError::Closed.to_string()));
         }
         let known = state.series.len();
         let appended = state.append(batch, on_reject, &self.options);
-        if !matches!(appended, Ok(outcome) if outcome.accepted > 0) {
+        if !matches!(appended, Ok(appended) if appended.accepted + appended.exemplars > 0) {
             state.take_back(known);
         }
-        let outcome = appended?;
-        self.metrics.samples.add(outcome.accepted as u64);
-        self.metrics.out_of_order.add(outcome.rejected as u64);
+        let appended = appended?;
         self.metrics.active_series.set(state.series.len() as f64);
-        Ok(outcome)
+        let wal = state.wal.as_ref().filter(|_| appended.accepted + appended.exemplars > 0);
+        Ok((appended, wal.map(|wal| (wal.syncer(), wal.current()))))
     }
 }
 
@@ -305,52 +372,105 @@ impl State {
         batch: &mut Batch,
         on_reject: OnReject,
         options: &AgentLogOptions,
-    ) -> Result<Outcome, AppendError> {
+    ) -> Result<Appended, AppendError> {
         let known = self.series.len();
         self.scratch.rows.clear();
+        self.scratch.turns.clear();
         self.scratch.before.clear();
-        let mut rejected = 0;
+        self.scratch.exemplars.clear();
+        let mut appended = Appended::default();
         for entry in 0..batch.series_count() {
             if !batch.sample_range(entry).is_empty() {
-                rejected += self.take(batch, entry, options)?;
+                self.take(batch, entry, options, &mut appended)?;
             }
         }
-        let created_series = self.series.len() - known;
+        appended.created_series = self.series.len() - known;
         let accepted = self.scratch.rows.len();
-        if accepted == 0 || (rejected > 0 && on_reject == OnReject::RejectAll) {
-            return Ok(Outcome { rejected, ..Outcome::default() });
+        let is_refused = appended.rejected > 0 && on_reject == OnReject::RejectAll;
+        if is_refused {
+            let Appended { rejected, out_of_order, .. } = appended;
+            return Ok(Appended { rejected, out_of_order, ..Appended::default() });
         }
-        self.log(known).map_err(|error| AppendError::Log(error.to_string()))?;
-        Ok(Outcome { accepted, rejected, created_series, ..Outcome::default() })
+        self.take_exemplars(batch, &mut appended);
+        if accepted + self.scratch.exemplars.len() == 0 {
+            return Ok(Appended { created_series: 0, ..appended });
+        }
+        self.log(batch, known).map_err(|error| AppendError::Log(error.to_string()))?;
+        for (series, index) in self.scratch.exemplars.drain(..) {
+            if let Some((_, exemplar)) = batch.exemplars().get(index) {
+                self.exemplars.insert(series, exemplar.clone());
+                appended.exemplars += 1;
+            }
+        }
+        appended.accepted = accepted;
+        Ok(appended)
     }
 
-    /// Judges the samples of one series of the batch; returns how many are rejected.
+    /// Chooses the exemplars that are to be logged: not too long, new, and of a known series.
+    fn take_exemplars(&mut self, batch: &Batch, appended: &mut Appended) {
+        let mut chosen: HashMap<SeriesRef, usize> = HashMap::new();
+        for (index, (entry, exemplar)) in batch.exemplars().iter().enumerate() {
+            let found = self.series.by_labels(batch.labels(*entry));
+            let Some(slot) = found.and_then(|found| self.series.slots().get(found)) else {
+                continue;
+            };
+            let series = slot.series;
+            let in_batch = chosen.get(&series).and_then(|index| batch.exemplars().get(*index));
+            let before = in_batch.map(|row| &row.1).or_else(|| self.exemplars.get(&series));
+            if before == Some(exemplar) {
+                continue;
+            }
+            let is_late = before.is_some_and(|known| exemplar.timestamp_ms < known.timestamp_ms);
+            if is_late || !exemplar.is_short_enough() {
+                appended.rejected_exemplars += 1;
+                continue;
+            }
+            chosen.insert(series, index);
+            self.scratch.exemplars.push((series, index));
+        }
+    }
+
+    /// Judges the samples of one series of the batch.
     fn take(
         &mut self,
         batch: &mut Batch,
         entry: usize,
         options: &AgentLogOptions,
-    ) -> Result<usize, AppendError> {
+        appended: &mut Appended,
+    ) -> Result<(), AppendError> {
         let index = self.find_or_add(batch, entry, options.max_series)?;
-        let Some(slot) = self.series.get_mut(index) else { return Ok(0) };
+        let Some(slot) = self.series.get_mut(index) else { return Ok(()) };
         let (name, before_ms) = (slot.series, slot.last_ms);
         let mut last_ms = before_ms;
-        let mut rejected = 0;
+        let mut was_histogram = None;
         for sample_index in batch.sample_range(entry) {
             let Some(sample) = batch.samples().get(sample_index).copied() else { continue };
             let too_old = last_ms.saturating_sub(options.out_of_order_window_ms);
             if last_ms != i64::MIN && sample.timestamp_ms <= too_old {
-                rejected += 1;
+                appended.rejected += 1;
+                appended.out_of_order += 1;
                 batch.set_verdict(sample_index, Verdict::OutOfOrder);
-            } else {
-                last_ms = last_ms.max(sample.timestamp_ms);
-                self.scratch.rows.push((name, sample));
+                continue;
             }
+            let histogram = batch.histogram(sample_index);
+            let is_histogram = histogram.is_some();
+            if let Some(error) = histogram.and_then(|one| one.check().err()) {
+                appended.rejected += 1;
+                batch.set_verdict(sample_index, Verdict::InvalidHistogram(error));
+                continue;
+            }
+            last_ms = last_ms.max(sample.timestamp_ms);
+            if was_histogram.is_some_and(|was| was != is_histogram) {
+                self.scratch.turns.push(self.scratch.rows.len());
+            }
+            was_histogram = Some(is_histogram);
+            appended.histograms += usize::from(is_histogram);
+            self.scratch.rows.push((name, sample_index));
         }
         slot.last_ms = last_ms;
         self.scratch.before.push((index, before_ms));
         batch.set_series_ref(entry, name);
-        Ok(rejected)
+        Ok(())
     }
 
     fn find_or_add(
@@ -380,22 +500,32 @@ impl State {
         Ok(index)
     }
 
-    /// Logs the series from index `known` on, which are new, and the accepted samples.
-    fn log(&mut self, known: usize) -> Result<(), WalError> {
+    /// Logs the series from index `known` on, which are new, and what was accepted.
+    fn log(&mut self, batch: &Batch, known: usize) -> Result<(), WalError> {
         let Some(wal) = &mut self.wal else { return Ok(()) };
-        let Scratch { rows, series_record, samples_record, .. } = &mut self.scratch;
-        series_record.clear();
-        samples_record.clear();
-        encode_samples(samples_record, rows.iter().copied());
+        let Scratch { rows, turns, exemplars, histograms, records, .. } = &mut self.scratch;
+        records.clear();
         let new = self.series.slots().get(known..).unwrap_or_default();
-        let position = if new.is_empty() {
-            wal.log(&[samples_record])?
-        } else {
+        if !new.is_empty() {
             let named = new.iter().map(|slot| (slot.series, slot.labels()));
-            encode_series(series_record, named);
-            wal.log(&[series_record, samples_record])?
-        };
-        let newest = rows.iter().map(|row| row.1.timestamp_ms).max().unwrap_or(i64::MIN);
+            records.add(|out| encode_series(out, named));
+        }
+        let mut start = 0;
+        for end in turns.iter().copied().chain([rows.len()]) {
+            let part = rows.get(start..end).unwrap_or_default();
+            add_samples(records, histograms, batch, part);
+            start = end;
+        }
+        let exemplars = exemplars.iter().filter_map(|(series, index)| {
+            let (_, exemplar) = batch.exemplars().get(*index)?;
+            let (timestamp_ms, value) = (exemplar.timestamp_ms, exemplar.value);
+            let labels = exemplar.labels.as_ref();
+            Some(ExemplarRow { series: *series, timestamp_ms, value, labels })
+        });
+        records.add(|out| encode_exemplars(out, exemplars));
+        let position = wal.log_packed(records)?;
+        let times = rows.iter().filter_map(|row| batch.samples().get(row.1));
+        let newest = times.map(|sample| sample.timestamp_ms).max().unwrap_or(i64::MIN);
         let segment = self.newest_ms.entry(position.segment).or_insert(i64::MIN);
         *segment = newest.max(*segment);
         Ok(())
@@ -412,4 +542,32 @@ impl State {
         }
         self.series.truncate(known);
     }
+}
+
+/// Adds the records of samples of which no series has both kinds.
+fn add_samples(
+    records: &mut Records,
+    histograms: &mut RowEncoder,
+    batch: &Batch,
+    rows: &[(SeriesRef, usize)],
+) {
+    let floats = rows.iter().filter_map(|(series, index)| {
+        let is_histogram = !batch.histograms().is_empty() && batch.histogram(*index).is_some();
+        batch.samples().get(*index).filter(|_| !is_histogram).map(|sample| (*series, *sample))
+    });
+    let mut floats = floats.peekable();
+    if floats.peek().is_some() {
+        records.add(|out| encode_samples(out, floats));
+    }
+    if batch.histograms().is_empty() {
+        return;
+    }
+    for (series, index) in rows {
+        if let Some(histogram) = batch.histogram(*index)
+            && let Some(sample) = batch.samples().get(*index)
+        {
+            histograms.push_histogram(*series, sample.timestamp_ms, 0, histogram);
+        }
+    }
+    records.add_rows(histograms);
 }

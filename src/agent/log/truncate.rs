@@ -5,7 +5,8 @@ use roaring::RoaringTreemap;
 use crate::base::clock::Stopwatch;
 use crate::series::SeriesRef;
 use crate::storage::wal::{
-    Position, Tail, WalError, checkpoint, decode_times, kind, remove_checkpoints_before,
+    Kept, Position, Retry, Tail, WalError, checkpoint_with, decode_times, kind,
+    remove_checkpoints_before,
 };
 
 use super::options::AgentLogError;
@@ -22,6 +23,13 @@ pub struct Truncated {
     pub dropped_samples: u64,
 }
 
+/// When the last truncation began, and whether it is to be tried again.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Truncation {
+    pub(super) began_ms: i64,
+    pub(super) retry: Retry,
+}
+
 /// What was decided under the lock.
 struct Plan {
     /// The last segment to go.
@@ -31,8 +39,8 @@ struct Plan {
 }
 
 impl AgentLog {
-    /// [`truncate`](Self::truncate), if it is time for it or the log has grown over its cap. To be
-    /// called every minute or so.
+    /// [`truncate`](Self::truncate), if it is time for it, the log has grown over its cap, or the
+    /// last try failed some time ago. To be called every minute or so.
     ///
     /// # Errors
     /// As of [`truncate`](Self::truncate).
@@ -41,13 +49,15 @@ impl AgentLog {
         oldest_unsent: Option<Position>,
     ) -> Result<Option<Truncated>, AgentLogError> {
         let now_ms = self.clock.now_ms();
-        let waited_ms = now_ms.saturating_sub(*self.truncation.lock());
-        let cap = self.options.max_wal_bytes;
-        let is_due = waited_ms >= self.options.truncate_every_ms;
-        if is_due || (cap > 0 && self.stats()?.wal_bytes > cap) {
-            return self.truncate(oldest_unsent, now_ms).map(Some);
-        }
-        Ok(None)
+        let Truncation { began_ms, retry } = *self.truncation.lock();
+        let is_due = if retry.failures() > 0 {
+            retry.is_due(now_ms)
+        } else {
+            let cap = self.options.max_wal_bytes;
+            now_ms.saturating_sub(began_ms) >= self.options.truncate_every_ms
+                || (cap > 0 && self.stats()?.wal_bytes > cap)
+        };
+        if is_due { self.truncate(oldest_unsent, now_ms).map(Some) } else { Ok(None) }
     }
 
     /// Begins a new segment, forgets series that get no samples any more, and folds the oldest
@@ -65,15 +75,26 @@ impl AgentLog {
         oldest_unsent: Option<Position>,
         now_ms: i64,
     ) -> Result<Truncated, AgentLogError> {
-        let mut began = self.truncation.lock();
-        *began = now_ms;
+        let mut truncation = self.truncation.lock();
+        truncation.began_ms = now_ms;
+        let done = self.try_truncate(oldest_unsent, now_ms, truncation.retry);
+        truncation.retry.note(now_ms, done.is_ok());
+        done
+    }
+
+    fn try_truncate(
+        &self,
+        oldest_unsent: Option<Position>,
+        now_ms: i64,
+        retry: Retry,
+    ) -> Result<Truncated, AgentLogError> {
         let clock = Stopwatch::start();
         let mut done = Truncated::default();
         let Some(plan) = self.plan(oldest_unsent, now_ms, &mut done)? else { return Ok(done) };
         if let Some(from) = oldest_unsent {
             done.dropped_samples = self.count_unsent(from, plan.upto)?;
         }
-        self.fold(&plan)?;
+        self.fold(&plan, retry)?;
         done.upto = Some(plan.upto);
         if done.dropped_samples > 0 {
             self.metrics.dropped.add(done.dropped_samples);
@@ -91,7 +112,7 @@ impl AgentLog {
         done: &mut Truncated,
     ) -> Result<Option<Plan>, AgentLogError> {
         let mut state = self.state.lock();
-        let State { wal, series, newest_ms, deleted, .. } = &mut *state;
+        let State { wal, series, newest_ms, deleted, exemplars, .. } = &mut *state;
         let wal = wal.as_mut().ok_or(AgentLogError::Closed)?;
         let end = wal.current();
         let unsent = oldest_unsent.unwrap_or(end).min(end);
@@ -99,6 +120,7 @@ impl AgentLog {
         let before = series.len();
         series.remove_idle(idle_since_ms, |name| {
             deleted.insert(name, end.segment);
+            exemplars.remove(&name);
         });
         done.idle_series = before - series.len();
         self.metrics.active_series.set(series.len() as f64);
@@ -184,12 +206,14 @@ impl AgentLog {
         }
     }
 
-    fn fold(&self, plan: &Plan) -> Result<(), AgentLogError> {
+    fn fold(&self, plan: &Plan, retry: Retry) -> Result<(), AgentLogError> {
         self.metrics.checkpoints.inc();
         let keep = |name: SeriesRef| plan.keep.contains(name.0);
         let (dir, wal_options) = (&self.wal_dir, &self.options.wal);
         // Readers take samples from segments alone, so none of them is kept.
-        let folded = checkpoint(&self.disk, dir, plan.upto, wal_options, &keep, i64::MAX);
+        let kept = Kept { keep: &keep, min_time_ms: i64::MAX };
+        let unreadable = retry.unreadable();
+        let folded = checkpoint_with(&self.disk, dir, plan.upto, wal_options, kept, unreadable);
         let stats = folded.inspect_err(|_| self.metrics.checkpoints_failed.inc())?;
         self.metrics.corruptions.add(stats.quarantined.len() as u64);
         self.wal_metrics.count_corruptions(stats.quarantined.len());

@@ -15,8 +15,8 @@ pub(super) struct ReceiveMetrics {
     pub(super) requests_refused: Counter,
     pub(super) requests_failed: Counter,
     pub(super) over_limit_series: Counter,
-    pub(super) native_histograms: Counter,
     pub(super) exemplars: Counter,
+    pub(super) exemplars_rejected: Counter,
     /// Samples that an earlier one of their own request made too old.
     pub(super) conflicting: Counter,
     duplicate: Counter,
@@ -24,7 +24,7 @@ pub(super) struct ReceiveMetrics {
     out_of_bounds: Counter,
     too_old: Counter,
     invalid_histogram: Counter,
-    series_limit: Counter,
+    pub(super) series_limit: Counter,
     rolled_back: Counter,
 }
 
@@ -44,13 +44,6 @@ impl ReceiveMetrics {
                 &[("reason", reason)],
             )
         };
-        let dropped = |kind| {
-            registry.counter_with(
-                "promlite_receive_unsupported_total",
-                "What was received and cannot be stored yet, by kind.",
-                &[("kind", kind)],
-            )
-        };
         Self {
             invalid_label_series: registry.counter(
                 "prometheus_api_remote_write_invalid_labels_samples_total",
@@ -67,7 +60,7 @@ impl ReceiveMetrics {
             ),
             accepted: registry.counter(
                 "promlite_receive_samples_accepted_total",
-                "Samples that were received and stored.",
+                "Samples, histograms included, that were received and stored.",
             ),
             requests_stored: requests("stored"),
             requests_partial: requests("partial"),
@@ -77,8 +70,14 @@ impl ReceiveMetrics {
                 "promlite_receive_series_over_limit_total",
                 "Series that were received and not stored since their labels exceed a limit.",
             ),
-            native_histograms: dropped("native_histogram"),
-            exemplars: dropped("exemplar"),
+            exemplars: registry.counter(
+                "promlite_receive_exemplars_accepted_total",
+                "Exemplars that were received and handed to the store.",
+            ),
+            exemplars_rejected: registry.counter(
+                "promlite_receive_exemplars_rejected_total",
+                "Exemplars that were received and refused by the store.",
+            ),
             conflicting: rejected("conflict_in_request"),
             duplicate: rejected("duplicate_timestamp"),
             out_of_order: rejected("out_of_order"),

@@ -10,13 +10,12 @@ use super::budget::Bench;
 use super::receiver::{Desk, Refusal};
 
 const TOO_FAR: &str = "out of bounds: timestamp is too far in the future";
-const NO_HISTOGRAMS: &str = "native histograms are not supported yet";
 
 /// Stores the samples of the request in `bench.body`, all or none.
 ///
-/// What cannot be stored for reasons of its own (faulty labels, as with Prometheus; native
-/// histograms; labels over a limit) does not keep the rest out. For the latter two the answer is a
-/// refusal all the same, so that the sender tells its user.
+/// What cannot be stored for reasons of its own (faulty labels, as with Prometheus; labels over a
+/// limit; new series over a limit of the store) does not keep the rest out. For the latter two the
+/// answer is a refusal all the same, so that the sender tells its user.
 pub(super) fn store(desk: &Desk, bench: &mut Bench, into: &dyn Append) -> Result<(), Refusal> {
     let Bench { body, message, decoder, batch } = bench;
     let limit_bytes = desk.options.request_bytes_max;
@@ -30,9 +29,9 @@ pub(super) fn store(desk: &Desk, bench: &mut Bench, into: &dyn Append) -> Result
     })?;
     desk.metrics.message_bytes.add(message.len() as u64);
     let left_out = fill(desk, message, decoder, batch)?;
-    append(desk, batch, into)?;
-    let is_partial = batch.sample_count() > 0;
-    match left_out {
+    let over_series_limit = append(desk, batch, into)?;
+    let is_partial = batch.verdicts().iter().any(|verdict| verdict.is_accepted());
+    match left_out.or(over_series_limit) {
         Some(text) => Err(Refusal { status: 400, text, is_partial }),
         None => Ok(()),
     }
@@ -62,22 +61,16 @@ fn fill(
             left_out.get_or_insert(text);
             return;
         }
-        if series.histogram_count > 0 {
-            left_out.get_or_insert_with(|| NO_HISTOGRAMS.to_owned());
-        }
-        if series.samples.is_empty() {
+        if series.is_empty() {
             return;
         }
+        too_far |= series.samples.iter().any(|sample| sample.timestamp_ms > latest_ms);
+        too_far |= series.histograms.timestamps.iter().any(|time_ms| *time_ms > latest_ms);
         batch.push_series(SeriesRef::UNKNOWN, labels);
-        for sample in series.samples {
-            too_far |= sample.timestamp_ms > latest_ms;
-            batch.push_sample(sample.timestamp_ms, sample.value);
-        }
+        series.push_to(batch);
     });
     let contents = decoded.map_err(|error| Refusal::new(400, error.to_string()))?;
     let metrics = &desk.metrics;
-    metrics.native_histograms.add(contents.histograms as u64);
-    metrics.exemplars.add(contents.exemplars as u64);
     if contents.faulty_series > 0 {
         metrics.invalid_label_series.add(contents.faulty_series as u64);
         tracing::warn!(series = contents.faulty_series, "received series with invalid labels");
@@ -89,9 +82,10 @@ fn fill(
     Ok(left_out)
 }
 
-fn append(desk: &Desk, batch: &mut Batch, into: &dyn Append) -> Result<(), Refusal> {
-    if batch.sample_count() == 0 {
-        return Ok(());
+/// Hands the batch to the store. Answers in which words new series were refused, if some were.
+fn append(desk: &Desk, batch: &mut Batch, into: &dyn Append) -> Result<Option<String>, Refusal> {
+    if batch.sample_count() == 0 && batch.exemplars().is_empty() {
+        return Ok(None);
     }
     let outcome = into.append(batch, OnReject::RejectAll).map_err(|error| {
         let status = match error {
@@ -101,19 +95,32 @@ fn append(desk: &Desk, batch: &mut Batch, into: &dyn Append) -> Result<(), Refus
         };
         Refusal::new(status, error.to_string())
     })?;
-    if outcome.accepted == 0 && outcome.rejected > 0 {
-        desk.metrics.reject(batch.verdicts());
+    let metrics = &desk.metrics;
+    let is_over_limit = |verdict: &Verdict| *verdict == Verdict::SeriesLimit;
+    let over_limit = batch.verdicts().iter().filter(|verdict| is_over_limit(verdict)).count();
+    let others = outcome.rejected.saturating_sub(over_limit);
+    if outcome.accepted == 0 && others > 0 {
+        metrics.reject(batch.verdicts());
         return Err(Refusal::new(400, rejection(batch)));
     }
-    desk.metrics.accepted.add(outcome.accepted as u64);
-    if outcome.rejected > 0 {
+    let exemplars = batch.exemplars().len();
+    metrics.accepted.add(outcome.accepted as u64);
+    metrics.exemplars.add(exemplars.saturating_sub(outcome.rejected_exemplars) as u64);
+    metrics.exemplars_rejected.add(outcome.rejected_exemplars as u64);
+    if others > 0 {
         // Samples that only conflict with others of the same request do not fail it, as with
         // Prometheus; the store has left them out.
-        desk.metrics.conflicting.add(outcome.rejected as u64);
-        let series = first_rejected(batch).map(|rejected| batch.labels(rejected.series));
-        tracing::warn!(samples = outcome.rejected, ?series, "a request conflicts with itself");
+        metrics.conflicting.add(others as u64);
+        let series = first_rejected(batch, |verdict| !is_over_limit(verdict));
+        let series = series.map(|rejected| batch.labels(rejected.series));
+        tracing::warn!(samples = others, ?series, "a request conflicts with itself");
     }
-    Ok(())
+    metrics.series_limit.add(over_limit as u64);
+    Ok(first_rejected(batch, is_over_limit).map(|first| {
+        let (limit, series) = (Verdict::SeriesLimit, batch.labels(first.series));
+        tracing::warn!(samples = over_limit, ?series, "new series are over a limit");
+        format!("{limit}: {over_limit} samples of new series were not stored, such as of {series}")
+    }))
 }
 
 /// Where the first sample that was refused stands in the batch.
@@ -123,8 +130,8 @@ struct Rejected {
     verdict: Verdict,
 }
 
-fn first_rejected(batch: &Batch) -> Option<Rejected> {
-    let is_rejected = |verdict: &Verdict| !verdict.is_accepted();
+fn first_rejected(batch: &Batch, wanted: impl Fn(&Verdict) -> bool) -> Option<Rejected> {
+    let is_rejected = |verdict: &Verdict| !verdict.is_accepted() && wanted(verdict);
     let sample = batch.verdicts().iter().position(is_rejected)?;
     let verdict = *batch.verdicts().get(sample)?;
     let holds = |series: &usize| batch.sample_range(*series).contains(&sample);
@@ -135,7 +142,8 @@ fn first_rejected(batch: &Batch) -> Option<Rejected> {
 /// Prometheus's text for the first sample that was refused. It does not name the series, so the
 /// log does.
 fn rejection(batch: &Batch) -> String {
-    let Some(Rejected { series, sample, verdict }) = first_rejected(batch) else {
+    let is_reason = |verdict: &Verdict| *verdict != Verdict::SeriesLimit;
+    let Some(Rejected { series, sample, verdict }) = first_rejected(batch, is_reason) else {
         return Verdict::OutOfBounds.to_string();
     };
     let timestamp_ms = batch.samples().get(sample).map_or(0, |sample| sample.timestamp_ms);

@@ -6,8 +6,9 @@ use prost::Message;
 
 use super::*;
 use crate::disk::{Crash, FaultyDisk, MemoryDisk, SharedDisk};
+use crate::model::histogram::HistogramError;
 use crate::model::{Labels, Matcher, Sample};
-use crate::series::{AppendError, Batch, Column, OnReject, Outcome, Select, TimeRange};
+use crate::series::{AppendError, Batch, Column, OnReject, Outcome, Select, TimeRange, Verdict};
 use crate::storage::db::{Tsdb, TsdbOptions};
 use crate::wire::prompb;
 use crate::wire::remote_write::{snappy, v1};
@@ -167,32 +168,133 @@ fn a_series_with_invalid_labels_is_skipped_and_counted() {
     assert!(hub.counted(name, "") >= 3.0);
 }
 
+/// What a store was given, as text; and which samples it refuses for what.
+#[derive(Default)]
+struct Recording {
+    rows: parking_lot::Mutex<Vec<String>>,
+    refuse: Vec<(usize, Verdict)>,
+}
+
+impl Append for Recording {
+    fn append(&self, batch: &mut Batch, _: OnReject) -> Result<Outcome, AppendError> {
+        batch.reset_verdicts();
+        let is_fatal = |verdict: &Verdict| *verdict != Verdict::SeriesLimit;
+        let accepted = match self.refuse.iter().any(|(_, verdict)| is_fatal(verdict)) {
+            true => 0,
+            false => batch.sample_count() - self.refuse.len(),
+        };
+        for (index, verdict) in &self.refuse {
+            batch.set_verdict(*index, *verdict);
+        }
+        let mut rows = self.rows.lock();
+        for entry in 0..batch.series_count() {
+            for index in batch.sample_range(entry) {
+                let (labels, sample) = (batch.labels(entry), batch.samples()[index]);
+                let what = match batch.histogram(index) {
+                    Some(one) => format!("{:?} {:?}", one.layout.positive, one.counts),
+                    None => sample.value.to_string(),
+                };
+                rows.push(format!("{labels} {} {what}", sample.timestamp_ms - T));
+            }
+        }
+        for (entry, exemplar) in batch.exemplars() {
+            let labels = batch.labels(*entry);
+            rows.push(format!("{labels} {} {}", exemplar.labels, exemplar.value));
+        }
+        Ok(Outcome { accepted, rejected: self.refuse.len(), ..Outcome::default() })
+    }
+}
+
+fn hub_over(store: Arc<Recording>) -> TestHub {
+    let hub = TestHub::not_ready(ReceiveOptions::default());
+    hub.service.open(Store {
+        query: Arc::new(ModelStore::new()),
+        append: store,
+        status: Box::new(HeadStatus::default),
+    });
+    hub
+}
+
 #[test]
-fn native_histograms_are_refused_and_the_rest_is_stored() {
-    let db = open();
-    let hub = TestHub::with(db.clone(), ReceiveOptions::default());
-    let label =
-        |value: &str| prompb::Label { name: "__name__".to_owned(), value: value.to_owned() };
+fn histograms_and_exemplars_are_handed_to_the_store() {
+    let store = Arc::new(Recording::default());
+    let hub = hub_over(store.clone());
+    let label = |name: &str, value: &str| prompb::Label { name: name.into(), value: value.into() };
+    let histogram = |timestamp| prompb::Histogram {
+        count: Some(prompb::HistogramCount::Int(3)),
+        positive_spans: vec![prompb::BucketSpan { offset: 1, length: 2 }],
+        positive_deltas: vec![1, 1],
+        timestamp,
+        ..Default::default()
+    };
+    let exemplar =
+        |name: &str| prompb::Exemplar { labels: vec![label(name, "x")], value: 0.5, timestamp: T };
     let timeseries = vec![
         prompb::TimeSeries {
-            labels: vec![label("h")],
-            histograms: vec![prompb::Histogram { timestamp: T, ..Default::default() }],
-            exemplars: vec![prompb::Exemplar::default()],
+            labels: vec![label("__name__", "h")],
+            histograms: vec![histogram(T), histogram(T + 1)],
+            // The second has no label set, which is worth no refusal.
+            exemplars: vec![exemplar("trace_id"), exemplar("")],
             ..Default::default()
         },
         prompb::TimeSeries {
-            labels: vec![label("f")],
-            samples: vec![prompb::Sample { value: 1.0, timestamp: T }],
+            labels: vec![label("__name__", "e")],
+            exemplars: vec![exemplar("id")],
             ..Default::default()
         },
+        prompb::TimeSeries { labels: vec![label("__name__", "empty")], ..Default::default() },
     ];
-    let message = prompb::WriteRequest { timeseries, ..Default::default() }.encode_to_vec();
-    let want = (400, "native histograms are not supported yet\n".to_owned());
-    assert_eq!(post(&hub, &packed(&message)), want);
-    assert_eq!(samples(&*db, "f"), [(T, 1.0)]);
-    assert_eq!(hub.counted("promlite_receive_unsupported_total", "native_histogram"), 1.0);
-    assert_eq!(hub.counted("promlite_receive_unsupported_total", "exemplar"), 1.0);
+    let message = |timeseries| {
+        packed(&prompb::WriteRequest { timeseries, ..Default::default() }.encode_to_vec())
+    };
+    assert_eq!(post(&hub, &message(timeseries)), (204, String::new()));
+    let counts = "Integer { count: 3, zero_count: 0, buckets: [1, 2] }";
+    let spans = "[Span { offset: 1, length: 2 }]";
+    let want = [
+        format!(r#"{{__name__="h"}} 0 {spans} {counts}"#),
+        format!(r#"{{__name__="h"}} 1 {spans} {counts}"#),
+        r#"{__name__="h"} {trace_id="x"} 0.5"#.to_owned(),
+        r#"{__name__="e"} {id="x"} 0.5"#.to_owned(),
+    ];
+    assert_eq!(*store.rows.lock(), want);
+    assert_eq!(hub.counted("promlite_receive_samples_accepted_total", ""), 2.0);
+    assert_eq!(hub.counted("promlite_receive_exemplars_accepted_total", ""), 2.0);
+    let too_far = prompb::TimeSeries {
+        labels: vec![label("__name__", "h")],
+        histograms: vec![histogram(T + 600_001)],
+        ..Default::default()
+    };
+    let (status, text) = post(&hub, &message(vec![too_far]));
+    assert_eq!(
+        (status, text.as_str()),
+        (400, "out of bounds: timestamp is too far in the future\n")
+    );
+    assert_eq!(store.rows.lock().len(), 4);
+}
+
+#[test]
+fn a_limit_of_series_keeps_only_new_series_out() {
+    let refuse = vec![(1, Verdict::SeriesLimit)];
+    let hub = hub_over(Arc::new(Recording { refuse, ..Recording::default() }));
+    let body = request(&[("old", &[(T, 1.0)]), ("new;a=b", &[(T, 2.0)])]);
+    let want = "series limit reached: 1 samples of new series were not stored, such as of \
+        {__name__=\"new\", a=\"b\"}\n";
+    assert_eq!(post(&hub, &body), (400, want.to_owned()));
+    assert_eq!(hub.counted("promlite_receive_samples_accepted_total", ""), 1.0);
+    assert_eq!(hub.counted("promlite_receive_samples_rejected_total", "series_limit"), 1.0);
     assert_eq!(hub.counted("promlite_receive_requests_total", "partial"), 1.0);
+}
+
+#[test]
+fn an_invalid_histogram_refuses_the_request_in_prometheus_words() {
+    let error = HistogramError::NegativeBucket;
+    let refuse = vec![(0, Verdict::SeriesLimit), (1, Verdict::InvalidHistogram(error))];
+    let hub = hub_over(Arc::new(Recording { refuse, ..Recording::default() }));
+    let body = request(&[("a", &[(T, 1.0)]), ("b", &[(T, 2.0)])]);
+    let want = "histogram has a bucket whose observation count is negative\n";
+    assert_eq!(post(&hub, &body), (400, want.to_owned()));
+    assert_eq!(hub.counted("promlite_receive_samples_rejected_total", "invalid_histogram"), 1.0);
+    assert_eq!(hub.counted("promlite_receive_requests_total", "refused"), 1.0);
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod layout;
 mod many;
 mod one;
 mod resolution;
+mod shared;
 mod text;
 
 pub use bounds::Bucket;
@@ -24,3 +25,4 @@ pub use check::HistogramError;
 pub use layout::{CUSTOM_SCHEMA, Layout, Span};
 pub use many::Histograms;
 pub use one::{Counts, CountsRef, Histogram, HistogramRef, ResetHint};
+pub use shared::SharedLayouts;

@@ -23,6 +23,10 @@ pub struct RemoteWriteConfig {
     pub queue: QueueConfig,
     /// Descriptions of metrics.
     pub metadata: MetadataConfig,
+    /// Send exemplars too.
+    pub send_exemplars: bool,
+    /// Send native histograms too.
+    pub send_native_histograms: bool,
     /// How to reach the server.
     pub http: HttpConfig,
 }
@@ -96,8 +100,12 @@ pub(super) fn read(at: &At<'_>, around: &Surroundings<'_>) -> Read<RemoteWriteCo
         write_relabel: fields.read("write_relabel_configs", relabel::list)?.unwrap_or_default(),
         queue: fields.read("queue_config", queue)?.unwrap_or_default(),
         metadata: fields.read("metadata_config", metadata)?.unwrap_or_default(),
+        send_exemplars: false,
+        send_native_histograms: false,
         http: http::read(&mut fields, around, http)?,
     };
+    fields.set("send_exemplars", &mut config.send_exemplars, At::boolean)?;
+    fields.set("send_native_histograms", &mut config.send_native_histograms, At::boolean)?;
     fields.set("remote_timeout", &mut config.remote_timeout_ms, At::positive_duration_ms)?;
     let message = if at.is_camel() { "message_version" } else { "protobuf_message" };
     fields.read(message, |at| match at.text()? {
@@ -108,8 +116,6 @@ pub(super) fn read(at: &At<'_>, around: &Surroundings<'_>) -> Read<RemoteWriteCo
         )),
     })?;
     fields.not_supported_yet(&[
-        "send_exemplars",
-        "send_native_histograms",
         "round_robin_dns",
         "failed_request_logging",
         "sigv4",

@@ -100,6 +100,48 @@ impl<'a> Field<'a> {
         }
     }
 
+    pub(super) const fn uint64(&self) -> Result<u64, DecodeError> {
+        match self.value {
+            Value::Varint(value) => Ok(value),
+            _ => Err(self.wrong()),
+        }
+    }
+
+    pub(super) fn sint64(&self) -> Result<i64, DecodeError> {
+        self.uint64().map(zigzag)
+    }
+
+    /// Appends the numbers of a repeated `sint64`, packed or one alone.
+    pub(super) fn sint64s(&self, into: &mut Vec<i64>) -> Result<(), DecodeError> {
+        match self.value {
+            Value::Varint(value) => into.push(zigzag(value)),
+            Value::Bytes(bytes) => {
+                let mut cursor = Cursor::new(bytes);
+                while !cursor.is_empty() {
+                    into.push(cursor.varint()?);
+                }
+            }
+            _ => return Err(self.wrong()),
+        }
+        Ok(())
+    }
+
+    /// Appends the numbers of a repeated `double`, packed or one alone.
+    pub(super) fn doubles(&self, into: &mut Vec<f64>) -> Result<(), DecodeError> {
+        match self.value {
+            Value::Fixed64(bits) => into.push(f64::from_bits(bits)),
+            Value::Bytes(bytes) => {
+                let (values, rest) = bytes.as_chunks::<8>();
+                if !rest.is_empty() {
+                    return Err(DecodeError::Truncated);
+                }
+                into.extend(values.iter().map(|value| f64::from_le_bytes(*value)));
+            }
+            _ => return Err(self.wrong()),
+        }
+        Ok(())
+    }
+
     #[inline]
     pub(super) const fn double(&self) -> Result<f64, DecodeError> {
         match self.value {
@@ -107,6 +149,10 @@ impl<'a> Field<'a> {
             _ => Err(self.wrong()),
         }
     }
+}
+
+const fn zigzag(value: u64) -> i64 {
+    (value >> 1) as i64 ^ -((value & 1) as i64)
 }
 
 const WIRE_TYPE_MAX: u8 = 5;

@@ -5,14 +5,20 @@
 //! unsorted; what makes a series unusable is told per series ([`SeriesFault`]), as upstream's
 //! receiver skips and counts such a series and takes the rest.
 
+mod histogram;
+mod request;
+
 use std::fmt;
 
-use crate::base::varint::{put_uvarint, uvarint_bytes};
-use crate::model::{LabelError, LabelsBuf, LabelsRef, METRIC_NAME, Sample};
+use crate::model::{
+    Column, Exemplar, LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME, Sample, Value,
+};
 use crate::series::{Batch, SeriesRef};
 use crate::wire::prompb::MetricMetadata;
 
 use super::fields::{DecodeError, Field, Fields};
+
+pub use request::{Request, encode_exemplar, encode_histogram, encode_labels, encode_sample};
 
 /// Why a series of a request cannot be stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,10 +54,34 @@ pub struct Series<'a> {
     pub labels: Result<LabelsRef<'a>, SeriesFault>,
     /// Its float samples in the order of the request.
     pub samples: &'a [Sample],
-    /// How many native histograms it carries, which are not decoded.
-    pub histogram_count: usize,
-    /// How many exemplars it carries, which are not decoded.
-    pub exemplar_count: usize,
+    /// Its native histograms in the order of the request. They may be invalid in any way but one:
+    /// the buckets of both sides are those that the spans name, or too many.
+    pub histograms: &'a Column,
+    /// Its exemplars in the order of the request, without those whose labels are no label set.
+    pub exemplars: &'a [Exemplar],
+}
+
+impl Series<'_> {
+    /// True if there is nothing in it that could be stored.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.samples.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty()
+    }
+
+    /// Adds everything but the labels to the series that was started last.
+    pub fn push_to(&self, batch: &mut Batch) {
+        for sample in self.samples {
+            batch.push_sample(sample.timestamp_ms, sample.value);
+        }
+        for (timestamp_ms, _, value) in self.histograms.samples() {
+            if let Value::Histogram(histogram) = value {
+                batch.push_histogram(timestamp_ms, histogram);
+            }
+        }
+        for exemplar in self.exemplars {
+            batch.push_exemplar(exemplar.clone());
+        }
+    }
 }
 
 /// What a request held.
@@ -78,6 +108,9 @@ pub struct Contents {
 pub struct Decoder {
     labels: LabelsBuf,
     samples: Vec<Sample>,
+    histograms: histogram::Workbench,
+    exemplars: Vec<Exemplar>,
+    exemplar_labels: LabelsBuf,
 }
 
 impl Decoder {
@@ -101,8 +134,9 @@ impl Decoder {
         while let Some(field) = fields.next()? {
             match field.number {
                 1 => {
-                    let series = self.series(field.bytes()?)?;
+                    let (series, exemplar_count) = self.series(field.bytes()?)?;
                     contents.count(&series);
+                    contents.exemplars += exemplar_count;
                     each(series);
                 }
                 3 => {
@@ -115,7 +149,7 @@ impl Decoder {
         Ok(contents)
     }
 
-    /// Adds all usable series that have float samples to `batch`.
+    /// Adds all usable series to `batch`.
     ///
     /// # Errors
     /// Bytes that are no message of this kind; the batch then holds a part of the request and
@@ -126,22 +160,22 @@ impl Decoder {
         batch: &mut Batch,
     ) -> Result<Contents, DecodeError> {
         self.decode(message, |series| {
-            let Ok(labels) = series.labels else { return };
-            if series.samples.is_empty() {
-                return;
-            }
-            batch.push_series(SeriesRef::UNKNOWN, labels);
-            for sample in series.samples {
-                batch.push_sample(sample.timestamp_ms, sample.value);
+            if let Ok(labels) = series.labels
+                && !series.is_empty()
+            {
+                batch.push_series(SeriesRef::UNKNOWN, labels);
+                series.push_to(batch);
             }
         })
     }
 
-    fn series(&mut self, message: &[u8]) -> Result<Series<'_>, DecodeError> {
+    fn series(&mut self, message: &[u8]) -> Result<(Series<'_>, usize), DecodeError> {
         self.labels.clear();
         self.samples.clear();
+        self.histograms.clear();
+        self.exemplars.clear();
         let mut fault = None;
-        let (mut histogram_count, mut exemplar_count) = (0, 0);
+        let mut exemplar_count = 0;
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next()? {
             match field.number {
@@ -151,13 +185,10 @@ impl Decoder {
                 }
                 2 => self.samples.push(sample(field)?),
                 3 => {
-                    field.bytes()?;
                     exemplar_count += 1;
+                    self.exemplars.extend(exemplar(field, &mut self.exemplar_labels)?);
                 }
-                4 => {
-                    field.bytes()?;
-                    histogram_count += 1;
-                }
+                4 => self.histograms.read(field.bytes()?)?,
                 _ => {}
             }
         }
@@ -169,7 +200,9 @@ impl Decoder {
             Some(_) => Ok(labels),
             None => Err(SeriesFault::NoMetricName),
         });
-        Ok(Series { labels, samples: &self.samples, histogram_count, exemplar_count })
+        let (samples, exemplars) = (&self.samples, &self.exemplars);
+        let series = Series { labels, samples, histograms: self.histograms.found(), exemplars };
+        Ok((series, exemplar_count))
     }
 }
 
@@ -178,11 +211,11 @@ impl Contents {
         let samples = series.samples.len();
         self.series += 1;
         self.samples += samples;
-        self.histograms += series.histogram_count;
-        self.exemplars += series.exemplar_count;
+        let histograms = series.histograms.len();
+        self.histograms += histograms;
         if series.labels.is_err() {
             self.faulty_series += 1;
-            self.faulty_samples += samples + series.histogram_count;
+            self.faulty_samples += samples + histograms;
         }
     }
 }
@@ -222,6 +255,28 @@ fn sample(field: Field<'_>) -> Result<Sample, DecodeError> {
     Ok(sample)
 }
 
+/// Nothing if its labels are no label set: an exemplar is never worth a refusal.
+fn exemplar(field: Field<'_>, labels: &mut LabelsBuf) -> Result<Option<Exemplar>, DecodeError> {
+    let mut exemplar = Exemplar { labels: Labels::empty(), value: 0.0, timestamp_ms: 0 };
+    let mut fault = None;
+    labels.clear();
+    let mut fields = Fields::of(field.bytes()?);
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => {
+                let found = label(field, labels)?;
+                fault = fault.or(found);
+            }
+            2 => exemplar.value = field.double()?,
+            3 => exemplar.timestamp_ms = field.int64()?,
+            _ => {}
+        }
+    }
+    let Some(labels) = labels.finish().ok().filter(|_| fault.is_none()) else { return Ok(None) };
+    exemplar.labels = labels.to_labels();
+    Ok(Some(exemplar))
+}
+
 /// The descriptions of metrics that a request carries. Those that cannot be read are left out,
 /// since nothing depends on them.
 ///
@@ -236,107 +291,6 @@ pub fn metadata(message: &[u8]) -> Result<Vec<MetricMetadata>, DecodeError> {
         }
     }
     Ok(found)
-}
-
-/// A request being written; keeps its memory from one to the next.
-#[derive(Debug, Default)]
-pub struct Request {
-    message: Vec<u8>,
-    labels: Vec<u8>,
-    series_count: usize,
-    sample_count: usize,
-}
-
-const BYTES_FIELD_1: u8 = 1 << 3 | 2;
-const BYTES_FIELD_2: u8 = 2 << 3 | 2;
-const FIXED64_FIELD_1: u8 = 1 << 3 | 1;
-const VARINT_FIELD_2: u8 = 2 << 3;
-
-impl Request {
-    /// A request without series.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Forgets all series, keeps the memory.
-    pub fn clear(&mut self) {
-        self.message.clear();
-        self.series_count = 0;
-        self.sample_count = 0;
-    }
-
-    /// Adds a series with its samples.
-    pub fn push(&mut self, labels: LabelsRef<'_>, samples: &[Sample]) {
-        let mut fields = std::mem::take(&mut self.labels);
-        fields.clear();
-        encode_labels(&mut fields, labels);
-        self.push_encoded(&fields, samples);
-        self.labels = fields;
-    }
-
-    /// Adds a series whose labels [`encode_labels`] has encoded before: for senders that keep
-    /// their series.
-    pub fn push_encoded(&mut self, labels: &[u8], samples: &[Sample]) {
-        let out = &mut self.message;
-        let samples_bytes: usize = samples.iter().map(|sample| 2 + sample_bytes(sample)).sum();
-        out.push(BYTES_FIELD_1);
-        put_uvarint(out, (labels.len() + samples_bytes) as u64);
-        out.extend_from_slice(labels);
-        for sample in samples {
-            // At most 20, so the length takes one byte.
-            out.extend([BYTES_FIELD_2, sample_bytes(sample) as u8]);
-            let bits = sample.value.to_bits();
-            if bits != 0 {
-                out.push(FIXED64_FIELD_1);
-                out.extend(bits.to_le_bytes());
-            }
-            if sample.timestamp_ms != 0 {
-                out.push(VARINT_FIELD_2);
-                put_uvarint(out, sample.timestamp_ms as u64);
-            }
-        }
-        self.series_count += 1;
-        self.sample_count += samples.len();
-    }
-
-    /// The message so far, to be packed and sent.
-    #[must_use]
-    pub fn message(&self) -> &[u8] {
-        &self.message
-    }
-
-    /// How many series were added.
-    #[must_use]
-    pub const fn series_count(&self) -> usize {
-        self.series_count
-    }
-
-    /// How many samples were added.
-    #[must_use]
-    pub const fn sample_count(&self) -> usize {
-        self.sample_count
-    }
-}
-
-/// Only what is not zero is written. A negative zero is not zero here, so that it arrives.
-fn sample_bytes(sample: &Sample) -> usize {
-    let value = if sample.value.to_bits() == 0 { 0 } else { 9 };
-    let time = sample.timestamp_ms as u64;
-    value + if time == 0 { 0 } else { 1 + uvarint_bytes(time) }
-}
-
-/// Appends labels as fields of a series, to be handed to [`Request::push_encoded`] later.
-pub fn encode_labels(out: &mut Vec<u8>, labels: LabelsRef<'_>) {
-    let text_bytes = |text: &str| 1 + uvarint_bytes(text.len() as u64) + text.len();
-    for (name, value) in labels.iter() {
-        out.push(BYTES_FIELD_1);
-        put_uvarint(out, (text_bytes(name) + text_bytes(value)) as u64);
-        for (tag, text) in [(BYTES_FIELD_1, name), (BYTES_FIELD_2, value)] {
-            out.push(tag);
-            crate::base::varint::put_text(out, text);
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! One histogram in a record: the HIST and FHIST of `FORMAT.md`.
 
-use std::sync::Arc;
-
 use crate::base::varint::{Cursor, put_uvarint, put_varint};
-use crate::model::histogram::{CUSTOM_SCHEMA, CountsRef, HistogramRef, Layout, ResetHint, Span};
+use crate::model::histogram::{
+    CUSTOM_SCHEMA, CountsRef, HistogramRef, Layout, ResetHint, SharedLayouts, Span,
+};
 
 use super::super::error::RecordError;
 
@@ -75,13 +75,8 @@ pub(in crate::storage) struct Workbench {
     layout: Layout,
     integers: Vec<i64>,
     floats: Vec<f64>,
-    /// Layouts at the place that their hash names: the histograms of one scrape repeat with the
-    /// next, and all samples of a series share what stands here.
-    known: Vec<Option<Arc<Layout>>>,
+    known: SharedLayouts,
 }
-
-/// Layouts kept for reuse.
-const KNOWN_LAYOUTS: usize = 1024;
 
 /// What a histogram says before its spans.
 struct Head {
@@ -157,38 +152,9 @@ impl Workbench {
             let Head { zero_count, count, .. } = *head;
             CountsRef::Integer { count, zero_count, buckets: &self.integers }
         };
-        let layout = share(&mut self.known, &self.layout);
+        let layout = self.known.share(&self.layout);
         HistogramRef { layout, hint: head.hint, sum: head.sum, counts }
     }
-}
-
-/// The layout as one that others share.
-#[expect(clippy::indexing_slicing, reason = "the remainder is below the length")]
-fn share<'a>(known: &'a mut Vec<Option<Arc<Layout>>>, layout: &Layout) -> &'a Arc<Layout> {
-    if known.is_empty() {
-        known.resize(KNOWN_LAYOUTS, None);
-    }
-    let place = (layout_hash(layout) % KNOWN_LAYOUTS as u64) as usize;
-    let slot = &mut known[place];
-    let is_other = slot.as_deref().is_none_or(|known| known != layout);
-    if is_other {
-        *slot = None;
-    }
-    slot.get_or_insert_with(|| Arc::new(layout.clone()))
-}
-
-fn layout_hash(layout: &Layout) -> u64 {
-    let mix =
-        |hash: u64, value: u64| (hash ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29);
-    let mut hash = mix(layout.schema as u64, layout.zero_threshold.to_bits());
-    for spans in [&layout.positive, &layout.negative] {
-        hash = mix(hash, spans.len() as u64);
-        for span in spans {
-            hash = mix(hash, u64::from(span.offset as u32) << 32 | u64::from(span.length));
-        }
-    }
-    let hash = layout.custom_bounds.iter().fold(hash, |hash, bound| mix(hash, bound.to_bits()));
-    hash ^ (hash >> 32)
 }
 
 /// Reads spans; false if a number is too large for one. Nothing is reserved by the claimed count,

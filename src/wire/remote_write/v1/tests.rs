@@ -1,5 +1,10 @@
+use std::sync::Arc;
+
 use super::*;
-use crate::model::Labels;
+use crate::base::varint::put_uvarint;
+use crate::model::histogram::{
+    CUSTOM_SCHEMA, Counts, Histogram, HistogramError, Layout, ResetHint, Span,
+};
 use crate::wire::prompb;
 use crate::wire::remote_write::{MAX_DECODED_BYTES, snappy};
 use proptest::collection::vec;
@@ -86,7 +91,207 @@ fn histograms_exemplars_and_metadata_are_counted() {
     let want =
         Contents { series: 1, histograms: 2, exemplars: 1, metadata: 1, ..Default::default() };
     assert_eq!(contents, want);
+    let mut batch = Batch::new();
+    Decoder::new().decode_into(&message, &mut batch).unwrap();
+    assert_eq!((batch.series_count(), batch.sample_count()), (1, 2));
+    assert_eq!((batch.histograms().len(), batch.exemplars().len()), (2, 1));
     assert_eq!(super::metadata(&message), Ok(metadata));
+}
+
+prop_compose! {
+    fn histogram()(
+        schema in prop_oneof![-4_i32..=8, Just(CUSTOM_SCHEMA)],
+        zero_threshold: f64,
+        positive in vec((any::<i32>(), 0_u32..4), 0..4),
+        negative in vec((any::<i32>(), 0_u32..4), 0..4),
+        custom_bounds in vec(any::<f64>(), 0..4),
+        hint in 0_u8..4,
+        sum: f64,
+        is_float: bool,
+        count: u64,
+        zero_count: u64,
+        buckets in vec(any::<u64>(), 24),
+    ) -> Histogram {
+        let spans = |spans: Vec<(i32, u32)>| -> Vec<Span> {
+            spans.into_iter().map(|span| Span::new(span.0, span.1)).collect()
+        };
+        let (positive, negative) = (spans(positive), spans(negative));
+        let layout = Layout { schema, zero_threshold, positive, negative, custom_bounds };
+        let buckets = buckets.iter().take(layout.bucket_len());
+        let float = f64::from_bits;
+        let counts = if is_float {
+            let buckets = buckets.map(|bits| float(*bits)).collect();
+            Counts::Float { count: float(count), zero_count: float(zero_count), buckets }
+        } else {
+            let buckets = buckets.map(|bits| *bits as i64).collect();
+            Counts::Integer { count, zero_count, buckets }
+        };
+        Histogram { layout: Arc::new(layout), hint: ResetHint::from_byte(hint), sum, counts }
+    }
+}
+
+fn differences(buckets: &[i64]) -> Vec<i64> {
+    let before = std::iter::once(&0).chain(buckets);
+    buckets.iter().zip(before).map(|(bucket, before)| bucket.wrapping_sub(*before)).collect()
+}
+
+/// The message as the library writes it.
+fn message_of(timestamp: i64, histogram: &Histogram) -> prompb::Histogram {
+    let spans = |spans: &[Span]| -> Vec<prompb::BucketSpan> {
+        let span = |span: &Span| prompb::BucketSpan { offset: span.offset, length: span.length };
+        spans.iter().map(span).collect()
+    };
+    let layout = &histogram.layout;
+    let mut message = prompb::Histogram {
+        sum: histogram.sum,
+        schema: layout.schema,
+        zero_threshold: layout.zero_threshold,
+        negative_spans: spans(&layout.negative),
+        positive_spans: spans(&layout.positive),
+        reset_hint: histogram.hint as i32,
+        timestamp,
+        custom_values: layout.custom_bounds.clone(),
+        ..prompb::Histogram::default()
+    };
+    match &histogram.counts {
+        Counts::Integer { count, zero_count, buckets } => {
+            let (positive, negative) = buckets.split_at(layout.positive_len());
+            message.count = Some(prompb::HistogramCount::Int(*count));
+            message.zero_count = Some(prompb::HistogramZeroCount::Int(*zero_count));
+            message.positive_deltas = differences(positive);
+            message.negative_deltas = differences(negative);
+        }
+        Counts::Float { count, zero_count, buckets } => {
+            let (positive, negative) = buckets.split_at(layout.positive_len());
+            message.count = Some(prompb::HistogramCount::Float(*count));
+            message.zero_count = Some(prompb::HistogramZeroCount::Float(*zero_count));
+            message.positive_counts = positive.to_vec();
+            message.negative_counts = negative.to_vec();
+        }
+    }
+    message
+}
+
+/// What the decoder finds of histograms and exemplars in a message of one series.
+fn decoded_parts(message: &[u8]) -> (Vec<(i64, Histogram)>, Vec<Exemplar>) {
+    let (mut histograms, mut exemplars) = (Vec::new(), Vec::new());
+    let found = Decoder::new().decode(message, |series| {
+        for (time, _, value) in series.histograms.samples() {
+            let Value::Histogram(one) = value else { panic!("a float") };
+            histograms.push((time, one.to_owned()));
+        }
+        exemplars.extend_from_slice(series.exemplars);
+    });
+    found.unwrap();
+    (histograms, exemplars)
+}
+
+/// Zeros lose their sign in the library's messages.
+fn with_positive_zeros(histogram: &Histogram) -> Histogram {
+    let mut plain = histogram.clone();
+    let fix = |value: &mut f64| *value += if *value == 0.0 { 0.0 } else { -0.0 };
+    let mut layout = Layout::clone(&plain.layout);
+    fix(&mut plain.sum);
+    fix(&mut layout.zero_threshold);
+    plain.layout = Arc::new(layout);
+    plain
+}
+
+proptest! {
+    #[test]
+    fn histograms_are_read_and_written_as_the_library_does(
+        all in vec((any::<i64>(), histogram()), 1..5),
+    ) {
+        let mut oracle = series(&[("__name__", "h")], &[]);
+        oracle.histograms = all.iter().map(|(time, one)| message_of(*time, one)).collect();
+        let (read, _) = decoded_parts(&request(vec![oracle]));
+        let want: Vec<_> =
+            all.iter().map(|(time, one)| (*time, with_positive_zeros(one))).collect();
+        prop_assert_eq!(read, want);
+
+        let mut fields = Vec::new();
+        for (time, one) in &all {
+            encode_histogram(&mut fields, *time, one.as_ref());
+        }
+        let mut labels = Vec::new();
+        encode_labels(&mut labels, Labels::from_pairs([("__name__", "h")]).unwrap().as_ref());
+        let mut out = Request::new();
+        out.push_fields(&labels, &fields, all.len());
+        let (read, _) = decoded_parts(out.message());
+        prop_assert_eq!(read, all.clone());
+        let got = prompb::WriteRequest::decode(out.message()).unwrap();
+        let bytes = |one: &prompb::Histogram| one.encode_to_vec();
+        let got: Vec<_> = got.timeseries[0].histograms.iter().map(bytes).collect();
+        let want: Vec<_> = all.iter().map(|(time, one)| bytes(&message_of(*time, one))).collect();
+        prop_assert_eq!(got, want);
+    }
+
+    #[test]
+    fn exemplars_are_read_and_written_as_the_library_does(
+        all in vec((any::<i64>(), any::<i32>(), "\\PC{1,40}"), 1..5),
+    ) {
+        let exemplar = |row: &(i64, i32, String)| {
+            let labels = Labels::from_pairs([("trace_id", row.2.as_str()), ("x", "y")]).unwrap();
+            Exemplar { labels, value: f64::from(row.1), timestamp_ms: row.0 }
+        };
+        let want: Vec<Exemplar> = all.iter().map(exemplar).collect();
+        let mut fields = Vec::new();
+        for row in &want {
+            encode_exemplar(&mut fields, row.timestamp_ms, row.value, row.labels.as_ref());
+        }
+        let mut out = Request::new();
+        out.push_fields(&[], &fields, 0);
+        prop_assert_eq!(&decoded_parts(out.message()).1, &want);
+        let mut oracle = series(&[], &[]);
+        oracle.exemplars = want
+            .iter()
+            .map(|row| prompb::Exemplar {
+                labels: row.labels.iter().map(|(name, value)| label(name, value)).collect(),
+                value: row.value,
+                timestamp: row.timestamp_ms,
+            })
+            .collect();
+        prop_assert_eq!(request(vec![oracle]), out.message());
+    }
+}
+
+#[test]
+fn numbers_of_a_histogram_may_come_one_by_one() {
+    // Buckets 3 and 5 as two unpacked fields, the span between them, and count 8.
+    let histogram = [0x60, 0x06, 0x5a, 0x02, 0x10, 0x02, 0x60, 0x04, 0x08, 0x08];
+    let message = [&[0x0a, 12, 0x22, 10], &histogram[..]].concat();
+    let (found, _) = decoded_parts(&message);
+    assert_eq!(found[0].1.as_ref().check(), Ok(()));
+    let Counts::Integer { count, buckets, .. } = &found[0].1.counts else { panic!("floats") };
+    assert_eq!((*count, buckets.as_slice()), (8, &[3, 5][..]));
+}
+
+#[test]
+fn buckets_on_the_wrong_side_make_a_histogram_invalid() {
+    let spans = vec![prompb::BucketSpan { offset: 0, length: 2 }];
+    let mut one = prompb::Histogram {
+        count: Some(prompb::HistogramCount::Int(0)),
+        positive_spans: spans.clone(),
+        negative_spans: spans,
+        positive_deltas: vec![0; 3],
+        negative_deltas: vec![0; 1],
+        ..prompb::Histogram::default()
+    };
+    let parts = |one: &prompb::Histogram| {
+        let mut timeseries = series(&[("__name__", "h")], &[]);
+        timeseries.histograms = vec![one.clone()];
+        decoded_parts(&request(vec![timeseries])).0.remove(0).1.as_ref().check()
+    };
+    assert_eq!(parts(&one), Err(HistogramError::BucketCount));
+    one.positive_deltas = vec![0; 2];
+    assert_eq!(parts(&one), Err(HistogramError::BucketCount));
+    one.negative_deltas = vec![0; 2];
+    assert_eq!(parts(&one), Ok(()));
+    // A schema of a later version is brought to the finest known, one without meaning is not.
+    for (schema, is_known) in [(9, true), (52, true), (53, false), (-5, false)] {
+        one.schema = schema;
+        assert_eq!(parts(&one).is_ok(), is_known, "{schema}");
+    }
 }
 
 #[test]
