@@ -5,7 +5,7 @@ use crate::base::varint::Cursor;
 use super::super::error::RecordError;
 
 /// What a record holds: its first byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RecordKind {
     /// 1: names of series.
     Series,

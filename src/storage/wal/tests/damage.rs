@@ -5,7 +5,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::disk::{Crash, FaultyDisk, MemoryDisk};
-use crate::model::LabelsBuf;
 
 /// Lengths that meet the borders of pages, and others.
 fn length() -> impl Strategy<Value = usize> {
@@ -169,17 +168,6 @@ proptest! {
         let (got, _) = recovered(&disk);
         drop(open(&disk, options(Compression::None)));
         prop_assert!(replayed(&disk).unwrap().0 == got);
-    }
-
-    #[test]
-    fn any_record_is_decoded_without_panic(kind in 0_u8..16, bytes in vec(any::<u8>(), 0..200)) {
-        let record = [&[kind], bytes.as_slice()].concat();
-        let mut labels = LabelsBuf::new();
-        let _ = decode_series(&record, &mut labels, |_, _| {});
-        let _ = decode_samples(&record, |_, _| {});
-        let _ = decode_times(&record, |_, _| {});
-        let _ = decode_tombstones(&record, |_, _, _| {});
-        let _ = record::rows::keep_since(&record, 0, &mut Vec::new());
     }
 }
 
