@@ -701,6 +701,6 @@ async fn a_series_that_turns_to_histograms_arrives_in_its_order() {
     .await;
     let times = hub.inbox.lock().columns.values().next().unwrap().timestamps.clone();
     assert_eq!(times, [1_001, 1_002, 1_003, 1_004, 1_005]);
-    assert_eq!(spoke.metric("storage_histograms_total"), 3.0);
+    eventually("counted", || spoke.metric("storage_histograms_total") == 3.0).await;
     forward.stop(FLUSH).await;
 }
