@@ -30,7 +30,8 @@ impl BitWriter {
 
     /// Forgets everything but the first `header_bytes`, which become zero; keeps the memory.
     pub fn restart(&mut self, header_bytes: usize) {
-        self.bytes_mut().fill(0);
+        let written = self.bits.div_ceil(8);
+        self.bytes.iter_mut().take(written).for_each(|byte| *byte = 0);
         self.bits = self.bits.min(header_bytes * 8);
     }
 
@@ -41,10 +42,10 @@ impl BitWriter {
         self.bytes.get(..self.bits.div_ceil(8)).unwrap_or_default()
     }
 
-    /// What was written, to change what stands there.
+    /// The first bytes of what [`after`](Self::after) was given, to change them.
     #[inline]
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..self.bits.div_ceil(8)).unwrap_or_default()
+    pub fn header_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.bytes.first_chunk_mut()
     }
 
     /// Gives the bytes away.
@@ -66,16 +67,26 @@ impl BitWriter {
     pub fn put(&mut self, value: u64, count: u32) {
         debug_assert!(count <= 64, "a value has 64 bits");
         let aligned = value.checked_shl(64 - count).unwrap_or(0);
-        let used = (self.bits & 7) as u32;
+        let (at, used) = (self.bits >> 3, (self.bits & 7) as u32);
         // Storing nine bytes, zeros behind those that count, is cheaper than storing some.
-        let rest = self.bytes.get_mut(self.bits >> 3..).unwrap_or_default();
-        let Some([word @ .., last]) = rest.first_chunk_mut::<TOUCHED_BYTES>() else {
+        let touched = self.bytes.get_mut(at..at + TOUCHED_BYTES).unwrap_or_default();
+        let Some([word @ .., last]) = touched.first_chunk_mut::<TOUCHED_BYTES>() else {
             return self.grow_and_put(value, count);
         };
         let [first, ..] = word;
         *word = (u64::from(*first) << 56 | aligned >> used).to_be_bytes();
         *last = ((aligned << 1) << (63 - used) >> 56) as u8;
         self.bits += count as usize;
+    }
+
+    /// Appends zeros, at most 64: they stand there already.
+    #[inline]
+    pub fn put_zeros(&mut self, count: u32) {
+        let bits = self.bits + count as usize;
+        if bits > self.bytes.len() * 8 {
+            return self.grow_and_put(0, count);
+        }
+        self.bits = bits;
     }
 
     /// Grows by a half: most writers are small and many live at once, so doubling would waste
@@ -162,6 +173,13 @@ impl<'a> BitReader<'a> {
         self.window
     }
 
+    /// True if at least `count` bits are left of those that the last refill brought.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(&self, count: u32) -> bool {
+        self.count >= count
+    }
+
     /// Steps over `count` bits, of those that the last refill brought.
     #[inline(always)]
     pub const fn consume(&mut self, count: u32) {
@@ -226,6 +244,7 @@ fn last_word(rest: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     fn low(value: u64, count: u32) -> u64 {
@@ -234,11 +253,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bits_come_back_as_they_went(parts: Vec<(u64, u8)>) {
+        fn bits_come_back_as_they_went(
+            parts in vec((prop_oneof![Just(0), any::<u64>()], any::<u8>()), 0..200),
+        ) {
             let mut writer = BitWriter::default();
             let mut bits = 0;
             for (value, count) in &parts {
-                writer.put(*value, u32::from(count % 65));
+                if low(*value, u32::from(count % 65)) == 0 {
+                    writer.put_zeros(u32::from(count % 65));
+                } else {
+                    writer.put(*value, u32::from(count % 65));
+                }
                 bits += usize::from(count % 65);
                 prop_assert_eq!(writer.bytes().len(), bits.div_ceil(8));
             }
