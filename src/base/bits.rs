@@ -40,7 +40,8 @@ impl BitWriter {
 
     /// Forgets everything but the first `header_bytes`, which become zero; keeps the memory.
     pub fn restart(&mut self, header_bytes: usize) {
-        self.bytes_mut().fill(0);
+        let written = self.len_bytes();
+        self.bytes.iter_mut().take(written).for_each(|byte| *byte = 0);
         self.full_bytes = self.full_bytes.min(header_bytes as u32);
         (self.bits, self.partial) = (0, 0);
     }
@@ -59,11 +60,10 @@ impl BitWriter {
         self.bytes.get(..self.len_bytes()).unwrap_or_default()
     }
 
-    /// What was written, to change whole bytes that stand there.
+    /// The first bytes of what [`after`](Self::after) was given, to change them.
     #[inline]
-    pub fn bytes_mut(&mut self) -> &mut [u8] {
-        let length = self.len_bytes();
-        self.bytes.get_mut(..length).unwrap_or_default()
+    pub fn header_mut<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        self.bytes.first_chunk_mut()
     }
 
     /// Gives the bytes away.
@@ -99,6 +99,20 @@ impl BitWriter {
         self.partial = if end < 64 { (front << (end & 56) >> 56) as u8 } else { *last };
         self.full_bytes += end >> 3;
         self.bits = (end & 7) as u8;
+    }
+
+    /// Appends zeros, at most 64: they stand there already.
+    #[inline]
+    pub fn put_zeros(&mut self, count: u32) {
+        let end = u32::from(self.bits) + count;
+        let (full_bytes, bits) = (self.full_bytes + (end >> 3), (end & 7) as u8);
+        if full_bytes as usize >= self.bytes.len() {
+            return self.grow_and_put(0, count);
+        }
+        if end >= 8 {
+            self.partial = 0;
+        }
+        (self.full_bytes, self.bits) = (full_bytes, bits);
     }
 
     /// Grows by a half: most writers are small and many live at once, so doubling would waste

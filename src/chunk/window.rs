@@ -68,10 +68,13 @@ impl WindowOut {
     /// Writes a change to the value before, as XOR chunks do.
     #[inline]
     pub(super) fn put_xor(&mut self, bits: &mut BitWriter, front: Code, change: u64) {
-        if change == 0 {
-            return bits.put(front.0 << 1, front.1 + 1);
+        if change != 0 {
+            self.put(bits, front, &XOR_HEADERS, change);
+        } else if front.0 == 0 {
+            bits.put_zeros(front.1 + 1);
+        } else {
+            bits.put(front.0 << 1, front.1 + 1);
         }
-        self.put(bits, front, &XOR_HEADERS, change);
     }
 }
 
@@ -100,12 +103,22 @@ impl WindowIn {
             bits.consume(1);
             return 0;
         }
+        // A choice without a branch was slower: it puts the window into the chain that every
+        // sample waits for.
         if next >> 62 == 0b10 {
             bits.consume(2);
         } else {
-            self.renew(bits, 2);
+            bits.consume(13);
+            self.set((next >> 57) as u32 & 31, (next >> 51) as u32 & 63);
         }
         self.change(bits)
+    }
+
+    #[inline(always)]
+    const fn set(&mut self, leading: u32, width: u32) {
+        self.width = if width == 0 { 64 } else { width };
+        self.is_sound &= leading + self.width <= 64;
+        self.trailing = 64_u32.wrapping_sub(leading + self.width) & 63;
     }
 
     /// Reads a new window behind `prefix` bits. Needs these and 11 refilled bits.
@@ -113,23 +126,21 @@ impl WindowIn {
     pub(super) fn renew(&mut self, bits: &mut BitReader<'_>, prefix: u32) {
         let next = bits.peek() << prefix;
         bits.consume(prefix + 11);
-        let leading = (next >> 59) as u32;
-        let width = (next >> 53) as u32 & 63;
-        self.width = if width == 0 { 64 } else { width };
-        self.is_sound &= leading + self.width <= 64;
-        self.trailing = 64_u32.wrapping_sub(leading + self.width) & 63;
+        self.set((next >> 59) as u32, (next >> 53) as u32 & 63);
     }
 
     /// Reads the bits of the window.
     #[inline(always)]
     pub(super) fn change(&self, bits: &mut BitReader<'_>) -> u64 {
-        bits.refill();
-        if self.width <= BitReader::REFILLED {
-            let change = bits.peek() >> (64 - self.width);
-            bits.consume(self.width);
-            change << self.trailing
-        } else {
-            bits.read(self.width) << self.trailing
+        // Changes of counters are narrow: the refill before the time has brought them too.
+        if !bits.has(self.width) {
+            bits.refill();
+            if self.width > BitReader::REFILLED {
+                return bits.read(self.width) << self.trailing;
+            }
         }
+        let change = bits.peek() >> (64 - self.width);
+        bits.consume(self.width);
+        change << self.trailing
     }
 }

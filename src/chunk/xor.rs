@@ -99,7 +99,7 @@ impl XorAppender {
         self.max_time_ms = timestamp_ms;
         self.value = value;
         self.count = count;
-        if let Some(header) = self.bits.bytes_mut().first_chunk_mut() {
+        if let Some(header) = self.bits.header_mut() {
             *header = count.to_be_bytes();
         }
         Ok(())

@@ -98,7 +98,7 @@ impl Xor2Appender {
         self.max_time_ms = timestamp_ms;
         self.value = value;
         self.count = count;
-        if let Some([high, low, starts]) = self.bits.bytes_mut().first_chunk_mut() {
+        if let Some([high, low, starts]) = self.bits.header_mut() {
             [*high, *low] = count.to_be_bytes();
             *starts = self.starts.header();
         }

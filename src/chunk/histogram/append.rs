@@ -184,7 +184,7 @@ impl HistogramAppender {
 
     fn put_header(&mut self) {
         let header = Header { count: self.count, reset: self.reset, starts: self.starts.header() };
-        if let Some(bytes) = self.bits.bytes_mut().first_chunk_mut() {
+        if let Some(bytes) = self.bits.header_mut() {
             *bytes = header.bytes(self.encoding);
         }
     }
