@@ -199,6 +199,13 @@ impl<'a> BitReader<'a> {
         self.window
     }
 
+    /// True if at least `count` bits are left of those that the last refill brought.
+    #[inline(always)]
+    #[must_use]
+    pub const fn has(&self, count: u32) -> bool {
+        self.count >= count
+    }
+
     /// Steps over `count` bits, of those that the last refill brought.
     #[inline(always)]
     pub const fn consume(&mut self, count: u32) {
@@ -263,6 +270,7 @@ fn last_word(rest: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::collection::vec;
     use proptest::prelude::*;
 
     fn low(value: u64, count: u32) -> u64 {
@@ -271,11 +279,17 @@ mod tests {
 
     proptest! {
         #[test]
-        fn bits_come_back_as_they_went(parts: Vec<(u64, u8)>) {
+        fn bits_come_back_as_they_went(
+            parts in vec((prop_oneof![Just(0), any::<u64>()], any::<u8>()), 0..200),
+        ) {
             let mut writer = BitWriter::default();
             let mut bits = 0;
             for (value, count) in &parts {
-                writer.put(*value, u32::from(count % 65));
+                if low(*value, u32::from(count % 65)) == 0 {
+                    writer.put_zeros(u32::from(count % 65));
+                } else {
+                    writer.put(*value, u32::from(count % 65));
+                }
                 bits += usize::from(count % 65);
                 prop_assert_eq!(writer.bytes().len(), bits.div_ceil(8));
             }
