@@ -46,22 +46,31 @@ fn open(dir: &std::path::Path) -> Tsdb {
     Tsdb::open(disk, clock, dir, options, &Registry::new()).unwrap()
 }
 
+/// How a series is named in a batch.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Naming {
+    Labels,
+    LabelsAndReference,
+    /// Once it is known.
+    Reference,
+}
+
 /// Scrapes one target after the other for ever.
 struct Scraper {
     labels: Vec<Labels>,
     refs: Vec<SeriesRef>,
-    keep_refs: bool,
+    naming: Naming,
     next: usize,
     now_ms: i64,
     batch: Batch,
 }
 
 impl Scraper {
-    fn new(series: usize, keep_refs: bool) -> Self {
+    fn new(series: usize, naming: Naming) -> Self {
         Self {
             labels: (0..series).map(labels).collect(),
             refs: vec![SeriesRef::UNKNOWN; series],
-            keep_refs,
+            naming,
             next: 0,
             now_ms: START_MS,
             batch: Batch::new(),
@@ -73,13 +82,17 @@ impl Scraper {
         let (first, end) = (self.next, (self.next + SERIES_PER_SCRAPE).min(self.labels.len()));
         for (number, labels) in self.labels.iter().enumerate().take(end).skip(first) {
             let known = self.refs.get(number).copied().unwrap_or_default();
-            self.batch.push_series(known, labels.as_ref());
+            if self.naming == Naming::Reference && known.is_known() {
+                self.batch.push_known(known);
+            } else {
+                self.batch.push_series(known, labels.as_ref());
+            }
             let value = (self.now_ms - START_MS) as f64 / 1000.0 * (number % 7) as f64;
             self.batch.push_sample(self.now_ms, value);
         }
         let outcome = db.append(&mut self.batch, OnReject::KeepRest).unwrap();
         assert_eq!(black_box(outcome).rejected, 0);
-        if self.keep_refs {
+        if self.naming != Naming::Labels {
             for (index, slot) in self.refs.iter_mut().take(end).skip(first).enumerate() {
                 *slot = self.batch.series_ref(index);
             }
@@ -101,10 +114,15 @@ fn append(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("append");
     group.throughput(Throughput::Elements(SERIES_PER_SCRAPE as u64));
     group.measurement_time(Duration::from_secs(8));
-    for (name, keep_refs) in [("by_labels", false), ("by_reference", true)] {
+    let namings = [
+        ("by_labels", Naming::Labels),
+        ("by_labels_and_reference", Naming::LabelsAndReference),
+        ("by_reference", Naming::Reference),
+    ];
+    for (name, naming) in namings {
         let dir = tempdir().unwrap();
         let db = open(dir.path());
-        let mut scraper = Scraper::new(SERIES, keep_refs);
+        let mut scraper = Scraper::new(SERIES, naming);
         scraper.scrape_all(&db, 2);
         group.bench_function(name, |bencher| {
             bencher.iter_custom(|iterations| {
@@ -135,7 +153,7 @@ fn new_series(criterion: &mut Criterion) {
             for _ in 0..iterations {
                 let dir = tempdir().unwrap();
                 let db = open(dir.path());
-                let mut scraper = Scraper::new(SERIES, false);
+                let mut scraper = Scraper::new(SERIES, Naming::Labels);
                 let start = Instant::now();
                 scraper.scrape_all(&db, 1);
                 spent += start.elapsed();
@@ -151,7 +169,7 @@ fn replay(criterion: &mut Criterion) {
     const SCRAPES: usize = 480;
     let dir = tempdir().unwrap();
     let db = open(dir.path());
-    Scraper::new(SERIES, true).scrape_all(&db, SCRAPES);
+    Scraper::new(SERIES, Naming::Reference).scrape_all(&db, SCRAPES);
     db.close().unwrap();
     drop(db);
     let mut group = criterion.benchmark_group("open");
@@ -181,7 +199,7 @@ fn memory(_: &mut Criterion) {
     }
     let dir = tempdir().unwrap();
     let db = open(dir.path());
-    Scraper::new(MANY, true).scrape_all(&db, 240);
+    Scraper::new(MANY, Naming::Reference).scrape_all(&db, 240);
     let stats = db.stats();
     let bytes = stats.head_bytes / stats.head_series.max(1);
     println!("memory: {} series, {bytes} bytes a series", stats.head_series);

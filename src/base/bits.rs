@@ -15,8 +15,13 @@ const GROWTH_BYTES_MIN: usize = 32;
 pub struct BitWriter {
     /// What was written, zeros behind it.
     bytes: Box<[u8]>,
-    /// How many bits were written.
-    bits: usize,
+    /// How many bytes are full. No chunk comes near 4 GiB.
+    full_bytes: u32,
+    /// How many bits were written behind them; at most 7.
+    bits: u8,
+    /// The byte that those bits are in, or 0: so that nothing is read back. A store does not wait for
+    /// memory, and of the writers of a head most have left the cache when it is their turn.
+    partial: u8,
 }
 
 impl BitWriter {
@@ -25,33 +30,48 @@ impl BitWriter {
     pub fn after(header: &[u8], room_bytes: usize) -> Self {
         let mut bytes = vec![0; room_bytes.max(header.len())];
         bytes.iter_mut().zip(header).for_each(|(into, from)| *into = *from);
-        Self { bytes: bytes.into_boxed_slice(), bits: header.len() * 8 }
+        Self {
+            bytes: bytes.into_boxed_slice(),
+            full_bytes: header.len() as u32,
+            bits: 0,
+            partial: 0,
+        }
     }
 
     /// Forgets everything but the first `header_bytes`, which become zero; keeps the memory.
     pub fn restart(&mut self, header_bytes: usize) {
         self.bytes_mut().fill(0);
-        self.bits = self.bits.min(header_bytes * 8);
+        self.full_bytes = self.full_bytes.min(header_bytes as u32);
+        (self.bits, self.partial) = (0, 0);
+    }
+
+    /// How many bytes there are, the last of which may be in part unused.
+    #[inline]
+    #[must_use]
+    pub const fn len_bytes(&self) -> usize {
+        self.full_bytes as usize + (self.bits > 0) as usize
     }
 
     /// What was written; unused bits of the last byte are zero.
     #[inline]
     #[must_use]
     pub fn bytes(&self) -> &[u8] {
-        self.bytes.get(..self.bits.div_ceil(8)).unwrap_or_default()
+        self.bytes.get(..self.len_bytes()).unwrap_or_default()
     }
 
-    /// What was written, to change what stands there.
+    /// What was written, to change whole bytes that stand there.
     #[inline]
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        self.bytes.get_mut(..self.bits.div_ceil(8)).unwrap_or_default()
+        let length = self.len_bytes();
+        self.bytes.get_mut(..length).unwrap_or_default()
     }
 
     /// Gives the bytes away.
     #[must_use]
     pub fn into_bytes(self) -> Vec<u8> {
+        let length = self.len_bytes();
         let mut bytes = self.bytes.into_vec();
-        bytes.truncate(self.bits.div_ceil(8));
+        bytes.truncate(length);
         bytes
     }
 
@@ -66,16 +86,19 @@ impl BitWriter {
     pub fn put(&mut self, value: u64, count: u32) {
         debug_assert!(count <= 64, "a value has 64 bits");
         let aligned = value.checked_shl(64 - count).unwrap_or(0);
-        let used = (self.bits & 7) as u32;
+        let used = u32::from(self.bits);
         // Storing nine bytes, zeros behind those that count, is cheaper than storing some.
-        let rest = self.bytes.get_mut(self.bits >> 3..).unwrap_or_default();
+        let rest = self.bytes.get_mut(self.full_bytes as usize..).unwrap_or_default();
         let Some([word @ .., last]) = rest.first_chunk_mut::<TOUCHED_BYTES>() else {
             return self.grow_and_put(value, count);
         };
-        let [first, ..] = word;
-        *word = (u64::from(*first) << 56 | aligned >> used).to_be_bytes();
+        let front = u64::from(self.partial) << 56 | aligned >> used;
+        *word = front.to_be_bytes();
         *last = ((aligned << 1) << (63 - used) >> 56) as u8;
-        self.bits += count as usize;
+        let end = used + count;
+        self.partial = if end < 64 { (front << (end & 56) >> 56) as u8 } else { *last };
+        self.full_bytes += end >> 3;
+        self.bits = (end & 7) as u8;
     }
 
     /// Grows by a half: most writers are small and many live at once, so doubling would waste

@@ -10,6 +10,8 @@ mod encoding;
 mod histogram;
 mod open;
 mod starts;
+#[cfg(test)]
+mod tests;
 mod varbit;
 mod window;
 mod xor;

@@ -71,6 +71,15 @@ impl XorAppender {
         *self = Self::on(bits);
     }
 
+    /// The finished chunk, in no more memory than it needs. The appender begins the next one in
+    /// its own memory, which is then as large as a chunk of this series needs.
+    #[must_use]
+    pub fn finish_and_restart(&mut self) -> Bytes {
+        let data = Bytes::copy_from_slice(self.bytes());
+        self.restart();
+        data
+    }
+
     /// Appends a sample that is newer than those before.
     ///
     /// # Errors

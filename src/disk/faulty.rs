@@ -20,11 +20,14 @@
 //!   while earlier ones did not.
 //! - **Full disk.** Write number N, or every write while the disk is full, leaves the first half of
 //!   its bytes and fails with `StorageFull`. Nothing else fails.
+//! - **Failed sync.** Sync number N fails and keeps nothing that was not kept before.
+//! - **Bad sectors.** A span of a file cannot be read; a read ends before it, or fails inside.
 //!
 //! Not simulated: bytes that change by themselves, syncs that lie, two processes.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -69,7 +72,10 @@ struct State {
     freeze_at: Option<u64>,
     is_frozen: bool,
     fail_write: Option<u64>,
+    fail_sync: Option<u64>,
     is_full: bool,
+    /// Spans that cannot be read, by the file's number.
+    unreadable: HashMap<u64, Range<u64>>,
     /// Names at the last sync, by the folder's number.
     folders: HashMap<u64, BTreeMap<String, Name>>,
     /// Bytes at the last sync, by the file's number.
@@ -154,6 +160,21 @@ impl FaultyDisk {
         self.state.lock().fail_write = Some(write);
     }
 
+    /// Lets one sync fail, counted from the disk's beginning.
+    pub fn fail_sync(&self, sync: u64) {
+        self.state.lock().fail_sync = Some(sync);
+    }
+
+    /// Makes bytes of a file unreadable.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such file.
+    pub fn set_unreadable(&self, path: &Path, span: Range<u64>) -> io::Result<()> {
+        let file = self.live.file(path)?;
+        self.state.lock().unreadable.insert(file.id, span);
+        Ok(())
+    }
+
     /// Lets every write fail for want of room, or no longer.
     pub fn set_full(&self, is_full: bool) {
         self.state.lock().is_full = is_full;
@@ -194,6 +215,9 @@ impl FaultyDisk {
         if state.freeze_at == Some(state.counts.operations) {
             state.is_frozen = true;
             return if is_write { Ok(Verdict::Stop) } else { Err(stopped()) };
+        }
+        if is_sync && state.fail_sync == Some(state.counts.syncs) {
+            return Err(io::Error::other("the simulated sync has failed"));
         }
         let fails = state.is_full || state.fail_write == Some(state.counts.writes);
         Ok(if is_write && fails { Verdict::Full } else { Verdict::Do })
@@ -354,11 +378,20 @@ impl WriteFile for FaultyWrite {
 #[derive(Debug)]
 struct FaultyRead {
     disk: FaultyDisk,
+    file_id: u64,
     inner: Box<dyn ReadFile>,
 }
 
 impl ReadFile for FaultyRead {
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let span = self.disk.state.lock().unreadable.get(&self.file_id).cloned();
+        let end = offset + buffer.len() as u64;
+        let hit = span.filter(|span| span.start < end && offset < span.end);
+        let readable = hit.map_or(buffer.len() as u64, |span| span.start.saturating_sub(offset));
+        if readable == 0 && !buffer.is_empty() {
+            return Err(io::Error::other("the simulated sector is bad"));
+        }
+        let buffer = buffer.get_mut(..readable as usize).unwrap_or_default();
         self.disk.look(|_| self.inner.read_at(offset, buffer))
     }
 
@@ -380,7 +413,8 @@ impl Disk for FaultyDisk {
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn ReadFile>> {
         let inner = self.look(|live| live.open(path))?;
-        Ok(Box::new(FaultyRead { disk: self.clone(), inner }))
+        let file_id = self.live.file(path)?.id;
+        Ok(Box::new(FaultyRead { disk: self.clone(), file_id, inner }))
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
@@ -542,5 +576,31 @@ mod tests {
         disk.set_full(false);
         file.write_all(b"0").unwrap();
         assert_eq!(disk.counts().writes, 5);
+    }
+
+    #[test]
+    fn a_failed_sync_keeps_nothing_new() {
+        let disk = FaultyDisk::new();
+        put(&disk, "/a", b"old", true);
+        disk.sync_dir(Path::new("/")).unwrap();
+        let mut file = disk.append(Path::new("/a")).unwrap();
+        file.write_all(b"new").unwrap();
+        disk.fail_sync(disk.counts().syncs + 1);
+        assert!(file.sync().is_err());
+        let after = disk.crash(Crash::Power);
+        assert_eq!(after.read(Path::new("/a")).unwrap(), b"old");
+        file.sync().unwrap();
+    }
+
+    #[test]
+    fn a_read_ends_before_a_bad_sector() {
+        let disk = FaultyDisk::new();
+        put(&disk, "/a", &[7; 100], true);
+        disk.set_unreadable(Path::new("/a"), 40..60).unwrap();
+        let file = disk.open(Path::new("/a")).unwrap();
+        let mut buffer = [0; 100];
+        assert_eq!(file.read_at(0, &mut buffer).unwrap(), 40);
+        assert!(file.read_at(40, &mut buffer).is_err() && file.read_at(59, &mut buffer).is_err());
+        assert_eq!(file.read_at(60, &mut buffer).unwrap(), 40);
     }
 }

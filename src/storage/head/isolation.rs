@@ -46,7 +46,8 @@ impl Isolation {
         let number = state.next;
         state.next += 1;
         state.open.push(number);
-        let mut batch = OpenBatch { isolation: self, number, whole_before: 0, unseen_from: 0 };
+        let mut batch =
+            OpenBatch { isolation: self, number, whole_before: 0, whole: NO_BATCH, unseen_from: 0 };
         batch.look(&state);
         batch
     }
@@ -66,6 +67,8 @@ pub(super) struct OpenBatch<'a> {
     isolation: &'a Isolation,
     pub(super) number: u64,
     whole_before: u64,
+    /// One that was found whole: mostly all series of a batch were in the same batch before.
+    whole: u64,
     /// Readers do not see all batches from this one on.
     unseen_from: u64,
 }
@@ -79,7 +82,10 @@ impl OpenBatch<'_> {
     /// True if the batch `number` is this one or whole.
     #[inline]
     pub(super) fn may_follow(&mut self, number: u64) -> bool {
-        number < self.whole_before || number == self.number || self.is_whole_by_now(number)
+        number < self.whole_before
+            || number == self.whole
+            || number == self.number
+            || self.is_whole_by_now(number)
     }
 
     #[cold]
@@ -88,7 +94,11 @@ impl OpenBatch<'_> {
         // Whoever reads without seeing that batch has begun before it became whole. So the
         // reader is known now, though it may not have been when this batch began.
         self.look(&state);
-        !state.open.contains(&number)
+        let is_whole = !state.open.contains(&number);
+        if is_whole {
+            self.whole = number;
+        }
+        is_whole
     }
 
     /// True if a reader may have to know of the batch `number` that this one follows.

@@ -253,6 +253,7 @@ impl<'a, 'b> Judge<'a, 'b> {
     fn offer(&self, series: &Series, index: usize, sample: Sample) -> Result<Offer<'a>, Verdict> {
         if let Some(histogram) = self.batch.histogram(index) {
             histogram.check().map_err(Verdict::InvalidHistogram)?;
+            let index = u32::try_from(index).unwrap_or(u32::MAX);
             let source = Source::Batch { index, is_float: histogram.counts.is_float() };
             return Ok(Offer::Histogram(histogram, source));
         }

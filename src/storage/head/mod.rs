@@ -23,7 +23,11 @@ mod closed;
 mod cut;
 mod delete;
 mod exemplars;
+#[cfg(test)]
+mod histogram_tests;
 mod isolation;
+#[cfg(test)]
+mod isolation_tests;
 mod judge;
 mod late;
 mod limits;

@@ -181,4 +181,11 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_series_takes_three_lines_and_what_a_sample_touches_two() {
+        assert_eq!(size_of::<Series>(), 192);
+        assert_eq!(std::mem::offset_of!(Series, open), 64);
+        assert_eq!(std::mem::offset_of!(Series, labels), 128);
+    }
 }

@@ -47,6 +47,16 @@ impl List {
         }
     }
 
+    fn extend(&mut self, mut series: impl Iterator<Item = u64>) {
+        while let Self::Few(_) = self {
+            let Some(next) = series.next() else { return };
+            self.add(next);
+        }
+        if let Self::Many(many) = self {
+            many.extend(series);
+        }
+    }
+
     fn remove(&mut self, gone: &RoaringTreemap) {
         match self {
             Self::Few(few) => few.retain(|series| !gone.contains(*series)),
@@ -125,19 +135,25 @@ pub(super) struct Lists {
     pub(super) all: List,
 }
 
+/// Series behind one another that have a label in common.
+struct Run<'a> {
+    name: &'a str,
+    value: &'a str,
+    series: Vec<u64>,
+}
+
 impl Lists {
-    fn add(&mut self, series: SeriesRef, labels: &Labels) {
-        self.all.add(series.0);
-        for (name, value) in labels.iter() {
-            // Looked up first by the borrowed text: most names and values are there.
-            if !self.names.contains_key(name) {
-                self.names.insert(name.into(), Values::new());
-            }
-            let Some(values) = self.names.get_mut(name) else { continue };
-            match values.get_mut(value) {
-                Some(list) => list.add(series.0),
-                None => values.entry(value.into()).or_default().add(series.0),
-            }
+    fn add(&mut self, run: &Run<'_>) {
+        let Run { name, value, series } = run;
+        // Looked up first by the borrowed text: most names and values are there.
+        if !self.names.contains_key(*name) {
+            self.names.insert((*name).into(), Values::new());
+        }
+        let Some(values) = self.names.get_mut(*name) else { return };
+        let series = series.iter().copied();
+        match values.get_mut(*value) {
+            Some(list) => list.extend(series),
+            None => values.entry((*value).into()).or_default().extend(series),
         }
     }
 }
@@ -161,9 +177,27 @@ impl Postings {
             return;
         }
         let mut lists = self.0.write();
+        lists.all.extend(new.iter().map(|(series, _)| series.0));
+        // Series that begin together have most labels in common, at the same places: of a run of
+        // equal ones, name and value are looked up once.
+        let mut runs: Vec<Run<'_>> = Vec::new();
         for (series, labels) in new {
-            lists.add(*series, labels);
+            for (place, (name, value)) in labels.iter().enumerate() {
+                match runs.get_mut(place) {
+                    Some(run) if run.value == value && run.name == name => {
+                        run.series.push(series.0);
+                    }
+                    Some(run) => {
+                        lists.add(run);
+                        (run.name, run.value) = (name, value);
+                        run.series.clear();
+                        run.series.push(series.0);
+                    }
+                    None => runs.push(Run { name, value, series: vec![series.0] }),
+                }
+            }
         }
+        runs.iter().for_each(|run| lists.add(run));
     }
 
     /// Removes series that are gone, and the labels that nobody has any more.
@@ -237,6 +271,35 @@ mod tests {
         let lists = postings.read();
         let List::Few(few) = &lists.names["a"]["1"] else { panic!("a bitmap for five") };
         assert_eq!(*few, [1, 2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn every_series_is_listed_under_each_of_its_labels() {
+        let postings = Postings::new();
+        let mut wanted: HashMap<(String, String), Vec<u64>> = HashMap::new();
+        let mut new = Vec::new();
+        for number in 1..=2000_u64 {
+            // Names that come and go, so that places shift; values in runs of many lengths.
+            let mut pairs = vec![("a", number / 700), ("c", number % 3), ("d", number / 10)];
+            if number % 7 < 3 {
+                pairs.push(("b", number / 100));
+            }
+            let pairs = pairs.into_iter().map(|(name, value)| (name, value.to_string()));
+            for (name, value) in pairs.clone() {
+                wanted.entry((name.to_owned(), value)).or_default().push(number);
+            }
+            new.push((SeriesRef(number), Labels::from_pairs(pairs).unwrap()));
+            if number % 300 == 0 {
+                postings.add_all(&std::mem::take(&mut new));
+            }
+        }
+        postings.add_all(&new);
+        let lists = postings.read();
+        assert_eq!(refs(&lists.all), (1..=2000).collect::<Vec<_>>());
+        assert_eq!(lists.names.values().map(HashMap::len).sum::<usize>(), wanted.len());
+        for ((name, value), numbers) in wanted {
+            assert_eq!(refs(&lists.names[&*name][&*value]), numbers, "{name}={value}");
+        }
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub(super) enum NewestValue {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Source {
     /// The sample of this index in the batch.
-    Batch { index: usize, is_float: bool },
+    Batch { index: u32, is_float: bool },
     /// A staleness marker that came as a float.
     Stale { is_float: bool },
 }
@@ -69,7 +69,7 @@ impl Stales {
         batch: &'a Batch,
     ) -> Option<HistogramRef<'a>> {
         match source {
-            Source::Batch { index, .. } => batch.histogram(index),
+            Source::Batch { index, .. } => batch.histogram(index as usize),
             Source::Stale { is_float: false } => Some(self.integer.as_ref()),
             Source::Stale { is_float: true } => Some(self.float.as_ref()),
         }
@@ -123,11 +123,12 @@ struct Rare {
 }
 
 /// A series that is held in memory.
+///
+/// What a sample touches lies in the first two of three lines of cache, and judging it touches
+/// only the first: with many series, waiting for memory is what most of the time goes to.
 #[derive(Debug)]
+#[repr(C, align(64))]
 pub(super) struct Series {
-    pub(super) labels: Labels,
-    /// Hash of the labels.
-    pub(super) hash: u64,
     /// It runs ahead of the open chunk while a batch is on its way through the log.
     pub(super) newest: Newest,
     /// The batch that brought the last samples or is about to.
@@ -140,9 +141,12 @@ pub(super) struct Series {
     pub(super) has_estimate: bool,
     /// Where the open chunk is to end.
     pub(super) next_cut_ms: i64,
-    pub(super) open: Option<OpenChunk>,
-    pub(super) closed: Vec<Closed>,
+    /// Hash of the labels.
+    pub(super) hash: u64,
     rare: Option<Box<Rare>>,
+    pub(super) open: Option<OpenChunk>,
+    pub(super) labels: Labels,
+    pub(super) closed: Vec<Closed>,
 }
 
 impl Series {
@@ -227,14 +231,13 @@ impl Series {
     /// Ends the open chunk.
     pub(super) fn close_chunk(&mut self) {
         let Some(open) = self.open.take() else { return };
-        // There are few, and a doubled vector would often take more than the chunk.
-        self.closed.reserve_exact(1);
-        self.closed.push(Closed::Memory(Chunk {
+        let chunk = Chunk {
             min_time_ms: open.min_time_ms(),
             max_time_ms: open.max_time_ms(),
             encoding: open.encoding() as u8,
             data: open.finish(),
-        }));
+        };
+        push_closed(&mut self.closed, chunk);
     }
 
     /// Moves closed chunks that are in memory to a file; returns how many.
@@ -304,6 +307,12 @@ impl Series {
         hidden
     }
 
+    /// How many batches are remembered for readers that may not see them.
+    #[cfg(test)]
+    pub(super) fn remembered_batches(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.hidden.len())
+    }
+
     fn open_in(&self, range: TimeRange) -> Option<&OpenChunk> {
         let range_of = |open: &OpenChunk| TimeRange::new(open.min_time_ms(), open.max_time_ms());
         self.open.as_ref().filter(|open| range_of(open).overlaps(range))
@@ -361,6 +370,14 @@ impl Series {
         let rare = self.rare.as_deref().map_or(0, late);
         self.labels.memory_bytes() + closed + open + rare
     }
+}
+
+/// There are few, and a doubled vector would often take more than the chunk.
+pub(super) fn push_closed(closed: &mut Vec<Closed>, chunk: Chunk) {
+    if closed.len() == closed.capacity() {
+        closed.reserve_exact(2);
+    }
+    closed.push(Closed::Memory(chunk));
 }
 
 /// Takes the newest `hidden` samples out of chunks that were copied.

@@ -1,10 +1,11 @@
 //! Putting a sample into the chunks of its series.
 
-use crate::chunk::{ChunkError, HistogramAppender, OpenChunk, Xor2Appender, XorAppender};
+use crate::chunk::{ChunkError, Encoding, HistogramAppender, OpenChunk, Xor2Appender, XorAppender};
 use crate::model::histogram::HistogramRef;
+use crate::series::Chunk;
 
 use super::cut::{self, Growing};
-use super::series::{Newest, NewestValue, SampleKind, Series};
+use super::series::{Newest, NewestValue, SampleKind, Series, push_closed};
 
 /// How chunks are made.
 #[derive(Debug, Clone, Copy)]
@@ -40,7 +41,7 @@ impl Series {
         if !matches!(self.open, Some(OpenChunk::Xor(_))) || options.float_starts {
             return self.store_other_float(timestamp_ms, start_ms, value, options);
         }
-        if let Some(OpenChunk::Xor(open)) = &self.open {
+        if let Some(OpenChunk::Xor(open)) = &mut self.open {
             if open.max_time_ms() >= timestamp_ms {
                 return Ok(Stored::TooLate);
             }
@@ -51,13 +52,19 @@ impl Series {
                 len_bytes: open.bytes().len(),
             };
             if cut::is_due(chunk, timestamp_ms, &mut self.next_cut_ms) {
-                self.close_chunk();
+                push_closed(
+                    &mut self.closed,
+                    Chunk {
+                        min_time_ms: chunk.min_time_ms,
+                        max_time_ms: chunk.max_time_ms,
+                        encoding: Encoding::Xor as u8,
+                        // Growing anew for each chunk would take longer than all else about it.
+                        data: open.finish_and_restart(),
+                    },
+                );
                 self.next_cut_ms = cut::range_end_ms(timestamp_ms, options.range_ms);
-                self.open = Some(OpenChunk::Xor(XorAppender::new()));
                 begun = 1;
             }
-        }
-        if let Some(OpenChunk::Xor(open)) = &mut self.open {
             open.append(timestamp_ms, value)?;
         }
         self.note(timestamp_ms, NewestValue::Float(value));

@@ -16,10 +16,12 @@ use crate::series::SeriesRef;
 
 use super::error::{Context, Corruption, RecordError, WalError};
 use super::reader::walk_range;
-use super::record::rows::{Kept, keep_since};
+use super::record::rows::{RowCount, keep_since};
 use super::record::{RecordKind, body, kind};
-use super::repair::{REWRITE, note, put_aside};
-use super::segment::{checkpoint_path, list_checkpoints};
+use super::records::Records;
+use super::repair::{REWRITE, free_name};
+use super::segment::{checkpoint_path, list_checkpoints, list_segments, segment_path};
+use super::sync::Durability;
 use super::writer::{Wal, WalMetrics, WalOptions};
 
 /// What a checkpoint kept and dropped. Rows are series, samples, tombstones, exemplars, metadata.
@@ -37,9 +39,20 @@ pub struct CheckpointStats {
     pub others: u64,
     /// All other rows not kept.
     pub dropped_others: u64,
-    /// The first damage of each damaged segment, and the file where its bytes are kept. Damage
-    /// does not stop a checkpoint, since then the log would grow for ever.
+    /// The first damage of each damaged segment, and the name under which it is kept.
     pub quarantined: Vec<(Corruption, PathBuf)>,
+    /// Segments that were not there.
+    pub missing_segments: u32,
+}
+
+/// What a checkpoint does with bytes that the disk does not give.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Unreadable {
+    /// It fails: the next try may get them.
+    #[default]
+    Fail,
+    /// It goes on behind them as behind damage.
+    PassOver,
 }
 
 /// The segments that Prometheus would fold in when the log has `first..=last`, the last one being
@@ -92,11 +105,15 @@ pub(super) fn remove_unfinished(disk: &dyn Disk, dir: &Path) -> Result<(), WalEr
 /// `upto`. Kept are: series that `keep` names; samples and exemplars not older than `min_time_ms`;
 /// deletions of kept series that reach to `min_time_ms`; the newest metadata of kept series.
 /// `keep` must answer the same for the same series all the time. When it returns, the checkpoint
-/// is on disk; nothing else has been removed.
+/// is on disk.
+///
+/// Damage, missing segments and records without meaning do not stop it, since the log would then
+/// grow for ever: they are passed over and reported, and damaged segments, which are superfluous
+/// from now on as the others are, keep their bytes under another name.
 ///
 /// # Errors
-/// A hole between the newest checkpoint and the oldest segment; the disk's answer. The log is
-/// then as it was.
+/// The disk's answer. The log is then as it was, or the checkpoint is there and more of the old
+/// segments than need be.
 pub fn checkpoint(
     disk: &SharedDisk,
     dir: &Path,
@@ -105,129 +122,169 @@ pub fn checkpoint(
     keep: &dyn Fn(SeriesRef) -> bool,
     min_time_ms: i64,
 ) -> Result<CheckpointStats, WalError> {
+    let kept = Kept { keep, min_time_ms };
+    checkpoint_with(disk, dir, upto, options, kept, Unreadable::Fail)
+}
+
+/// What a checkpoint keeps; see [`checkpoint`].
+#[derive(Clone, Copy)]
+pub struct Kept<'a> {
+    /// Says which series are still needed.
+    pub keep: &'a dyn Fn(SeriesRef) -> bool,
+    /// Samples before it are not needed.
+    pub min_time_ms: i64,
+}
+
+/// As [`checkpoint`], and says what to do with bytes that the disk does not give.
+///
+/// # Errors
+/// As of [`checkpoint`].
+pub fn checkpoint_with(
+    disk: &SharedDisk,
+    dir: &Path,
+    upto: u32,
+    options: &WalOptions,
+    kept: Kept<'_>,
+    unreadable: Unreadable,
+) -> Result<CheckpointStats, WalError> {
     let path = checkpoint_path(dir, upto);
     let temporary = path.with_extension(format!("{upto:08}.tmp"));
     if disk.exists(&temporary) {
         disk.remove_dir_all(&temporary).context("remove checkpoint", &temporary)?;
     }
-    let built = build(disk, dir, upto, options, (keep, min_time_ms), &temporary);
+    let build = Build { disk, dir, upto, options, temporary: &temporary, unreadable };
+    let built = build.run(kept);
     if built.is_err() {
         // What is left over does no harm and is removed with the next opening.
         let _ = disk.remove_dir_all(&temporary);
     }
-    let stats = built?;
+    let (mut stats, damaged) = built?;
     disk.rename(&temporary, &path).context("name checkpoint", &path)?;
     disk.sync_dir(dir).context("sync log", dir)?;
+    stats.quarantined = set_aside(&**disk, dir, upto, damaged)?;
     Ok(stats)
 }
 
-fn build(
-    disk: &SharedDisk,
+/// Gives damaged files, which the new checkpoint replaces, another name. Segments before them go
+/// first, so that there is never a hole.
+fn set_aside(
+    disk: &dyn Disk,
     dir: &Path,
     upto: u32,
-    options: &WalOptions,
-    (keep, min_time_ms): (&dyn Fn(SeriesRef) -> bool, i64),
-    temporary: &Path,
-) -> Result<CheckpointStats, WalError> {
-    let previous = last_checkpoint(&**disk, dir)?;
-    let first = previous.map_or(0, |index| index.saturating_add(1));
-    if let Some(oldest) = super::segment::list_segments(&**disk, dir)?.first()
-        && let Some(previous) = previous
-        && oldest.index > first
-    {
-        return Err(WalError::Gap { after: previous, found: oldest.index });
+    mut damaged: BTreeMap<PathBuf, Corruption>,
+) -> Result<Vec<(Corruption, PathBuf)>, WalError> {
+    let mut quarantined = Vec::new();
+    let mut move_away = |path: &Path, corruption| {
+        let name = free_name(disk, dir, path);
+        disk.rename(path, &name).context("set aside", path)?;
+        tracing::warn!(segment = %path.display(), kept = %name.display(), "damage is put aside");
+        quarantined.push((corruption, name));
+        Ok(())
+    };
+    for segment in list_segments(disk, dir)? {
+        let in_segments = damaged.keys().filter(|path| path.parent() == Some(dir)).count();
+        if in_segments == 0 || segment.index > upto {
+            break;
+        }
+        let path = segment_path(dir, segment.index);
+        match damaged.remove(&path) {
+            Some(corruption) => move_away(&path, corruption)?,
+            None => disk.remove_file(&path).context("remove segment", &path)?,
+        }
     }
-    let metrics = WalMetrics::new(&Registry::new());
-    let mut out = Wal::open(disk.clone(), temporary, *options, &metrics)?;
-    let mut filter =
-        Filter { keep, min_time_ms, stats: CheckpointStats::default(), metadata: BTreeMap::new() };
-    let mut pending = Pending::default();
-    let mut damaged = BTreeMap::new();
-    // Writing fails in one closure and ends the walk in the other.
-    let failed = RefCell::new(None);
-    walk_range(
-        disk,
-        dir,
-        previous,
-        (first, upto),
-        &mut |_, record| {
-            pending.add(|bytes| filter.record(record, bytes))?;
-            if pending.bytes.len() < BATCH_BYTES {
-                return Ok(());
-            }
-            pending.flush(&mut out).map_err(|error| {
-                let refused = RecordError::Refused(error.to_string());
-                failed.replace(Some(error));
-                refused
-            })
-        },
-        &mut |corruption| {
-            if let Some(error) = failed.take() {
-                return Err(error);
-            }
-            tracing::error!(%corruption, "damage in the log; the checkpoint goes on behind it");
-            note(&mut damaged, corruption)
-        },
-    )?;
-    pending
-        .add(|bytes| {
-            filter.put_metadata(bytes);
-            Ok(())
-        })
-        .ok();
-    pending.flush(&mut out)?;
-    out.close()?;
-    let mut stats = filter.stats;
-    for (corruption, refused) in damaged.into_values() {
-        let kept = put_aside(&**disk, dir, &corruption, &refused)?;
-        stats.quarantined.push((corruption, kept));
+    for (path, corruption) in damaged {
+        move_away(&path, corruption)?;
     }
-    Ok(stats)
+    if !quarantined.is_empty() {
+        disk.sync_dir(dir).context("sync log", dir)?;
+    }
+    Ok(quarantined)
+}
+
+/// A checkpoint being made.
+struct Build<'a> {
+    disk: &'a SharedDisk,
+    dir: &'a Path,
+    upto: u32,
+    options: &'a WalOptions,
+    temporary: &'a Path,
+    unreadable: Unreadable,
+}
+
+/// What is kept of a log and where it was damaged.
+type Built = (CheckpointStats, BTreeMap<PathBuf, Corruption>);
+
+impl Build<'_> {
+    fn run(&self, kept: Kept<'_>) -> Result<Built, WalError> {
+        let previous = last_checkpoint(&**self.disk, self.dir)?;
+        let first = previous.map_or(0, |index| index.saturating_add(1));
+        let metrics = WalMetrics::new(&Registry::new());
+        // It is synced when it is closed, and nobody is told of it before.
+        let options = WalOptions { durability: Durability::Process, ..*self.options };
+        let mut out = Wal::open(self.disk.clone(), self.temporary, options, &metrics)?;
+        let stats = CheckpointStats {
+            missing_segments: self.missing_since(first, previous.is_some())?,
+            ..CheckpointStats::default()
+        };
+        let mut filter = Filter { kept, stats, metadata: BTreeMap::new() };
+        let mut pending = Records::new(options.compression);
+        let mut damaged: BTreeMap<PathBuf, Corruption> = BTreeMap::new();
+        // Writing fails in one closure and ends the walk in the other.
+        let failed = RefCell::new(None);
+        walk_range(
+            (self.disk, self.dir),
+            previous,
+            (first, self.upto),
+            self.unreadable,
+            &mut |_, record| {
+                pending.try_add(|bytes| filter.record(record, bytes))?;
+                if pending.size_bytes() < BATCH_BYTES {
+                    return Ok(());
+                }
+                let logged = out.log_packed(&pending);
+                pending.clear();
+                logged.map(|_| ()).map_err(|error| {
+                    let refused = RecordError::Refused(error.to_string());
+                    failed.replace(Some(error));
+                    refused
+                })
+            },
+            &mut |corruption| {
+                if let Some(error) = failed.take() {
+                    return Err(error);
+                }
+                tracing::error!(%corruption, "damage in the log; the checkpoint goes on behind it");
+                damaged.entry(corruption.path.clone()).or_insert(corruption);
+                Ok(())
+            },
+        )?;
+        pending.add(|bytes| filter.put_metadata(bytes));
+        out.log_packed(&pending)?;
+        out.close()?;
+        Ok((filter.stats, damaged))
+    }
+
+    /// Segments that should be there and are not.
+    fn missing_since(&self, first: u32, has_checkpoint: bool) -> Result<u32, WalError> {
+        let segments = list_segments(&**self.disk, self.dir)?;
+        let found = segments.iter().map(|segment| segment.index);
+        let there: Vec<u32> = found.filter(|index| (first..=self.upto).contains(index)).collect();
+        let oldest = there.first().copied().unwrap_or(self.upto.saturating_add(1));
+        // Without a checkpoint a log may begin with any number.
+        let from = if has_checkpoint { first } else { oldest };
+        let missing = self.upto.saturating_add(1).saturating_sub(from) - there.len() as u32;
+        if missing > 0 {
+            tracing::error!(missing, dir = %self.dir.display(), "segments are missing in the log");
+        }
+        Ok(missing)
+    }
 }
 
 /// Records are written in batches of about this size.
 const BATCH_BYTES: usize = 1 << 20;
 
-/// Records waiting to be written.
-#[derive(Default)]
-struct Pending {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Pending {
-    fn add(
-        &mut self,
-        put: impl FnOnce(&mut Vec<u8>) -> Result<(), RecordError>,
-    ) -> Result<(), RecordError> {
-        let start = self.bytes.len();
-        let done = put(&mut self.bytes);
-        if done.is_err() {
-            self.bytes.truncate(start);
-        }
-        if self.bytes.len() > start {
-            self.ends.push(self.bytes.len());
-        }
-        done
-    }
-
-    fn flush(&mut self, out: &mut Wal) -> Result<(), WalError> {
-        let mut start = 0;
-        let mut records = Vec::with_capacity(self.ends.len());
-        for &end in &self.ends {
-            records.push(self.bytes.get(start..end).unwrap_or_default());
-            start = end;
-        }
-        out.log(&records)?;
-        self.bytes.clear();
-        self.ends.clear();
-        Ok(())
-    }
-}
-
 struct Filter<'a> {
-    keep: &'a dyn Fn(SeriesRef) -> bool,
-    min_time_ms: i64,
+    kept: Kept<'a>,
     stats: CheckpointStats,
     /// The newest row of each kept series.
     metadata: BTreeMap<u64, Vec<u8>>,
@@ -238,7 +295,7 @@ impl Filter<'_> {
     fn record(&mut self, record: &[u8], out: &mut Vec<u8>) -> Result<(), RecordError> {
         match kind(record) {
             RecordKind::Series => {
-                let keep = self.keep;
+                let keep = self.kept.keep;
                 let count = keep_rows(record, out, |row| {
                     let series = SeriesRef(row.u64_be()?);
                     skip_pairs(row)?;
@@ -248,7 +305,7 @@ impl Filter<'_> {
                 self.stats.dropped_series += count.seen - count.kept;
             }
             RecordKind::Tombstones => {
-                let (keep, min_time_ms) = (self.keep, self.min_time_ms);
+                let Kept { keep, min_time_ms } = self.kept;
                 let count = keep_rows(record, out, |row| {
                     let series = SeriesRef(row.u64_be()?);
                     row.varint()?;
@@ -257,7 +314,7 @@ impl Filter<'_> {
                 self.count_others(count);
             }
             RecordKind::Exemplars => {
-                let count = keep_since(record, self.min_time_ms, out)?;
+                let count = keep_since(record, self.kept.min_time_ms, out)?;
                 self.count_others(count);
             }
             RecordKind::Metadata => self.take_metadata(record)?,
@@ -265,7 +322,7 @@ impl Filter<'_> {
             // Prometheus drops it as well.
             RecordKind::MmapMarkers | RecordKind::Unknown(_) => {}
             _ => {
-                let count = keep_since(record, self.min_time_ms, out)?;
+                let count = keep_since(record, self.kept.min_time_ms, out)?;
                 self.stats.samples += count.seen;
                 self.stats.dropped_samples += count.seen - count.kept;
             }
@@ -273,7 +330,7 @@ impl Filter<'_> {
         Ok(())
     }
 
-    const fn count_others(&mut self, count: Kept) {
+    const fn count_others(&mut self, count: RowCount) {
         self.stats.others += count.seen;
         self.stats.dropped_others += count.seen - count.kept;
     }
@@ -287,7 +344,7 @@ impl Filter<'_> {
             skip_pairs(&mut cursor)?;
             let raw = start.rest().get(..start.len() - cursor.len()).unwrap_or_default();
             self.stats.others += 1;
-            let is_kept = (self.keep)(series);
+            let is_kept = (self.kept.keep)(series);
             let replaced = is_kept && self.metadata.insert(series.0, raw.to_vec()).is_some();
             self.stats.dropped_others += u64::from(!is_kept || replaced);
         }
@@ -318,10 +375,10 @@ fn keep_rows(
     record: &[u8],
     out: &mut Vec<u8>,
     mut read: impl FnMut(&mut Cursor<'_>) -> Result<bool, RecordError>,
-) -> Result<Kept, RecordError> {
+) -> Result<RowCount, RecordError> {
     let (head, rest) = record.split_at_checked(1).ok_or(RecordError::Truncated)?;
     let mut cursor = Cursor::new(rest);
-    let mut count = Kept::default();
+    let mut count = RowCount::default();
     while !cursor.is_empty() {
         let start = cursor;
         let is_kept = read(&mut cursor)?;

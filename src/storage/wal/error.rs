@@ -15,6 +15,8 @@ pub enum RecordError {
     WrongKind(u8),
     /// The record ends early or holds an over-long integer.
     Truncated,
+    /// The record cannot be unpacked, or would become too large.
+    Packed,
     /// A label or metadata text is not UTF-8.
     Text,
     /// A label set that cannot be.
@@ -28,6 +30,7 @@ impl fmt::Display for RecordError {
         match self {
             Self::WrongKind(kind) => write!(f, "unexpected record type {kind}"),
             Self::Truncated => f.write_str("record ends early"),
+            Self::Packed => f.write_str("record cannot be decompressed"),
             Self::Text => f.write_str("text in record is not UTF-8"),
             Self::Labels(error) => write!(f, "label set in record: {error}"),
             Self::Refused(why) => write!(f, "record refused: {why}"),
@@ -55,6 +58,8 @@ impl From<LabelError> for RecordError {
 pub enum Fault {
     /// The bytes of a record end before the record does.
     Torn,
+    /// The disk does not give the bytes; its answer.
+    Unreadable(String),
     /// A page's padding holds something.
     Padding,
     /// A fragment's first byte has no meaning.
@@ -82,6 +87,7 @@ impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Torn => f.write_str("record is torn"),
+            Self::Unreadable(answer) => write!(f, "cannot be read: {answer}"),
             Self::Padding => f.write_str("unexpected non-zero byte in padded page"),
             Self::FragmentType(byte) => write!(f, "unexpected fragment type {byte:#04x}"),
             Self::FragmentLength(length) => write!(f, "invalid record size {length}"),

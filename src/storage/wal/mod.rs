@@ -16,6 +16,7 @@
 //! | [`Wal::cut`]  | everything                      | everything before the new segment        |
 //! | an error      | everything acknowledged before  | as before the call                       |
 
+mod ahead;
 mod checkpoint;
 mod codec;
 mod error;
@@ -24,6 +25,7 @@ mod reader;
 mod record;
 mod records;
 mod repair;
+mod retry;
 mod scan;
 mod segment;
 mod sync;
@@ -32,8 +34,10 @@ mod tail;
 mod tests;
 mod writer;
 
+pub use ahead::{BatchReader, RecordBatch, Refused, recover_batches};
 pub use checkpoint::{
-    CheckpointStats, checkpoint, last_checkpoint, remove_checkpoints_before, truncatable,
+    CheckpointStats, Kept, Unreadable, checkpoint, checkpoint_with, last_checkpoint,
+    remove_checkpoints_before, truncatable,
 };
 pub use codec::Compression;
 pub use error::{Corruption, Fault, RecordError, WalError};
@@ -47,6 +51,7 @@ pub use record::{
 pub(in crate::storage) use record::{HistogramReader, labels_of, put_histogram, put_labels};
 pub use records::Records;
 pub use repair::{Recovery, quarantine, recover};
+pub use retry::Retry;
 pub use segment::Position;
 pub use sync::{Durability, Syncer};
 pub use tail::Tail;

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::disk::SharedDisk;
 
-use super::checkpoint::last_checkpoint;
+use super::checkpoint::{Unreadable, last_checkpoint};
 use super::error::{Corruption, Fault, RecordError, WalError};
 use super::scan::{Damage, Scanner, Span, Stop};
 use super::segment::{Position, check_sequential, checkpoint_path, list_segments, segment_path};
@@ -68,6 +68,7 @@ struct Source {
     /// Set for segments of a checkpoint: the number of the checkpoint.
     checkpoint: Option<u32>,
     is_last: bool,
+    unreadable: Unreadable,
 }
 
 /// Like [`replay`], but damage is handed to `on_damage`, which decides whether to go on.
@@ -76,6 +77,38 @@ pub(super) fn walk(
     dir: &Path,
     from: Option<u32>,
     each: &mut Each<'_>,
+    on_damage: &mut dyn FnMut(Corruption) -> Result<(), WalError>,
+) -> Result<ReplayEnd, WalError> {
+    walk_packed(disk, dir, from, &mut |found| tell(found, each), on_damage)
+}
+
+/// A record where it was found.
+pub(super) struct Found<'a> {
+    pub(super) scanner: &'a mut Scanner,
+    pub(super) span: &'a Span,
+    pub(super) path: &'a Path,
+    pub(super) segment: u32,
+    /// Behind the record.
+    pub(super) position: Position,
+}
+
+/// Why the receiver of a record does not want to go on as usual.
+pub(super) enum Halt {
+    /// The record is damaged.
+    Damage(Damage),
+    /// Nothing more is to be read.
+    Stop(WalError),
+}
+
+/// Receives each record before it is unpacked.
+pub(super) type EachPacked<'a> = dyn FnMut(&mut Found<'_>) -> Result<(), Halt> + 'a;
+
+/// Like [`walk`], but records are handed out before they are unpacked.
+pub(super) fn walk_packed(
+    disk: &SharedDisk,
+    dir: &Path,
+    from: Option<u32>,
+    each: &mut EachPacked<'_>,
     on_damage: &mut dyn FnMut(Corruption) -> Result<(), WalError>,
 ) -> Result<ReplayEnd, WalError> {
     if !disk.exists(dir) {
@@ -87,6 +120,7 @@ pub(super) fn walk(
     let first = from.unwrap_or(0).max(after);
     let mut sources = checkpoint_sources(disk, dir, checkpoint)?;
     let segments = segment_sources(disk, dir, first, u32::MAX)?;
+    check_sequential(segments.iter().map(|source| source.segment))?;
     if let (Some(index), Some(found)) = (checkpoint, segments.first())
         && found.segment > first
         && first == after
@@ -104,21 +138,25 @@ pub(super) fn walk(
     Ok(end)
 }
 
-/// Reads one checkpoint, if there is one, and the segments `first..=last`, all of which are
-/// complete: a torn end is damage like any other.
+/// Reads one checkpoint, if there is one, and those of the segments `first..=last` that are there,
+/// all of which are complete: a torn end is damage like any other.
 pub(super) fn walk_range(
-    disk: &SharedDisk,
-    dir: &Path,
+    (disk, dir): (&SharedDisk, &Path),
     checkpoint: Option<u32>,
     (first, last): (u32, u32),
+    unreadable: Unreadable,
     each: &mut Each<'_>,
     on_damage: &mut dyn FnMut(Corruption) -> Result<(), WalError>,
 ) -> Result<(), WalError> {
-    let mut sources = checkpoint_sources(disk, dir, checkpoint)?;
+    let mut sources = match checkpoint {
+        Some(index) => segment_sources(disk, &checkpoint_path(dir, index), 0, u32::MAX)?,
+        None => Vec::new(),
+    };
     sources.extend(segment_sources(disk, dir, first, last)?);
     let mut end = ReplayEnd::default();
-    for source in &sources {
-        read_source(disk, source, each, on_damage, &mut end)?;
+    for source in &mut sources {
+        source.unreadable = unreadable;
+        read_source(disk, source, &mut |found| tell(found, each), on_damage, &mut end)?;
     }
     Ok(())
 }
@@ -130,6 +168,7 @@ fn checkpoint_sources(
 ) -> Result<Vec<Source>, WalError> {
     let Some(index) = checkpoint else { return Ok(Vec::new()) };
     let mut sources = segment_sources(disk, &checkpoint_path(dir, index), 0, u32::MAX)?;
+    check_sequential(sources.iter().map(|source| source.segment))?;
     for source in &mut sources {
         source.checkpoint = checkpoint;
     }
@@ -144,12 +183,12 @@ fn segment_sources(
 ) -> Result<Vec<Source>, WalError> {
     let mut segments = list_segments(&**disk, dir)?;
     segments.retain(|segment| (first..=last).contains(&segment.index));
-    check_sequential(&segments)?;
     let source = |index| Source {
         path: segment_path(dir, index),
         segment: index,
         checkpoint: None,
         is_last: false,
+        unreadable: Unreadable::Fail,
     };
     Ok(segments.iter().map(|segment| source(segment.index)).collect())
 }
@@ -157,7 +196,7 @@ fn segment_sources(
 fn read_source(
     disk: &SharedDisk,
     source: &Source,
-    each: &mut Each<'_>,
+    each: &mut EachPacked<'_>,
     on_damage: &mut dyn FnMut(Corruption) -> Result<(), WalError>,
     end: &mut ReplayEnd,
 ) -> Result<(), WalError> {
@@ -165,14 +204,20 @@ fn read_source(
     loop {
         let damage = match scanner.advance() {
             Ok(None) => return Ok(()),
-            Ok(Some(span)) => match tell(&mut scanner, &span, source, each) {
-                Ok(position) => {
-                    end.end = Some(position);
-                    end.records += 1;
-                    continue;
+            Ok(Some(span)) => {
+                let position = source.position(&span);
+                let (path, segment) = (source.path.as_path(), source.segment);
+                let scanner = &mut scanner;
+                match each(&mut Found { scanner, span: &span, path, segment, position }) {
+                    Ok(()) => {
+                        end.end = Some(position);
+                        end.records += 1;
+                        continue;
+                    }
+                    Err(Halt::Damage(damage)) => damage,
+                    Err(Halt::Stop(error)) => return Err(error),
                 }
-                Err(damage) => damage,
-            },
+            }
             Err(Stop::Damage(damage)) => {
                 if source.is_last
                     && scanner.is_torn(&damage).map_err(|e| scanner.error(e.into()))?
@@ -182,6 +227,9 @@ fn read_source(
                 }
                 damage
             }
+            Err(Stop::Io(error)) if source.unreadable == Unreadable::PassOver => {
+                scanner.unreadable(&error)
+            }
             Err(stop) => return Err(scanner.error(stop)),
         };
         scanner.resume(&damage);
@@ -189,17 +237,18 @@ fn read_source(
     }
 }
 
-fn tell(
-    scanner: &mut Scanner,
-    span: &Span,
-    source: &Source,
-    each: &mut Each<'_>,
-) -> Result<Position, Damage> {
-    let position = match source.checkpoint {
-        Some(index) => Position::end_of(index),
-        None => Position { segment: source.segment, offset_bytes: span.end },
-    };
-    let record = scanner.record(span)?;
-    each(position, record).map_err(|error| Damage::of_record(span, Fault::Record(error)))?;
-    Ok(position)
+impl Source {
+    /// The place behind a record of this file.
+    const fn position(&self, span: &Span) -> Position {
+        match self.checkpoint {
+            Some(index) => Position::end_of(index),
+            None => Position { segment: self.segment, offset_bytes: span.end },
+        }
+    }
+}
+
+fn tell(found: &mut Found<'_>, each: &mut Each<'_>) -> Result<(), Halt> {
+    let record = found.scanner.record(found.span).map_err(Halt::Damage)?;
+    let refused = |error| Halt::Damage(Damage::of_record(found.span, Fault::Record(error)));
+    each(found.position, record).map_err(refused)
 }

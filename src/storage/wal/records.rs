@@ -45,23 +45,39 @@ impl Records {
     /// Adds the record that `encode` appends to the buffer it is given; nothing if it appends
     /// nothing.
     pub fn add(&mut self, encode: impl FnOnce(&mut Vec<u8>)) {
+        let added: Result<(), std::convert::Infallible> = self.try_add(|out| {
+            encode(out);
+            Ok(())
+        });
+        let Ok(()) = added;
+    }
+
+    /// As [`add`](Self::add); nothing is added if `encode` fails.
+    pub(super) fn try_add<E>(
+        &mut self,
+        encode: impl FnOnce(&mut Vec<u8>) -> Result<(), E>,
+    ) -> Result<(), E> {
         if self.packer.compression() == Compression::None {
             let start = self.bytes.len();
-            encode(&mut self.bytes);
+            let encoded = encode(&mut self.bytes);
+            if encoded.is_err() {
+                self.bytes.truncate(start);
+            }
             let end = self.bytes.len();
             if end > start {
                 let compression = Compression::None;
                 self.packed.push(PackedRecord { end, compression, saved_bytes: 0 });
             }
-            return;
+            return encoded;
         }
         self.plain.clear();
-        encode(&mut self.plain);
+        encode(&mut self.plain)?;
         let plain = std::mem::take(&mut self.plain);
         if !plain.is_empty() {
             self.add_record(&plain);
         }
         self.plain = plain;
+        Ok(())
     }
 
     /// Adds a record.

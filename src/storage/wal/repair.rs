@@ -81,6 +81,9 @@ pub(super) fn note(
         return Err(WalError::Corrupt(corruption));
     }
     entry.1.extend(refused);
+    if corruption.offset_bytes < entry.0.offset_bytes {
+        entry.0 = corruption;
+    }
     Ok(())
 }
 
@@ -121,7 +124,7 @@ pub(super) fn put_aside(
 pub(super) const REWRITE: &str = "rewrite";
 
 /// `00000007.corrupt`, or with a number behind if that is taken.
-fn free_name(disk: &dyn Disk, dir: &Path, segment: &Path) -> PathBuf {
+pub(super) fn free_name(disk: &dyn Disk, dir: &Path, segment: &Path) -> PathBuf {
     let below = segment.strip_prefix(dir).unwrap_or(segment);
     let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
     let name = parts.join(".");
@@ -188,7 +191,7 @@ fn flush(out: &mut dyn WriteFile, buffer: &mut Vec<u8>, to: &Path) -> Result<(),
 
 /// Closes holes in the numbering, which Prometheus refuses to read: with the segment itself if an
 /// interrupted `wlog.Repair` left it as `.repair`, else with an empty one.
-fn fill_holes(disk: &dyn Disk, dir: &Path) -> Result<u32, WalError> {
+pub(super) fn fill_holes(disk: &dyn Disk, dir: &Path) -> Result<u32, WalError> {
     if !disk.exists(dir) {
         return Ok(0);
     }

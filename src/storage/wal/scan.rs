@@ -162,6 +162,17 @@ impl Scanner {
         self.is_lost = true;
     }
 
+    /// The page that the disk did not give, as damage.
+    pub(super) fn unreadable(&self, error: &io::Error) -> Damage {
+        let next_page = page_end(self.at + 1);
+        Damage {
+            fault: Fault::Unreadable(error.to_string()),
+            record_start: self.last_end,
+            extent: self.at..next_page,
+            resume: next_page,
+        }
+    }
+
     /// Damage in words for people.
     pub(super) fn corruption(&self, damage: Damage) -> Corruption {
         Corruption {
@@ -364,6 +375,11 @@ impl Scanner {
                 Ok(0) => break,
                 Ok(count) => filled += count,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                // What came is told first; the rest is asked for again then.
+                Err(_) if filled >= PAGE_BYTES => {
+                    filled -= filled % PAGE_BYTES;
+                    break;
+                }
                 Err(error) => {
                     self.window.clear();
                     return Err(Stop::Io(error));

@@ -71,14 +71,16 @@ pub(super) fn list_segments(disk: &dyn Disk, dir: &Path) -> Result<Vec<SegmentFi
     Ok(segments)
 }
 
-/// Refuses a list with holes.
-pub(super) fn check_sequential(segments: &[SegmentFile]) -> Result<(), WalError> {
-    for pair in segments.windows(2) {
-        if let [before, after] = pair
-            && before.index.checked_add(1) != Some(after.index)
+/// Refuses ascending numbers with holes.
+pub(super) fn check_sequential(segments: impl Iterator<Item = u32>) -> Result<(), WalError> {
+    let mut before: Option<u32> = None;
+    for found in segments {
+        if let Some(after) = before
+            && after.checked_add(1) != Some(found)
         {
-            return Err(WalError::Gap { after: before.index, found: after.index });
+            return Err(WalError::Gap { after, found });
         }
+        before = Some(found);
     }
     Ok(())
 }

@@ -218,7 +218,7 @@ impl Wal {
         create_dir_synced(&*disk, dir).context("create log", dir)?;
         remove_unfinished(&*disk, dir)?;
         let segments = list_segments(&*disk, dir)?;
-        check_sequential(&segments)?;
+        check_sequential(segments.iter().map(|segment| segment.index))?;
         let mut segment = 0;
         if let Some(last) = segments.last() {
             mend_tail(&*disk, dir, last.index)?;

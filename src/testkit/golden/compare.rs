@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ExpectedSeries;
+use crate::model::histogram::{CountsRef, HistogramRef, ResetHint};
 use crate::model::{Column, Labels, Value};
 use crate::series::{Queryable, Select, TimeRange};
 
@@ -64,4 +65,43 @@ pub fn differences(expected: &[ExpectedSeries], found: &dyn Queryable) -> Vec<St
     }
     problems.extend(missing.keys().map(|labels| format!("{labels}: is missing")));
     problems
+}
+
+/// True if two histograms say the same of the world: equal but for empty buckets, which are added
+/// where chunks are written, and for hints about resets, which are found out there.
+pub fn same_meaning(a: HistogramRef<'_>, b: HistogramRef<'_>) -> bool {
+    let gauge = |one: HistogramRef<'_>| one.hint == ResetHint::Gauge;
+    let bounds = a.layout.has_bounds_of(b.layout);
+    let plain = |one: HistogramRef<'_>| {
+        let (count, zero_count) = match one.counts {
+            CountsRef::Integer { count, zero_count, .. } => (count, zero_count),
+            CountsRef::Float { count, zero_count, .. } => (count.to_bits(), zero_count.to_bits()),
+        };
+        let threshold = one.layout.zero_threshold.to_bits();
+        (one.layout.schema, threshold, one.sum.to_bits(), one.counts.is_float(), count, zero_count)
+    };
+    bounds && gauge(a) == gauge(b) && plain(a) == plain(b) && buckets(a) == buckets(b)
+}
+
+/// The buckets that hold something, by side and index.
+fn buckets(one: HistogramRef<'_>) -> BTreeMap<(bool, i64), u64> {
+    let value = |place: usize| match one.counts {
+        CountsRef::Integer { buckets, .. } => buckets[place] as u64,
+        CountsRef::Float { buckets, .. } => buckets[place].to_bits(),
+    };
+    let mut found = BTreeMap::new();
+    let mut place = 0;
+    for (is_positive, spans) in [(true, &one.layout.positive), (false, &one.layout.negative)] {
+        let mut index = 0_i64;
+        for span in spans {
+            index += i64::from(span.offset);
+            for _ in 0..span.length {
+                found.insert((is_positive, index), value(place));
+                index += 1;
+                place += 1;
+            }
+        }
+    }
+    found.retain(|_, count| *count != 0);
+    found
 }

@@ -17,7 +17,7 @@ use crate::disk::{Disk, RealDisk};
 use crate::model::{Column, Labels};
 use crate::series::SeriesExemplars;
 
-pub use compare::{difference, differences};
+pub use compare::{difference, differences, same_meaning};
 
 /// Every folder that is a data directory; `agent` is one of an agent.
 pub const FOLDERS: [&str; 9] = [

@@ -124,7 +124,7 @@ fn between<'a>(before: Cursor<'a>, after: Cursor<'a>) -> &'a [u8] {
 
 /// How many rows a filter saw and how many it kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(in super::super) struct Kept {
+pub(in super::super) struct RowCount {
     pub(in super::super) seen: u64,
     pub(in super::super) kept: u64,
 }
@@ -135,8 +135,8 @@ pub(in super::super) fn keep_since(
     record: &[u8],
     min_time_ms: i64,
     out: &mut Vec<u8>,
-) -> Result<Kept, RecordError> {
-    let mut count = Kept::default();
+) -> Result<RowCount, RecordError> {
+    let mut count = RowCount::default();
     let start = out.len();
     let with_starts = kind(record).has_starts();
     let mut first: Option<Place> = None;

@@ -109,17 +109,50 @@ fn a_checkpoint_builds_on_the_one_before() {
 }
 
 #[test]
-fn segments_that_are_missing_behind_the_checkpoint_are_an_error() {
+fn segments_that_are_missing_do_not_stop_a_checkpoint() {
     let disk = MemoryDisk::shared();
     let mut wal = open(&disk, options(Compression::None));
-    for _ in 0..6 {
+    for time in 0..6 {
+        wal.log(&[&samples_record(&[(1, time, 0.5)])]).unwrap();
         wal.cut().unwrap();
     }
     fold(&disk, 1, 0);
     wal.remove_before(4).unwrap();
-    let keep = |_: SeriesRef| true;
-    let gap = checkpoint(&disk, dir(), 4, &options(Compression::None), &keep, 0).err();
-    assert!(matches!(gap, Some(WalError::Gap { after: 1, found: 4 })), "{gap:?}");
+    let stats = fold(&disk, 5, 0);
+    // The two of the checkpoint, and those of 4 and 5.
+    assert_eq!((stats.missing_segments, stats.samples), (2, 4));
+    assert_eq!(last_checkpoint(&*disk, dir()).unwrap(), Some(5));
+}
+
+#[test]
+fn what_cannot_be_read_stops_a_checkpoint_until_it_is_told_to_go_on() {
+    let disk = FaultyDisk::new();
+    let mut wal = open(&shared(&disk), options(Compression::None));
+    for time in 0..900 {
+        wal.log(&[&samples_record(&vec![(1, time, 0.5); 40])]).unwrap();
+    }
+    let last = wal.cut().unwrap();
+    assert!(last > 4);
+    let path = dir().join("00000002");
+    let size = disk.read(&path).unwrap().len();
+    disk.set_unreadable(&path, 33_000..33_001).unwrap();
+    let (all, keep) = (shared(&disk), |_: SeriesRef| true);
+    let kept = Kept { keep: &keep, min_time_ms: 0 };
+    let fold = |unreadable| checkpoint_with(&all, dir(), 3, wal.options(), kept, unreadable);
+    let failed = fold(Unreadable::Fail).unwrap_err();
+    assert!(matches!(failed, WalError::Io { what: "read", .. }), "{failed}");
+    assert_eq!(wal.segments().unwrap(), Some((0, last)));
+    let stats = fold(Unreadable::PassOver).unwrap();
+    let [(corruption, name)] = stats.quarantined.as_slice() else { panic!("{stats:?}") };
+    assert_eq!((corruption.segment, name.as_path()), (2, dir().join("00000002.corrupt").as_path()));
+    assert!(matches!(corruption.fault, Fault::Unreadable(_)), "{corruption}");
+    assert_eq!(disk.read(name).unwrap().len(), size);
+    // Segments before it went too, so that there is no hole.
+    assert_eq!(wal.segments().unwrap(), Some((3, last)));
+    // Of segment 2 only what touches the second of its two pages is gone.
+    let lost = 33_000 / 480;
+    let (got, end) = replayed(&all).unwrap();
+    assert!(got.len() > 900 - 2 * lost && got.len() < 900, "{} {end:?}", got.len());
 }
 
 /// A checkpoint that fails on damage fails for ever, and the log fills the disk (issue 18552).
@@ -144,6 +177,8 @@ fn damage_does_not_stop_a_checkpoint() {
     assert_eq!(stats.dropped_samples, 0);
     assert!(!stats.quarantined.is_empty());
     assert!(stats.quarantined.iter().all(|(_, kept)| disk.exists(kept)));
+    assert!(stats.quarantined.iter().all(|(corruption, _)| !disk.exists(&corruption.path)));
+    assert_eq!(wal.segments().unwrap().map(|segments| segments.1), Some(last));
     let mut newest = 0;
     for record in checkpoint_records(&disk, last - 1) {
         decode_times(&record, |_, time| newest = newest.max(time)).unwrap();

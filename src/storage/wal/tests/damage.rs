@@ -5,7 +5,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::disk::{Crash, FaultyDisk, MemoryDisk};
-use crate::model::LabelsBuf;
 
 /// Lengths that meet the borders of pages, and others.
 fn length() -> impl Strategy<Value = usize> {

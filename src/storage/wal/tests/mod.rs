@@ -1,9 +1,11 @@
 //! Tests that need more than one file of this folder.
 
+mod batches;
 mod checkpoints;
 mod crashes;
 mod damage;
 mod golden;
+mod syncs;
 mod tails;
 
 use std::path::Path;
