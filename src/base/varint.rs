@@ -136,6 +136,21 @@ impl<'a> Cursor<'a> {
     /// A uvarint; refuses one that does not fit into 64 bits.
     #[inline]
     pub fn uvarint(&mut self) -> Result<u64, Truncated> {
+        // Most are of one or two bytes: distances and lengths.
+        match self.rest {
+            [first, rest @ ..] if *first < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*first))
+            }
+            [first, second, rest @ ..] if *second < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*first & 0x7f) | u64::from(*second) << 7)
+            }
+            _ => self.long_uvarint(),
+        }
+    }
+
+    fn long_uvarint(&mut self) -> Result<u64, Truncated> {
         let mut value = 0_u64;
         for (index, &byte) in self.rest.iter().take(MAX_VARINT_BYTES).enumerate() {
             if index == MAX_VARINT_BYTES - 1 && byte > 1 {

@@ -1,8 +1,9 @@
 //! Does everything that was scraped reach the hub?
 //!
 //! A [`Forward`] follows the agent's log and sends every sample to one destination with remote
-//! write 1, native histograms and exemplars where that is wanted. One thread reads (`reader`), a few tasks send (`sender`), each over its own
-//! share of the series, so that samples of one series arrive in order.
+//! write 1, native histograms and exemplars where that is wanted. One thread reads (`reader`), a
+//! few tasks send (`sender`), each over its own share of the series, so that samples of one series
+//! arrive in order.
 //!
 //! # What may get lost
 //! Nothing that is in the log, as long as the log is kept up to [`Forward::oldest_unsent`]: a

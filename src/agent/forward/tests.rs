@@ -595,8 +595,8 @@ async fn answers_and_their_absence_are_told_apart() {
     assert!(matches!(answer, client::Answer::Again(_, None)), "{answer:?}");
 }
 
-/// A sender on the log of Prometheus's agent, until all of it has arrived.
-async fn forwarded(options: RemoteWriteOptions) -> Registry {
+/// Histograms that a sender on the log of Prometheus's agent drops, once all else has arrived.
+async fn forwarded(options: RemoteWriteOptions) -> [u64; 2] {
     let registry = Registry::new();
     let disk = MemoryDisk::shared();
     golden::copy_to(&*disk, &golden::data(golden::AGENT), "/data".as_ref());
@@ -611,15 +611,17 @@ async fn forwarded(options: RemoteWriteOptions) -> Registry {
     let forward = Forward::start(options, source, &registry).unwrap();
     let read = || forward.shared.caught_up.load(Ordering::Relaxed);
     eventually("the log is read", read).await;
+    let metrics = &forward.shared.metrics;
+    let dropped = [metrics.custom_bounds.get(), metrics.not_enabled.get()];
     forward.stop(FLUSH).await;
-    registry
+    dropped
 }
 
 /// Prometheus's agent wrote the log; `expected` is what was appended to it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_that_an_agent_of_prometheus_logged_arrives() {
     let hub = Hub::start();
-    forwarded(RemoteWriteOptions {
+    let dropped = forwarded(RemoteWriteOptions {
         send_native_histograms: true,
         send_exemplars: true,
         ..options(&hub)
@@ -657,6 +659,7 @@ async fn everything_that_an_agent_of_prometheus_logged_arrives() {
         assert!(got.next().is_none(), "{labels}");
     }
     assert!(inbox.columns.is_empty(), "{:?}", inbox.columns.keys());
+    assert_eq!(dropped, [custom, 0]);
     assert!(floats > 1000 && histograms > 500 && custom > 100, "{floats} {histograms} {custom}");
     let expected = golden::exemplars(golden::AGENT);
     assert!(!expected.is_empty());
@@ -669,8 +672,8 @@ async fn everything_that_an_agent_of_prometheus_logged_arrives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn histograms_and_exemplars_are_sent_only_if_that_is_wanted() {
     let hub = Hub::start();
-    let registry = forwarded(options(&hub)).await;
-    drop(registry);
+    let dropped = forwarded(options(&hub)).await;
+    assert!(dropped[0] == 0 && dropped[1] > 500, "{dropped:?}");
     let inbox = hub.inbox.lock();
     assert!(!inbox.columns.is_empty() && inbox.exemplars.is_empty());
     assert!(inbox.columns.values().all(|column| column.histograms.is_empty()));
@@ -696,10 +699,8 @@ async fn a_series_that_turns_to_histograms_arrives_in_its_order() {
         inbox.columns.values().map(Column::len).sum::<usize>() == 5
     })
     .await;
-    let inbox = hub.inbox.lock();
-    let column = inbox.columns.values().next().unwrap();
-    assert_eq!(column.timestamps, [1_001, 1_002, 1_003, 1_004, 1_005]);
-    drop(inbox);
-    assert_eq!(spoke.metric("storage_histograms_total"), 3.0);
+    let times = hub.inbox.lock().columns.values().next().unwrap().timestamps.clone();
+    assert_eq!(times, [1_001, 1_002, 1_003, 1_004, 1_005]);
+    eventually("counted", || spoke.metric("storage_histograms_total") == 3.0).await;
     forward.stop(FLUSH).await;
 }

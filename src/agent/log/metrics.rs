@@ -27,13 +27,6 @@ const TRUNCATE_BOUNDS: &[f64] = &[0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 60.0];
 impl Metrics {
     pub(super) fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help);
-        let samples = |kind| {
-            registry.counter_with(
-                "prometheus_agent_samples_appended_total",
-                "Total number of samples appended to the storage",
-                &[("type", kind)],
-            )
-        };
         Self {
             active_series: registry.gauge(
                 "prometheus_agent_active_series",
@@ -43,8 +36,8 @@ impl Metrics {
                 "prometheus_agent_deleted_series",
                 "Number of series pending deletion from the WAL",
             ),
-            samples: samples("float"),
-            histograms: samples("histogram"),
+            samples: samples(registry, "float"),
+            histograms: samples(registry, "histogram"),
             exemplars: counter(
                 "prometheus_agent_exemplars_appended_total",
                 "Total number of exemplars appended to the storage",
@@ -97,4 +90,12 @@ impl Metrics {
             ),
         }
     }
+}
+
+fn samples(registry: &Registry, kind: &str) -> Counter {
+    registry.counter_with(
+        "prometheus_agent_samples_appended_total",
+        "Total number of samples appended to the storage",
+        &[("type", kind)],
+    )
 }

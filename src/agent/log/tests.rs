@@ -9,10 +9,12 @@ use super::*;
 use crate::base::clock::ManualClock;
 use crate::base::metrics::{Registry, Value};
 use crate::disk::{Crash, Disk, FaultyDisk, MemoryDisk, RealDisk, SharedDisk};
-use crate::model::{Labels, LabelsBuf};
+use crate::model::histogram::{Counts, Histogram, HistogramError};
+use crate::model::{Exemplar, Labels, LabelsBuf, Value as Sample};
 use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
 use crate::storage::wal::{
-    Compression, Position, RecordKind, Tail, WalOptions, decode_samples, decode_series, kind,
+    Compression, Durability, Position, RecordKind, RowDecoder, Tail, WalOptions, decode_exemplars,
+    decode_samples, decode_series, kind,
 };
 use crate::testkit::golden;
 
@@ -95,6 +97,119 @@ impl Reader {
             }
         }
         tail.position()
+    }
+}
+
+/// Everything that was logged but names, as text, in its order.
+fn logged(disk: &SharedDisk) -> Vec<String> {
+    let mut tail = Tail::open(disk.clone(), Path::new("/agent/wal"), None).unwrap();
+    let (mut record, mut buf, mut found) = (Vec::new(), LabelsBuf::new(), Vec::new());
+    while tail.next(&mut record).unwrap().is_some() {
+        match kind(&record) {
+            RecordKind::Series => {}
+            RecordKind::Exemplars => decode_exemplars(&record, &mut buf, |row| {
+                found.push(format!("{} e{} {}", row.series.0, row.timestamp_ms, row.value));
+            })
+            .unwrap(),
+            _ => {
+                let read = RowDecoder::new().decode(&record, |row| {
+                    let kind = if matches!(row.value, Sample::Float(_)) { 'f' } else { 'h' };
+                    found.push(format!("{} {kind}{}", row.series.0, row.timestamp_ms));
+                });
+                assert_eq!(read, Ok(0));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn a_series_that_turns_to_histograms_is_logged_in_its_order() {
+    let disk = MemoryDisk::shared();
+    let registry = Registry::new();
+    let log = open_with(&disk, options(), &registry).unwrap();
+    let stale = Histogram::stale(true);
+    let mut invalid = Histogram::stale(false);
+    invalid.counts = Counts::Integer { count: 1, zero_count: 2, buckets: Vec::new() };
+    let mut batch = batch(0..1, 1);
+    batch.push_series(SeriesRef::UNKNOWN, labels(1).as_ref());
+    batch.push_sample(1, 0.5);
+    batch.push_histogram(2, stale.as_ref());
+    batch.push_histogram(3, invalid.as_ref());
+    batch.push_histogram(2, stale.as_ref());
+    batch.push_sample(4, 0.5);
+    batch.push_series(SeriesRef::UNKNOWN, labels(2).as_ref());
+    batch.push_histogram(1, stale.as_ref());
+    let outcome = append(&log, &mut batch);
+    assert_eq!((outcome.accepted, outcome.rejected, outcome.created_series), (5, 2, 3));
+    let invalid = Verdict::InvalidHistogram(HistogramError::CountTooLow);
+    assert_eq!(batch.verdicts()[3..5], [invalid, Verdict::OutOfOrder]);
+    assert_eq!(logged(&disk), ["1 f1", "2 f1", "2 h2", "2 f4", "3 h1"]);
+    assert_eq!(reading(&registry, "prometheus_agent_out_of_order_samples_total"), 1.0);
+    // None of a batch is logged that is to be taken whole or not at all.
+    let refused = log.append(&mut batch, OnReject::RejectAll).unwrap();
+    assert_eq!((refused.accepted, refused.rejected), (0, 7));
+    assert_eq!(logged(&disk).len(), 5);
+}
+
+#[test]
+fn an_exemplar_is_logged_once() {
+    let disk = MemoryDisk::shared();
+    let log = open(&disk);
+    let exemplar = |timestamp_ms, value, text: &str| Exemplar {
+        labels: Labels::from_pairs([("trace_id", text)]).unwrap(),
+        value,
+        timestamp_ms,
+    };
+    let scrape = |time_ms: i64, exemplars: &[Exemplar]| {
+        let mut batch = batch(1..2, time_ms);
+        exemplars.iter().for_each(|exemplar| batch.push_exemplar(exemplar.clone()));
+        append(&log, &mut batch).rejected_exemplars
+    };
+    let first = exemplar(5, 0.5, "a");
+    assert_eq!(scrape(10, std::slice::from_ref(&first)), 0);
+    assert_eq!(scrape(20, &[first.clone(), exemplar(6, 1.5, "b"), exemplar(6, 1.5, "b")]), 0);
+    // One that is older and one that is too long.
+    assert_eq!(scrape(30, &[first, exemplar(40, 1.0, &"x".repeat(121))]), 2);
+    assert_eq!(logged(&disk), ["1 f10", "1 e5 0.5", "1 f20", "1 e6 1.5", "1 f30"]);
+    // Exemplars of a series that nobody knows go nowhere.
+    let mut batch = Batch::new();
+    batch.push_series(SeriesRef::UNKNOWN, labels(9).as_ref());
+    batch.push_exemplar(exemplar(1, 1.0, "a"));
+    assert_eq!(append(&log, &mut batch), Outcome::default());
+    assert_eq!(logged(&disk).len(), 5);
+}
+
+#[test]
+fn a_truncation_that_failed_is_tried_again_soon() {
+    let disk = FaultyDisk::new();
+    let clock = Arc::new(ManualClock::at(0));
+    let registry = Registry::new();
+    let log =
+        AgentLog::open(disk.shared(), clock.clone(), Path::new("/agent"), options(), &registry);
+    let log = log.unwrap();
+    append(&log, &mut batch(0..10, 0));
+    clock.set(5 * HOUR_MS);
+    disk.set_full(true);
+    assert!(log.maintain(None).is_err());
+    assert!(log.maintain(None).unwrap().is_none());
+    disk.set_full(false);
+    clock.set(5 * HOUR_MS + 60_000);
+    let done = log.maintain(None).unwrap().unwrap();
+    assert_eq!(done.upto, Some(0));
+    assert!(log.maintain(None).unwrap().is_none());
+}
+
+#[test]
+fn each_commit_is_on_disk_where_that_is_wanted() {
+    for (durability, survive) in [(Durability::Process, 0), (Durability::EachCommit, 10)] {
+        let disk = FaultyDisk::new();
+        let mut options = options();
+        options.wal.durability = durability;
+        let log = open_with(&disk.shared(), options, &Registry::new()).unwrap();
+        append(&log, &mut batch(0..10, 0));
+        let next = open(&disk.crash(Crash::Power).shared());
+        assert_eq!(next.stats().unwrap().series, survive);
     }
 }
 

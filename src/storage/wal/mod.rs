@@ -3,18 +3,34 @@
 //! Prometheus's write-ahead log, both ways: real Prometheus reads what this folder writes, and the
 //! reverse. The bytes are described in `FORMAT.md`.
 //!
-//! Useful for: keeping records ([`Wal`]), telling them all again ([`replay`], [`recover`]),
-//! following them while they are written ([`Tail`]), folding old ones together ([`checkpoint`]).
+//! Useful for: keeping records ([`Wal`]), telling them all again ([`replay`], [`recover`],
+//! [`recover_batches`]), following them while they are written ([`Tail`]), folding old ones
+//! together ([`checkpoint`]).
 //! Not useful for: knowing what is still needed; the owner of the log says so.
 //!
 //! # What is on disk when a call returns
 //!
-//! | call          | survives a crash of the process | survives a crash of the machine          |
-//! |---------------|---------------------------------|------------------------------------------|
-//! | [`Wal::log`]  | the batch, whole                | what stands in a segment that is closed  |
-//! | [`Wal::sync`] | everything                      | everything                               |
-//! | [`Wal::cut`]  | everything                      | everything before the new segment        |
-//! | an error      | everything acknowledged before  | as before the call                       |
+//! | call                | survives a crash of the process | survives a crash of the machine |
+//! |---------------------|---------------------------------|---------------------------------|
+//! | [`Wal::log`]        | the batch, whole                | what stands in closed segments  |
+//! | [`Wal::log_packed`] | the batch, whole                | what stands in closed segments  |
+//! | [`Syncer::commit`]  | everything                      | see below                       |
+//! | [`Wal::sync`]       | everything                      | everything                      |
+//! | [`Wal::cut`]        | everything                      | all before the new segment      |
+//! | [`checkpoint`]      | everything                      | the checkpoint, whole           |
+//! | an error            | everything acknowledged before  | as before the call              |
+//!
+//! | [`Durability`]         | what a crash of the machine costs after [`Syncer::commit`]     |
+//! |------------------------|------------------------------------------------------------------|
+//! | `Process`, the default | what of the newest segment the system has not written by itself  |
+//! | `Interval { ms }`      | what was logged since the last sync began, about `ms` ago        |
+//! | `EachCommit`           | nothing                                                          |
+//!
+//! # A full disk, a broken disk
+//! A batch that cannot be written is taken back, in the file too, before anything else is written;
+//! the caller is told, and the next batch is tried anew. A sync that failed is never trusted again:
+//! the next batch begins a new segment. A truncation that failed is due again after a while
+//! ([`Retry`]), and neither damage nor what the disk does not give keeps it from ending.
 
 mod ahead;
 mod checkpoint;

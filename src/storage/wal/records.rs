@@ -131,3 +131,51 @@ impl Records {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::series::SeriesRef;
+
+    fn parts(records: &Records) -> Vec<(Vec<u8>, Compression)> {
+        records.iter().map(|(bytes, how)| (bytes.to_vec(), how.compression)).collect()
+    }
+
+    #[test]
+    fn what_is_encoded_in_place_is_packed_as_a_record_is() {
+        for compression in [Compression::None, Compression::Snappy, Compression::Zstd] {
+            let (mut in_place, mut whole) = (Records::new(compression), Records::new(compression));
+            for _ in 0..2 {
+                in_place.clear();
+                whole.clear();
+                for record in [&[7; 500][..], &[1, 2, 3], &[9; 40_000]] {
+                    in_place.add(|out| out.extend_from_slice(record));
+                    whole.add_record(record);
+                }
+                assert_eq!(parts(&in_place), parts(&whole));
+                assert_eq!((in_place.len(), in_place.size_bytes()), (3, whole.size_bytes()));
+            }
+            let saved: usize = in_place.iter().map(|(_, how)| how.saved_bytes).sum();
+            assert_eq!(saved + in_place.size_bytes(), 40_503);
+        }
+    }
+
+    #[test]
+    fn nothing_and_what_fails_are_no_records() {
+        for compression in [Compression::None, Compression::Snappy] {
+            let mut records = Records::new(compression);
+            records.add(|_| ());
+            let failed = records.try_add(|out| {
+                out.push(1);
+                Err("no")
+            });
+            assert_eq!(failed, Err("no"));
+            assert!(records.is_empty() && records.size_bytes() == 0);
+            let mut rows = RowEncoder::new(false);
+            records.add_rows(&mut rows);
+            rows.push_float(SeriesRef(1), 2, 0, 3.0);
+            records.add_rows(&mut rows);
+            assert_eq!(records.len(), 1);
+        }
+    }
+}

@@ -365,7 +365,7 @@ impl Scanner {
 
     fn load(&mut self, start: u64) -> Result<(), Stop> {
         let want = WINDOW_BYTES.min((self.limit - start) as usize);
-        self.window.clear();
+        // What is there is read over, not zeroed.
         self.window.resize(want, 0);
         self.window_start = start;
         let mut filled = 0;
