@@ -100,6 +100,7 @@ fn helm_values_lead_to_the_same_config() {
     let storage = StorageConfig {
         retention_ms: Some(10 * 86_400_000),
         retention_bytes: Some(45 << 30),
+        max_exemplars: None,
         out_of_order_window_ms: Some(300_000),
         max_exemplars: None,
         wal_compression: Some(true),
