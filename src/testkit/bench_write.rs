@@ -15,7 +15,7 @@ use crate::base::clock::Stopwatch;
 use crate::model::{Labels, LabelsBuf};
 use crate::series::{Append, Batch, OnReject, SeriesRef};
 use crate::storage::db::{Db, DbOptions};
-use crate::storage::wal::Compression;
+use crate::storage::wal::{Compression, WalOptions};
 
 const SHARD_SERIES: usize = 1000;
 const ROUND_SCRAPES: i64 = 100;
@@ -92,9 +92,8 @@ pub fn read_labels(input: impl BufRead, limit: usize) -> Result<Vec<Labels>, Ben
 /// # Errors
 /// The directory's.
 pub fn write(dir: &Path, labels: &[Labels], scrapes: i64) -> Result<Written, BenchError> {
-    let mut options = DbOptions::default();
-    options.background = false;
-    options.wal.compression = Compression::None;
+    let wal = WalOptions { compression: Compression::None, ..WalOptions::default() };
+    let options = DbOptions { background: false, wal, ..DbOptions::default() };
     let db = Db::open_at(dir, options).map_err(|error| failed("open")(&error))?;
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let samples = AtomicU64::new(0);
@@ -175,8 +174,7 @@ mod tests {
         let labels: Vec<Labels> = (0..1001).map(labels).collect();
         let written = write(dir.path(), &labels, 101).unwrap();
         assert_eq!((written.series, written.samples), (1001, 200_200));
-        let mut options = DbOptions::default();
-        options.background = false;
+        let options = DbOptions { background: false, ..DbOptions::default() };
         let db = Db::open_at(dir.path(), options).unwrap();
         let found = db.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap().series;
         assert_eq!(found.len(), 1001);
