@@ -87,7 +87,7 @@ fn blocks_and_checkpoint_of_prometheus_are_read_together() {
     let db = open(RealDisk::shared(), dir.path());
     let stats = db.stats();
     assert_eq!((stats.blocks.len(), stats.unreadable_blocks.len()), (4, 0));
-    assert_eq!((stats.replay.series, stats.replay.samples), (17, 2231));
+    assert_eq!((stats.replay.series, stats.replay.samples), (17, 3641));
     check_floats(&db, "checkpoint");
     db.maintain().unwrap();
     check_floats(&db, "checkpoint");

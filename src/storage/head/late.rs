@@ -223,6 +223,18 @@ impl Head {
         }
     }
 
+    /// Makes chunks of all gathered samples, which no log of late samples has.
+    pub(super) fn close_all_late(&self) {
+        self.series.for_each(|name, series| {
+            if let Some(late) = series.late_if_any() {
+                self.close_late(late, name);
+            }
+        });
+        if let Some(Err(error)) = self.files.as_ref().map(|files| files.flush()) {
+            tracing::warn!(%error, "late samples stay in memory");
+        }
+    }
+
     /// First and last time of late samples.
     pub(in crate::storage) fn ooo_span(&self) -> Option<TimeRange> {
         self.bounds.late_span()

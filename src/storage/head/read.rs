@@ -17,6 +17,7 @@ use super::delete;
 use super::isolation::Reader;
 use super::late;
 use super::mapped::FilesView;
+use super::ooo::OooSeries;
 use super::postings::{List, ListCursor, Lists};
 use super::registry::Registry;
 use super::series;
@@ -132,14 +133,30 @@ impl Head {
     ) -> (HeadView, usize) {
         let mut chunks = Vec::new();
         let hidden = series.copy_for(reader, range, &mut chunks);
-        let late = series.late().filter(|_| series.has_late_in(range)).map(|held| {
-            let chunks = held.chunks.iter().filter(|chunk| chunk.range().overlaps(range));
-            let (chunks, samples) = (chunks.cloned().collect(), held.samples.column().clone());
-            Box::new(LateView { chunks, samples })
-        });
+        let late = series.late().filter(|_| series.has_late_in(range));
+        let late = late.map(|held| Box::new(self.late_view(held, range)));
         let deleted = self.tombstones.of(name);
         let labels = series.labels.clone();
         (HeadView { labels, chunks, late, deleted, files: None }, hidden)
+    }
+}
+
+impl Head {
+    fn late_view(&self, held: &OooSeries, range: TimeRange) -> LateView {
+        let chunks = held.chunks.iter().filter(|chunk| chunk.range().overlaps(range));
+        let mut view = LateView { chunks: chunks.cloned().collect(), samples: Column::new() };
+        let column = held.samples.column();
+        let mut encoded = Vec::new();
+        // In a chunk all histograms have the buckets of all: so they look the same before and
+        // after they are closed.
+        if !column.histograms.is_empty()
+            && late::encode(column, &self.options.encode(), &mut encoded).is_ok()
+        {
+            view.chunks.extend(encoded.into_iter().map(Closed::Memory));
+        } else {
+            view.samples = column.clone();
+        }
+        view
     }
 }
 

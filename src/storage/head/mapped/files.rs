@@ -98,8 +98,9 @@ struct Growing {
 
 impl ChunkFiles {
     /// Opens the folder `dir`, making it if needed, and gives every chunk in it to `each`, in the
-    /// order of writing. A damaged file is renamed and stands in the answer; none of its chunks
-    /// are given. Nothing is created before the first chunk is written.
+    /// order of writing. Of a damaged file, which stands in the answer, none are given; once what
+    /// it held was found elsewhere, it is to be put aside by [`Self::set_aside`]. Nothing is
+    /// created before the first chunk is written.
     ///
     /// # Errors
     /// The disk's answer.
@@ -109,17 +110,14 @@ impl ChunkFiles {
         options: MappedOptions,
         metrics: MappedMetrics,
         each: &mut dyn FnMut(MappedChunk),
-    ) -> Result<(Self, Vec<MappedDamage>), MappedError> {
+    ) -> Result<(Self, Vec<(u32, MappedDamage)>), MappedError> {
         create_dir_synced(&**disk, dir).context("create", dir)?;
         let report = scan_files(&**disk, dir, each)?;
         for number in &report.unwritten {
             let path = file_path(dir, *number);
             disk.remove_file(&path).context("remove", &path)?;
         }
-        for (number, damage) in &report.damaged {
-            metrics.corruptions.inc();
-            set_aside(&**disk, dir, *number, damage)?;
-        }
+        metrics.corruptions.add(report.damaged.len() as u64);
         let mut files = Vec::new();
         let mut size_bytes = 0;
         let is_sealed = |number: &u32| !report.unwritten.contains(number);
@@ -140,7 +138,21 @@ impl ChunkFiles {
             writer: Mutex::new(Writer { growing: None, next_number, is_closed: false }),
             is_cut_wanted: AtomicBool::new(false),
         };
-        Ok((opened, report.damaged.into_iter().map(|(_, damage)| damage).collect()))
+        Ok((opened, report.damaged))
+    }
+
+    /// Renames damaged files. Files without chunks take their names, as other readers insist on
+    /// numbers without gaps.
+    ///
+    /// # Errors
+    /// The disk's answer.
+    pub(in crate::storage) fn set_aside(
+        &self,
+        damaged: &[(u32, MappedDamage)],
+    ) -> Result<(), MappedError> {
+        let mut set_aside = damaged.iter();
+        set_aside
+            .try_for_each(|(number, damage)| set_aside_one(&*self.disk, &self.dir, *number, damage))
     }
 
     /// Writes a chunk; it can be read at once. After an error it is not written.
@@ -362,7 +374,7 @@ impl Growing {
 }
 
 /// Renames a damaged file and puts one without chunks in its place.
-fn set_aside(
+fn set_aside_one(
     disk: &dyn Disk,
     dir: &Path,
     number: u32,

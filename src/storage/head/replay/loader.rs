@@ -11,10 +11,12 @@ use crate::series::{SeriesRef, TimeRange};
 use crate::storage::wal::{self, Position, RecordError, RecordKind, RowDecoder};
 
 use super::super::append::Row;
+use super::super::mapped::MappedChunk;
 use super::super::page::page_of;
+use super::super::series::Series;
 use super::super::state::Head;
 use super::heaps::{Applied, HeapSet};
-use super::mapped::{Attached, MappedIndex, attach};
+use super::mapped::{MappedIndex, attach};
 use super::stats::ReplayStats;
 
 /// One set is filled, one waits, one is put into the chunks.
@@ -129,6 +131,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
     fn load_series(&mut self, record: &[u8]) -> Result<(), RecordError> {
         let Self { head, labels, aliases, newest_ref, stats, mapped, set, .. } = self;
         let mut named_before = None;
+        let mut named_again = Vec::new();
         wal::decode_series(record, labels, |series, labels| {
             *newest_ref = (*newest_ref).max(series);
             let known = head.series.with(series, |known| known.hash);
@@ -139,7 +142,8 @@ impl<'scope, 'env> Loader<'scope, 'env> {
                 return;
             }
             let (known, made) = head.find_or_restore(series, labels);
-            stats.series += u64::from(made.is_some());
+            let is_new = made.is_some();
+            stats.series += u64::from(is_new);
             set.created.extend(made.map(|labels| (known, labels)));
             if known == series {
                 aliases.first.remove(&series);
@@ -147,11 +151,20 @@ impl<'scope, 'env> Loader<'scope, 'env> {
                 aliases.first.insert(series, known);
             }
             let chunks = mapped.of(series);
-            if !chunks.is_empty() {
-                let given = head.series.with(known, |series| attach(series, chunks));
-                head.note_attached(given.unwrap_or_default());
+            if is_new && !chunks.is_empty() {
+                head.attach(known, chunks);
+            } else if !chunks.is_empty() {
+                named_again.push((series, known));
             }
         })?;
+        if !named_again.is_empty() {
+            // What was read of it so far is older than these chunks.
+            self.drain();
+            for (series, known) in named_again {
+                let chunks = self.mapped.of(series);
+                self.head.attach(known, chunks);
+            }
+        }
         // Their labels are in no index before the set is applied.
         if self.set.created.len() >= CREATED_MAX {
             self.hand_on();
@@ -326,6 +339,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
         }
         if applied.late > 0 {
             head.bounds.widen_late(applied.late_span);
+            head.close_all_late();
         }
         head.metrics.chunks_created.add(applied.chunks);
         head.metrics.chunks.add(applied.chunks as f64);
@@ -373,8 +387,11 @@ impl Head {
         if is_kept { start_ms } else { 0 }
     }
 
-    /// Counts chunks of files that a series was given.
-    pub(super) fn note_attached(&self, attached: Attached) {
+    /// Gives a series chunks that lie in files.
+    pub(super) fn attach(&self, name: SeriesRef, chunks: &[MappedChunk]) {
+        let files = self.files.as_deref();
+        let attach = |series: &mut Series| attach(name, series, chunks, files);
+        let attached = self.series.with(name, attach).unwrap_or_default();
         attached.span.into_iter().for_each(|span| self.bounds.widen(span));
         attached.late_span.into_iter().for_each(|span| self.bounds.widen_late(span));
         self.metrics.chunks_created.add(attached.chunks as u64);

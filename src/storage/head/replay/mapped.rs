@@ -1,10 +1,10 @@
 //! Which finished chunks of which series lie in files.
 
-use crate::chunk::Encoding;
+use crate::chunk::{Encoding, OpenChunk};
 use crate::series::{SeriesRef, TimeRange};
 
 use super::super::closed::Closed;
-use super::super::mapped::{ChunkRef, MappedChunk};
+use super::super::mapped::{ChunkFiles, ChunkRef, MappedChunk};
 use super::super::series::Series;
 
 /// The chunks of the files, by series, until the series is there to take them.
@@ -89,22 +89,28 @@ fn wider(a: Option<TimeRange>, b: TimeRange) -> Option<TimeRange> {
     Some(TimeRange::new(a.start_ms.min(b.start_ms), a.end_ms.max(b.end_ms)))
 }
 
-/// Gives a series its chunks, once. Those that overlap what it has are kept among the late ones.
-pub(super) fn attach(series: &mut Series, chunks: &[MappedChunk]) -> Attached {
+/// Gives a series its chunks, once. Those that overlap what it has become late ones.
+pub(super) fn attach(
+    name: SeriesRef,
+    series: &mut Series,
+    chunks: &[MappedChunk],
+    files: Option<&ChunkFiles>,
+) -> Attached {
     let mut attached = Attached::default();
     for chunk in chunks {
         if has(series, chunk.at) {
             continue;
         }
         let range = TimeRange::new(chunk.min_time_ms, chunk.max_time_ms);
-        let held = series.time_span();
-        if chunk.is_out_of_order || held.is_some_and(|held| held.end_ms >= range.start_ms) {
+        if chunk.is_out_of_order {
             series.late_mut().chunks.push(closed(chunk));
             attached.late_span = wider(attached.late_span, range);
-        } else {
-            series.close_chunk();
-            series.closed.push(closed(chunk));
+        } else if insert(series, chunk) {
             attached.span = wider(attached.span, range);
+        } else {
+            let late = as_late(name, closed(chunk), files);
+            series.late_mut().chunks.push(late);
+            attached.late_span = wider(attached.late_span, range);
         }
         attached.chunks += 1;
     }
@@ -113,6 +119,39 @@ pub(super) fn attach(series: &mut Series, chunks: &[MappedChunk]) -> Attached {
         series.refresh_newest();
     }
     attached
+}
+
+/// Puts a chunk where its time is; false if something is there. A series that was forgotten and
+/// came back has chunks under two references, in any order.
+fn insert(series: &mut Series, chunk: &MappedChunk) -> bool {
+    let held = |open: &OpenChunk| TimeRange::new(open.min_time_ms(), open.max_time_ms());
+    let range = TimeRange::new(chunk.min_time_ms, chunk.max_time_ms);
+    if let Some(open) = series.open.as_ref().map(held) {
+        if open.overlaps(range) {
+            return false;
+        }
+        if open.end_ms < range.start_ms {
+            series.close_chunk();
+        }
+    }
+    let place = series.closed.partition_point(|known| known.range().end_ms < range.start_ms);
+    if series.closed.get(place).is_some_and(|next| next.range().overlaps(range)) {
+        return false;
+    }
+    series.closed.insert(place, closed(chunk));
+    true
+}
+
+/// The chunk as a late one. It is written anew as such, since the file says that it came in order:
+/// then a block of its time would be taken to hold it.
+fn as_late(name: SeriesRef, chunk: Closed, files: Option<&ChunkFiles>) -> Closed {
+    let view = files.map(ChunkFiles::view);
+    let Ok(loaded) = chunk.clone().load(view.as_ref()) else { return chunk };
+    let mut late = Closed::Memory(loaded);
+    if let Some(Err(error)) = files.map(|files| late.map(name, true, files)) {
+        tracing::warn!(%error, "a chunk of late samples stays in memory");
+    }
+    late
 }
 
 /// A log may name a series twice by the same reference.

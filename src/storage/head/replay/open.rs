@@ -9,7 +9,7 @@ use crate::base::metrics::Registry;
 use crate::disk::Disk;
 use crate::storage::wal::{self, Position, Recovery, Wal, WalError};
 
-use super::super::mapped::{ChunkFiles, MappedError, MappedMetrics, MappedOptions};
+use super::super::mapped::{ChunkFiles, MappedDamage, MappedError, MappedMetrics, MappedOptions};
 use super::super::snapshot::{SnapshotPlace, newest_snapshot};
 use super::super::state::{Head, HeadOptions, LogPlace};
 use super::loader::Loader;
@@ -30,10 +30,17 @@ impl Head {
     ) -> Result<(Self, ReplayStats), WalError> {
         let stopwatch = Stopwatch::start();
         let mut stats = ReplayStats::default();
-        let new = || Self::empty(options.clone(), Some(log.clone()), min_valid_ms, registry);
         let mut mapped = MappedIndex::default();
-        let files = open_files(&log, min_valid_ms, registry, &mut mapped, &mut stats)?;
+        let (files, damaged) = open_files(&log, min_valid_ms, registry, &mut mapped)?;
+        stats.corruptions.extend(damaged.iter().map(|(_, damage)| damage.to_string()));
+        let files = Arc::new(files);
         stats.chunks_mapped = mapped.len() as u64;
+        let new = || {
+            let place = Some(log.clone());
+            let mut head = Self::empty(options.clone(), place, min_valid_ms, registry);
+            head.files = Some(Arc::clone(&files));
+            head
+        };
         let mut head = new();
         let mut after = None;
         if let Some(place) = usable_snapshot(&log, &options)? {
@@ -48,9 +55,10 @@ impl Head {
             }
         }
         stats.from_snapshot = after.is_some();
-        head.files = Some(Arc::new(files));
         head.replay(&log, &mut mapped, after, &mut stats)?;
         drop(mapped);
+        // Not before the logs have told what was in them.
+        files.set_aside(&damaged).map_err(|error| mapped_error(&log.root, error))?;
         // Series whose samples are all in blocks need no memory.
         head.truncate_memory(min_valid_ms);
         let wal = Wal::open(log.disk.clone(), &log.dir, log.options, &log.metrics)?;
@@ -96,20 +104,22 @@ fn open_files(
     min_valid_ms: i64,
     registry: &Registry,
     mapped: &mut MappedIndex,
-    stats: &mut ReplayStats,
-) -> Result<ChunkFiles, WalError> {
+) -> Result<(ChunkFiles, Vec<(u32, MappedDamage)>), WalError> {
     let dir = log.root.join(CHUNK_FILES);
     let metrics = MappedMetrics::new(registry);
     let (options, each) = (MappedOptions::default(), &mut |chunk| mapped.add(chunk, min_valid_ms));
     let opened = ChunkFiles::open(&log.disk, &dir, options, metrics, each);
-    let (files, damaged) = opened.map_err(|error| match error {
-        MappedError::Io { what, path, source } => WalError::Io { what, path, source },
-        other => io_error(&dir, std::io::Error::other(other.to_string())),
-    })?;
+    let (files, damaged) = opened.map_err(|error| mapped_error(&dir, error))?;
     mapped.has_holes |= !damaged.is_empty();
     mapped.finish();
-    stats.corruptions.extend(damaged.iter().map(ToString::to_string));
-    Ok(files)
+    Ok((files, damaged))
+}
+
+fn mapped_error(dir: &Path, error: MappedError) -> WalError {
+    match error {
+        MappedError::Io { what, path, source } => WalError::Io { what, path, source },
+        other => io_error(dir, std::io::Error::other(other.to_string())),
+    }
 }
 
 /// The newest snapshot, if the options want one and the log reaches as far.

@@ -12,7 +12,7 @@ use super::super::snapshot::{
     OpenRow, SeriesRow, SnapshotPlace, SnapshotRow, SnapshotWriter, read_snapshot,
 };
 use super::super::state::{Head, LogPlace};
-use super::mapped::{MappedIndex, attach};
+use super::mapped::MappedIndex;
 
 impl Head {
     /// Puts all that a snapshot says into this head, which is new. After an error it must not be
@@ -31,9 +31,8 @@ impl Head {
                 newest_ref = newest_ref.max(row.series);
                 let (known, made) = self.find_or_restore(row.series, row.labels);
                 created.extend(made.map(|labels| (known, labels)));
-                let chunks = mapped.of(row.series);
+                self.attach(known, mapped.of(row.series));
                 self.series.with(known, |series| {
-                    self.note_attached(attach(series, chunks));
                     let open = row.open.filter(|open| open.max_time_ms >= min_valid_ms);
                     open.iter().for_each(|open| self.put_open(series, open));
                 });

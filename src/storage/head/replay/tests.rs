@@ -7,7 +7,9 @@ use super::super::state::{Head, HeadOptions, LogPlace};
 use super::ReplayStats;
 use crate::base::metrics::Registry;
 use crate::disk::{Disk, RealDisk, SharedDisk};
-use crate::series::{Exemplars, Merged, Queryable, TimeRange};
+use crate::model::histogram::CountsRef;
+use crate::model::{Column, Labels, Matcher, Value};
+use crate::series::{Exemplars, Merged, Queryable, Select, TimeRange};
 use crate::storage::block::Block;
 use crate::storage::wal::{WalMetrics, WalOptions};
 use crate::testkit::golden;
@@ -35,10 +37,47 @@ fn blocks(name: &str) -> Vec<Arc<Block>> {
 }
 
 fn check(name: &str, head: &Arc<Head>) {
-    let mut sources: Vec<Arc<dyn Queryable>> = vec![head.clone()];
-    sources.extend(blocks(name).into_iter().map(|block| block as Arc<dyn Queryable>));
-    let problems = golden::differences(&golden::expected(name), &Merged::new(sources));
+    let blocks = blocks(name).into_iter().map(|block| block as Arc<dyn Queryable>);
+    let sources = blocks.chain([head.clone() as Arc<dyn Queryable>]).collect();
+    let found = Merged::new(sources);
+    let expected = golden::expected(name);
+    let mut problems = golden::differences(&expected, &found);
+    if name == "blocks" {
+        // Its late samples are in a block and in chunk files too. Which of the two Prometheus takes
+        // depends on the order of its heap, and their empty buckets differ.
+        let is_it = |labels: &Labels| labels.get("kind") == Some("both");
+        let wanted = expected.iter().find(|series| is_it(&series.labels)).unwrap();
+        let kind = Matcher::equal("kind", "both");
+        let set = found.select(&Select::new(vec![kind], TimeRange::ALL)).unwrap();
+        let mut column = Column::new();
+        set.series[0].read(TimeRange::ALL, &mut column).unwrap();
+        assert_eq!(filled(&column), filled(&wanted.column));
+        problems.retain(|problem| !problem.starts_with(&wanted.labels.to_string()));
+    }
     assert!(problems.is_empty(), "{name}: {} differ\n{}", problems.len(), problems.join("\n"));
+}
+
+/// Time, sum and filled buckets of every sample.
+fn filled(column: &Column) -> Vec<(i64, u64, Vec<(i32, i64)>)> {
+    let samples = column.samples().map(|(time_ms, _, value)| {
+        let Value::Histogram(histogram) = value else { panic!("a float at {time_ms}") };
+        let CountsRef::Integer { buckets, .. } = histogram.counts else { panic!("not integer") };
+        let layout = histogram.layout;
+        let (mut counts, mut found) = (buckets.iter(), Vec::new());
+        for (spans, sign) in [(&layout.positive, 1_000), (&layout.negative, -1_000)] {
+            let mut bucket = 0;
+            for span in spans {
+                bucket += span.offset;
+                for _ in 0..span.length {
+                    found.push((sign + bucket, *counts.next().unwrap()));
+                    bucket += 1;
+                }
+            }
+        }
+        found.retain(|(_, count)| *count != 0);
+        (time_ms, histogram.sum.to_bits(), found)
+    });
+    samples.collect()
 }
 
 /// Opens a copy, twice: what a start and a close change must not matter.
