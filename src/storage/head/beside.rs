@@ -1,6 +1,6 @@
 //! What comes beside the samples of a batch: exemplars, and what the series mean.
 
-use crate::model::{Labels, Matcher};
+use crate::model::Matcher;
 use crate::series::{
     AppendError, Batch, Exemplars, QueryError, SeriesExemplars, SeriesRef, TimeRange,
 };

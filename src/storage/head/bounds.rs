@@ -88,7 +88,7 @@ impl Bounds {
     /// What the samples of a batch are judged by; `first_ms` is the time of its first. Late ones
     /// may be `late_window_ms` older than the newest of the whole head.
     pub(super) fn for_batch(&self, first_ms: i64, range_ms: i64, late_window_ms: i64) -> Judged {
-        let newest_ms = self.max_time_ms().filter(|_| late_window_ms > 0);
+        let newest_ms = (late_window_ms > 0).then(|| self.max_time_ms().unwrap_or(first_ms));
         Judged {
             min_valid_ms: self.min_appendable_ms(first_ms, range_ms),
             late_from_ms: newest_ms.map(|newest_ms| newest_ms.saturating_sub(late_window_ms)),

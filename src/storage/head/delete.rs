@@ -9,6 +9,7 @@ use crate::series::{AppendError, Select, SeriesRef, TimeRange};
 use crate::storage::block::{add_interval, remove_deleted};
 use crate::storage::wal::{self, Records};
 
+use super::ooo::OooSeries;
 use super::state::Head;
 
 /// Deleted spans by series.
@@ -58,9 +59,9 @@ impl HeadTombstones {
 }
 
 impl Head {
-    /// Deletes the samples in `range` of the series that match; returns of how many series. Later
-    /// samples of that time are deleted too, as far as they are older than the newest that their
-    /// series has now.
+    /// Deletes the samples in `range` of the series that match; returns of how many series. Samples
+    /// of that time that come later are deleted too, as far as they are no newer than the newest
+    /// that their series has now.
     ///
     /// # Errors
     /// The log could not be written; nothing is deleted.
@@ -78,13 +79,14 @@ impl Head {
             |series| *series,
             |series, name| {
                 let Some(series) = series else { return };
-                let late = series.late().and_then(super::ooo::OooSeries::span);
-                for held in series.time_span().into_iter().chain(late) {
-                    let start_ms = held.start_ms.max(range.start_ms);
-                    let end_ms = held.end_ms.min(range.end_ms);
-                    if start_ms <= end_ms {
-                        spans.push((*name, TimeRange::new(start_ms, end_ms)));
-                    }
+                let late = series.late().and_then(OooSeries::span);
+                let ends = series.time_span().into_iter().chain(late).map(|held| held.end_ms);
+                // What is newer than all that is held came after the deletion. A series without
+                // samples may have some in a block, which the log has too and a start brings back.
+                let end_ms = ends.max().or(self.bounds.max_time_ms()).unwrap_or(i64::MIN);
+                let end_ms = end_ms.min(range.end_ms);
+                if range.start_ms <= end_ms {
+                    spans.push((*name, TimeRange::new(range.start_ms, end_ms)));
                 }
             },
         );
@@ -96,7 +98,6 @@ impl Head {
         records.add(|out| wal::encode_tombstones(out, rows));
         self.log_records(&records)?;
         spans.iter().for_each(|(series, span)| self.tombstones.add(*series, *span));
-        spans.dedup_by_key(|(series, _)| *series);
         Ok(spans.len())
     }
 }

@@ -24,6 +24,8 @@ mod cut;
 mod delete;
 mod exemplars;
 #[cfg(test)]
+mod file_tests;
+#[cfg(test)]
 mod histogram_tests;
 mod isolation;
 #[cfg(test)]

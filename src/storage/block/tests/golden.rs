@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::*;
 use crate::chunk::{Encoding, XorAppender, decode_xor, sample_count};
 use crate::model::Value;
-use crate::series::{Merged, QueryError};
+use crate::series::Merged;
 use crate::storage::block::{Block, BlockMeta, BlockWriter, Tombstones};
 use crate::testkit::golden::{self, ExpectedChunk, ExpectedSeries};
 

@@ -10,7 +10,7 @@ use crate::disk::Disk;
 use crate::storage::wal::{self, Position, Recovery, Wal, WalError};
 
 use super::super::mapped::{ChunkFiles, MappedDamage, MappedError, MappedMetrics, MappedOptions};
-use super::super::snapshot::{SnapshotPlace, newest_snapshot};
+use super::super::snapshot::{SnapshotPlace, newest_snapshot, remove_snapshots_before};
 use super::super::state::{Head, HeadOptions, LogPlace};
 use super::loader::Loader;
 use super::mapped::MappedIndex;
@@ -43,7 +43,9 @@ impl Head {
         };
         let mut head = new();
         let mut after = None;
-        if let Some(place) = usable_snapshot(&log, &options)? {
+        // A snapshot counts on the chunk files: without one of them the whole log is told.
+        let snapshot = if mapped.has_holes { None } else { usable_snapshot(&log, &options)? };
+        if let Some(place) = snapshot {
             match head.load_snapshot(&log, &place, &mut mapped) {
                 Ok(()) => after = Some(place.upto),
                 Err(error) => {
@@ -58,7 +60,12 @@ impl Head {
         head.replay(&log, &mut mapped, after, &mut stats)?;
         drop(mapped);
         // Not before the logs have told what was in them.
-        files.set_aside(&damaged).map_err(|error| mapped_error(&log.root, error))?;
+        if !damaged.is_empty() {
+            let all = Position::end_of(u32::MAX);
+            remove_snapshots_before(&*log.disk, &log.root, all)
+                .map_err(|error| io_error(&log.root, error))?;
+            files.set_aside(&damaged).map_err(|error| mapped_error(&log.root, error))?;
+        }
         // Series whose samples are all in blocks need no memory.
         head.truncate_memory(min_valid_ms);
         let wal = Wal::open(log.disk.clone(), &log.dir, log.options, &log.metrics)?;

@@ -1,10 +1,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::record::Reader;
+use super::record::{Reader, put_exemplars, put_series, put_tombstones};
 use super::*;
 use crate::chunk::{self, Encoding};
-use crate::disk::{Disk, MemoryDisk, RealDisk, SharedDisk};
+use crate::disk::{MemoryDisk, RealDisk, SharedDisk};
 use crate::model::{Column, Labels, Value};
 use crate::series::{SeriesRef, TimeRange};
 use crate::storage::wal::{self, ExemplarRow, Position, WalOptions};
@@ -127,7 +127,7 @@ fn golden_records_are_written_again_byte_for_byte() {
                     assert_eq!(column.timestamps.first(), Some(&open.min_time_ms));
                     assert_eq!(column.timestamps.last(), Some(&open.max_time_ms));
                 }
-                super::record::put_series(&mut again, &row);
+                put_series(&mut again, &row);
             }
             SnapshotRow::Tombstone(series, span) => spans.push((series, span)),
             SnapshotRow::Exemplar(row) => {
@@ -137,7 +137,7 @@ fn golden_records_are_written_again_byte_for_byte() {
         })?;
         if !spans.is_empty() {
             others += 1;
-            super::record::put_tombstones(&mut again, spans.into_iter());
+            put_tombstones(&mut again, spans.into_iter());
         }
         let rows = exemplars.iter().map(|(series, timestamp_ms, value, labels)| ExemplarRow {
             series: *series,
@@ -146,7 +146,7 @@ fn golden_records_are_written_again_byte_for_byte() {
             labels: labels.as_ref(),
         });
         others += usize::from(!exemplars.is_empty());
-        super::record::put_exemplars(&mut again, rows);
+        put_exemplars(&mut again, rows);
         assert_eq!(again, record);
         Ok(())
     })
