@@ -19,8 +19,8 @@ pub struct BitWriter {
     full_bytes: u32,
     /// How many bits were written behind them; at most 7.
     bits: u8,
-    /// The byte that those bits are in, or 0: so that nothing is read back. A store does not wait for
-    /// memory, and of the writers of a head most have left the cache when it is their turn.
+    /// The byte that those bits are in, or 0: so that nothing is read back. A store does not wait
+    /// for memory, and of the writers of a head most have left the cache when it is their turn.
     partial: u8,
 }
 

@@ -16,13 +16,7 @@ pub(super) struct HeadMetrics {
     pub(super) chunks: Gauge,
     pub(super) chunks_created: Counter,
     pub(super) chunks_removed: Counter,
-    pub(super) floats_appended: Counter,
-    pub(super) histograms_appended: Counter,
-    late_appended: [Counter; 2],
-    out_of_order: [Counter; 2],
-    out_of_bounds: [Counter; 2],
-    too_old: [Counter; 2],
-    duplicates: [Counter; 2],
+    samples: SampleMetrics,
     pub(super) min_time: Gauge,
     pub(super) max_time: Gauge,
     pub(super) max_time_seconds: Gauge,
@@ -31,38 +25,101 @@ pub(super) struct HeadMetrics {
     pub(super) wal_truncate_seconds: Histogram,
     pub(super) checkpoints: Counter,
     pub(super) checkpoints_failed: Counter,
+    pub(super) replay: ReplayMetrics,
+}
+
+/// What became of samples: floats, and histograms.
+#[derive(Debug, Clone)]
+struct SampleMetrics {
+    appended: [Counter; 2],
+    late_appended: [Counter; 2],
+    out_of_order: [Counter; 2],
+    out_of_bounds: [Counter; 2],
+    too_old: [Counter; 2],
+    duplicates: [Counter; 2],
+}
+
+/// What a start finds.
+#[derive(Debug, Clone)]
+pub(super) struct ReplayMetrics {
     pub(super) unknown_refs: Counter,
     pub(super) unknown_exemplars: Counter,
     pub(super) unknown_metadata: Counter,
     pub(super) unknown_tombstones: Counter,
     pub(super) unknown_late: Counter,
     pub(super) snapshot_errors: Counter,
-    pub(super) replay_seconds: Gauge,
+    pub(super) seconds: Gauge,
+}
+
+impl SampleMetrics {
+    fn new(registry: &Registry) -> Self {
+        let of_both =
+            |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
+        Self {
+            appended: of_both(
+                "prometheus_tsdb_head_samples_appended_total",
+                "Samples that were appended.",
+            ),
+            late_appended: of_both(
+                "prometheus_tsdb_head_out_of_order_samples_appended_total",
+                "Late samples that were appended.",
+            ),
+            out_of_order: of_both(
+                "prometheus_tsdb_out_of_order_samples_total",
+                "Samples refused because their series has a newer one.",
+            ),
+            out_of_bounds: of_both(
+                "prometheus_tsdb_out_of_bound_samples_total",
+                "Samples refused because they are older than what the head may still change.",
+            ),
+            too_old: of_both(
+                "prometheus_tsdb_too_old_samples_total",
+                "Samples refused because they are older than the window for late ones.",
+            ),
+            duplicates: of_both(
+                "promlite_tsdb_duplicate_samples_total",
+                "Samples refused because another value is stored for the same time.",
+            ),
+        }
+    }
+}
+
+impl ReplayMetrics {
+    fn new(registry: &Registry) -> Self {
+        let unknown = |kind: &'static str| {
+            let name = "prometheus_tsdb_wal_replay_unknown_refs_total";
+            let help = "Rows in the log of series it does not name.";
+            registry.counter_with(name, help, &[("type", kind)])
+        };
+        Self {
+            unknown_refs: unknown("samples"),
+            unknown_exemplars: unknown("exemplars"),
+            unknown_metadata: unknown("metadata"),
+            unknown_tombstones: unknown("tombstones"),
+            unknown_late: registry.counter_with(
+                "prometheus_tsdb_wbl_replay_unknown_refs_total",
+                "Records in the log of late samples whose series no log names.",
+                &[("type", "samples")],
+            ),
+            snapshot_errors: registry.counter(
+                "prometheus_tsdb_snapshot_replay_error_total",
+                "Memory snapshots that could not be used.",
+            ),
+            seconds: registry.gauge(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "Time that the replay of the log took.",
+            ),
+        }
+    }
 }
 
 impl HeadMetrics {
     pub(super) fn new(registry: &Registry) -> Self {
         let counter = |name, help| registry.counter(name, help);
-        let of_both =
-            |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
         let gauge = |name, help| registry.gauge(name, help);
         let seconds = |name, help| registry.histogram_with(name, help, SECONDS, &[]);
-        let unknown = |kind: &'static str| {
-            let name = "prometheus_tsdb_wal_replay_unknown_refs_total";
-            registry.counter_with(
-                name,
-                "Rows in the log of series it does not name.",
-                &[("type", kind)],
-            )
-        };
-        let late_appended = of_both(
-            "prometheus_tsdb_head_out_of_order_samples_appended_total",
-            "Late samples that were appended.",
-        );
-        let [floats_appended, histograms_appended] =
-            of_both("prometheus_tsdb_head_samples_appended_total", "Samples that were appended.");
         Self {
-            late_appended,
+            samples: SampleMetrics::new(registry),
             series: gauge("prometheus_tsdb_head_series", "Series in the head."),
             series_created: counter(
                 "prometheus_tsdb_head_series_created_total",
@@ -80,24 +137,6 @@ impl HeadMetrics {
             chunks_removed: counter(
                 "prometheus_tsdb_head_chunks_removed_total",
                 "Chunks that were removed from the head.",
-            ),
-            floats_appended,
-            histograms_appended,
-            out_of_order: of_both(
-                "prometheus_tsdb_out_of_order_samples_total",
-                "Samples refused because their series has a newer one.",
-            ),
-            out_of_bounds: of_both(
-                "prometheus_tsdb_out_of_bound_samples_total",
-                "Samples refused because they are older than what the head may still change.",
-            ),
-            too_old: of_both(
-                "prometheus_tsdb_too_old_samples_total",
-                "Samples refused because they are older than the window for late ones.",
-            ),
-            duplicates: of_both(
-                "promlite_tsdb_duplicate_samples_total",
-                "Samples refused because another value is stored for the same time.",
             ),
             min_time: gauge("prometheus_tsdb_head_min_time", "Oldest time in the head, in ms."),
             max_time: gauge("prometheus_tsdb_head_max_time", "Newest time in the head, in ms."),
@@ -125,38 +164,28 @@ impl HeadMetrics {
                 "prometheus_tsdb_checkpoint_creations_failed_total",
                 "Checkpoints that failed.",
             ),
-            unknown_refs: unknown("samples"),
-            unknown_exemplars: unknown("exemplars"),
-            unknown_metadata: unknown("metadata"),
-            unknown_tombstones: unknown("tombstones"),
-            unknown_late: registry.counter_with(
-                "prometheus_tsdb_wbl_replay_unknown_refs_total",
-                "Records in the log of late samples whose series no log names.",
-                &[("type", "samples")],
-            ),
-            snapshot_errors: counter(
-                "prometheus_tsdb_snapshot_replay_error_total",
-                "Memory snapshots that could not be used.",
-            ),
-            replay_seconds: gauge(
-                "prometheus_tsdb_data_replay_duration_seconds",
-                "Time that the replay of the log took.",
-            ),
+            replay: ReplayMetrics::new(registry),
         }
     }
 
+    pub(super) fn appended(&self, floats: u64, histograms: u64) {
+        let [of_floats, of_histograms] = &self.samples.appended;
+        of_floats.add(floats);
+        of_histograms.add(histograms);
+    }
+
     pub(super) fn late_appended(&self, floats: u64, histograms: u64) {
-        let [of_floats, of_histograms] = &self.late_appended;
+        let [of_floats, of_histograms] = &self.samples.late_appended;
         of_floats.add(floats);
         of_histograms.add(histograms);
     }
 
     pub(super) fn count_refused(&self, verdict: Verdict, is_histogram: bool) {
         let [floats, histograms] = match verdict {
-            Verdict::DuplicateTimestamp => &self.duplicates,
-            Verdict::OutOfOrder => &self.out_of_order,
-            Verdict::OutOfBounds => &self.out_of_bounds,
-            Verdict::TooOld => &self.too_old,
+            Verdict::DuplicateTimestamp => &self.samples.duplicates,
+            Verdict::OutOfOrder => &self.samples.out_of_order,
+            Verdict::OutOfBounds => &self.samples.out_of_bounds,
+            Verdict::TooOld => &self.samples.too_old,
             _ => return,
         };
         if is_histogram { histograms.inc() } else { floats.inc() }

@@ -172,8 +172,8 @@ mod tests {
                     model.remove(&number);
                 }
                 let all = page.iter_mut(5);
-                let all: Vec<_> =
-                    all.map(|(number, s)| (number, s.labels.get("n").unwrap().to_owned())).collect();
+                let name = |series: &mut Series| series.labels.get("n").unwrap().to_owned();
+                let all: Vec<_> = all.map(|(number, series)| (number, name(series))).collect();
                 prop_assert_eq!(&all, &model.clone().into_iter().collect::<Vec<_>>());
                 let found = page.get(number).map(|series| series.labels.get("n").unwrap());
                 prop_assert_eq!(found, model.get(&number).map(String::as_str));

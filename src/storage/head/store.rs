@@ -1,6 +1,6 @@
 //! Putting a sample into the chunks of its series.
 
-use crate::chunk::{ChunkError, Encoding, HistogramAppender, OpenChunk, Xor2Appender, XorAppender};
+use crate::chunk::{ChunkError, Encoding, HistogramAppender, OpenChunk, XorAppender};
 use crate::model::histogram::HistogramRef;
 use crate::series::Chunk;
 
@@ -97,7 +97,7 @@ impl Series {
             self.close_chunk();
             self.next_cut_ms = cut::range_end_ms(timestamp_ms, options.range_ms);
             self.open = Some(if options.float_starts {
-                OpenChunk::Xor2(Box::new(Xor2Appender::new()))
+                OpenChunk::Xor2(Box::default())
             } else {
                 OpenChunk::Xor(XorAppender::new())
             });
