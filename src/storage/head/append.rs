@@ -64,8 +64,8 @@ pub(super) struct Work {
     pub(super) rows: Vec<Row>,
     pub(super) histograms: Vec<HistogramRow>,
     pub(super) late: Vec<LateRow>,
-    /// Where in the first two the parts of the batch end, but for the last: inside of a part a series
-    /// has samples of one kind.
+    /// Where in the first two the parts of the batch end, but for the last: inside of a part a
+    /// series has samples of one kind.
     pub(super) parts: Vec<(usize, usize)>,
     /// Series that the log does not know.
     pub(super) unnamed: Vec<(SeriesRef, Labels)>,

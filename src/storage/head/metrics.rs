@@ -19,10 +19,7 @@ pub(super) struct HeadMetrics {
     pub(super) floats_appended: Counter,
     pub(super) histograms_appended: Counter,
     late_appended: [Counter; 2],
-    out_of_order: [Counter; 2],
-    out_of_bounds: [Counter; 2],
-    too_old: [Counter; 2],
-    duplicates: [Counter; 2],
+    refused: Refused,
     pub(super) min_time: Gauge,
     pub(super) max_time: Gauge,
     pub(super) max_time_seconds: Gauge,
@@ -31,6 +28,46 @@ pub(super) struct HeadMetrics {
     pub(super) wal_truncate_seconds: Histogram,
     pub(super) checkpoints: Counter,
     pub(super) checkpoints_failed: Counter,
+    pub(super) replay: ReplayMetrics,
+}
+
+/// Samples that were refused, floats and histograms.
+#[derive(Debug, Clone)]
+struct Refused {
+    out_of_order: [Counter; 2],
+    out_of_bounds: [Counter; 2],
+    too_old: [Counter; 2],
+    duplicates: [Counter; 2],
+}
+
+impl Refused {
+    fn new(registry: &Registry) -> Self {
+        let of_both =
+            |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
+        Self {
+            out_of_order: of_both(
+                "prometheus_tsdb_out_of_order_samples_total",
+                "Samples refused because their series has a newer one.",
+            ),
+            out_of_bounds: of_both(
+                "prometheus_tsdb_out_of_bound_samples_total",
+                "Samples refused because they are older than what the head may still change.",
+            ),
+            too_old: of_both(
+                "prometheus_tsdb_too_old_samples_total",
+                "Samples refused because they are older than the window for late ones.",
+            ),
+            duplicates: of_both(
+                "promlite_tsdb_duplicate_samples_total",
+                "Samples refused because another value is stored for the same time.",
+            ),
+        }
+    }
+}
+
+/// What is counted while a head is put together.
+#[derive(Debug, Clone)]
+pub(super) struct ReplayMetrics {
     pub(super) unknown_refs: Counter,
     pub(super) unknown_exemplars: Counter,
     pub(super) unknown_metadata: Counter,
@@ -40,13 +77,8 @@ pub(super) struct HeadMetrics {
     pub(super) replay_seconds: Gauge,
 }
 
-impl HeadMetrics {
-    pub(super) fn new(registry: &Registry) -> Self {
-        let counter = |name, help| registry.counter(name, help);
-        let of_both =
-            |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
-        let gauge = |name, help| registry.gauge(name, help);
-        let seconds = |name, help| registry.histogram_with(name, help, SECONDS, &[]);
+impl ReplayMetrics {
+    fn new(registry: &Registry) -> Self {
         let unknown = |kind: &'static str| {
             let name = "prometheus_tsdb_wal_replay_unknown_refs_total";
             registry.counter_with(
@@ -55,6 +87,35 @@ impl HeadMetrics {
                 &[("type", kind)],
             )
         };
+        Self {
+            unknown_refs: unknown("samples"),
+            unknown_exemplars: unknown("exemplars"),
+            unknown_metadata: unknown("metadata"),
+            unknown_tombstones: unknown("tombstones"),
+            unknown_late: registry.counter_with(
+                "prometheus_tsdb_wbl_replay_unknown_refs_total",
+                "Records in the log of late samples whose series no log names.",
+                &[("type", "samples")],
+            ),
+            snapshot_errors: registry.counter(
+                "prometheus_tsdb_snapshot_replay_error_total",
+                "Memory snapshots that could not be used.",
+            ),
+            replay_seconds: registry.gauge(
+                "prometheus_tsdb_data_replay_duration_seconds",
+                "Time that the replay of the log took.",
+            ),
+        }
+    }
+}
+
+impl HeadMetrics {
+    pub(super) fn new(registry: &Registry) -> Self {
+        let counter = |name, help| registry.counter(name, help);
+        let of_both =
+            |name, help| [FLOAT, HISTOGRAM].map(|kind| registry.counter_with(name, help, kind));
+        let gauge = |name, help| registry.gauge(name, help);
+        let seconds = |name, help| registry.histogram_with(name, help, SECONDS, &[]);
         let late_appended = of_both(
             "prometheus_tsdb_head_out_of_order_samples_appended_total",
             "Late samples that were appended.",
@@ -83,22 +144,7 @@ impl HeadMetrics {
             ),
             floats_appended,
             histograms_appended,
-            out_of_order: of_both(
-                "prometheus_tsdb_out_of_order_samples_total",
-                "Samples refused because their series has a newer one.",
-            ),
-            out_of_bounds: of_both(
-                "prometheus_tsdb_out_of_bound_samples_total",
-                "Samples refused because they are older than what the head may still change.",
-            ),
-            too_old: of_both(
-                "prometheus_tsdb_too_old_samples_total",
-                "Samples refused because they are older than the window for late ones.",
-            ),
-            duplicates: of_both(
-                "promlite_tsdb_duplicate_samples_total",
-                "Samples refused because another value is stored for the same time.",
-            ),
+            refused: Refused::new(registry),
             min_time: gauge("prometheus_tsdb_head_min_time", "Oldest time in the head, in ms."),
             max_time: gauge("prometheus_tsdb_head_max_time", "Newest time in the head, in ms."),
             max_time_seconds: gauge(
@@ -125,23 +171,7 @@ impl HeadMetrics {
                 "prometheus_tsdb_checkpoint_creations_failed_total",
                 "Checkpoints that failed.",
             ),
-            unknown_refs: unknown("samples"),
-            unknown_exemplars: unknown("exemplars"),
-            unknown_metadata: unknown("metadata"),
-            unknown_tombstones: unknown("tombstones"),
-            unknown_late: registry.counter_with(
-                "prometheus_tsdb_wbl_replay_unknown_refs_total",
-                "Records in the log of late samples whose series no log names.",
-                &[("type", "samples")],
-            ),
-            snapshot_errors: counter(
-                "prometheus_tsdb_snapshot_replay_error_total",
-                "Memory snapshots that could not be used.",
-            ),
-            replay_seconds: gauge(
-                "prometheus_tsdb_data_replay_duration_seconds",
-                "Time that the replay of the log took.",
-            ),
+            replay: ReplayMetrics::new(registry),
         }
     }
 
@@ -153,10 +183,10 @@ impl HeadMetrics {
 
     pub(super) fn count_refused(&self, verdict: Verdict, is_histogram: bool) {
         let [floats, histograms] = match verdict {
-            Verdict::DuplicateTimestamp => &self.duplicates,
-            Verdict::OutOfOrder => &self.out_of_order,
-            Verdict::OutOfBounds => &self.out_of_bounds,
-            Verdict::TooOld => &self.too_old,
+            Verdict::DuplicateTimestamp => &self.refused.duplicates,
+            Verdict::OutOfOrder => &self.refused.out_of_order,
+            Verdict::OutOfBounds => &self.refused.out_of_bounds,
+            Verdict::TooOld => &self.refused.too_old,
             _ => return,
         };
         if is_histogram { histograms.inc() } else { floats.inc() }

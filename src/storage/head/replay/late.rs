@@ -66,7 +66,7 @@ impl Head {
                 Some(false) => {}
                 None => {
                     stats.samples_unknown += 1;
-                    self.metrics.unknown_late.inc();
+                    self.metrics.replay.unknown_late.inc();
                 }
             }
         });

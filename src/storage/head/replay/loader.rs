@@ -227,7 +227,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
                 if head.series.contains(series) {
                     head.tombstones.add(series, span);
                 } else {
-                    head.metrics.unknown_tombstones.inc();
+                    head.metrics.replay.unknown_tombstones.inc();
                 }
             }
         })?;
@@ -272,7 +272,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
                 Some(series) => {
                     head.exemplars.add(&series, &exemplar);
                 }
-                None => head.metrics.unknown_exemplars.inc(),
+                None => head.metrics.replay.unknown_exemplars.inc(),
             }
         })
     }
@@ -284,7 +284,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
             if head.series.contains(series) {
                 head.metadata.set(series, &row.to_metadata());
             } else {
-                head.metrics.unknown_metadata.inc();
+                head.metrics.replay.unknown_metadata.inc();
             }
         })
     }
@@ -343,7 +343,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
         }
         head.metrics.chunks_created.add(applied.chunks);
         head.metrics.chunks.add(applied.chunks as f64);
-        head.metrics.unknown_refs.add(applied.unknown);
+        head.metrics.replay.unknown_refs.add(applied.unknown);
         head.skip_refs(self.newest_ref);
         head.expiries.lock().extend(self.aliases.newest_ms.iter().map(|(k, v)| (*k, *v)));
         self.stats.samples = applied.floats + applied.histograms + applied.late;

@@ -51,7 +51,7 @@ impl Head {
                 Err(error) => {
                     tracing::warn!(%error, "memory snapshot is not used");
                     stats.corruptions.push(format!("{error}; the snapshot is not used"));
-                    head.metrics.snapshot_errors.inc();
+                    head.metrics.replay.snapshot_errors.inc();
                     head = new();
                 }
             }
@@ -75,7 +75,7 @@ impl Head {
             head.late_log.lock().open(&log.disk, &late_dir, log.options, registry)?;
         }
         stats.seconds = stopwatch.seconds();
-        head.metrics.replay_seconds.set(stats.seconds);
+        head.metrics.replay.replay_seconds.set(stats.seconds);
         stats.tell();
         Ok((head, stats))
     }
