@@ -148,18 +148,6 @@ impl ExemplarRing {
         self.metrics.oldest_seconds.set(oldest_ms as f64 / 1000.0);
     }
 
-    /// Changes the size; a smaller ring forgets the ones that came first.
-    pub(in crate::storage) fn resize(&self, capacity: usize) {
-        let mut ring = self.ring.write();
-        ring.capacity = capacity;
-        while ring.order.len() > capacity {
-            ring.forget_first();
-        }
-        ring.order.shrink_to(capacity);
-        self.metrics.capacity.set(capacity as f64);
-        self.show(&ring);
-    }
-
     /// Exemplars in `range` of the series that any of the matcher lists describes, in label order.
     pub(in crate::storage) fn select(
         &self,
@@ -295,9 +283,11 @@ mod tests {
             assert_eq!(fate, ExemplarFate::Stored);
         }
         assert_eq!(times(&ring), [("a".into(), vec![5]), ("b".into(), vec![11, 12])]);
-        ring.resize(1);
-        assert_eq!(times(&ring), [("b".into(), vec![12])]);
-        ring.resize(0);
+    }
+
+    #[test]
+    fn a_ring_without_room_takes_none() {
+        let ring = ring(0, 0);
         assert_eq!(ring.add(&series("a"), &exemplar(9, 1.0, "")), ExemplarFate::Disabled);
         assert!(times(&ring).is_empty() && !ring.is_enabled());
     }

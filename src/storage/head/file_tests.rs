@@ -9,7 +9,7 @@ use proptest::prelude::*;
 use super::state::{Head, HeadOptions};
 use super::*;
 use crate::base::metrics::Registry;
-use crate::disk::{Disk, MemoryDisk, SharedDisk};
+use crate::disk::{MemoryDisk, SharedDisk};
 use crate::model::histogram::Histogram;
 use crate::model::{Column, Exemplar, Labels, Matcher, Metadata};
 use crate::series::{
@@ -119,11 +119,13 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (0..SERIES, vec(distance, 1..6)).prop_map(|(series, at)| Step::Append(series, at)),
         2 => Just(Step::Map),
-        1 => (0..SERIES, 0_i64..4000, 0_i64..300).prop_map(|(s, back, len)| Step::Delete(s, back, len)),
+        1 => (0..SERIES, 0_i64..4000, 0_i64..300)
+            .prop_map(|(series, back, length)| Step::Delete(series, back, length)),
         1 => Just(Step::CutLate),
         2 => any::<(bool, bool)>()
             .prop_map(|(is_clean, snapshot)| Step::Restart { is_clean, snapshot }),
-        1 => any::<(prop::sample::Index, prop::sample::Index)>().prop_map(|(f, b)| Step::Damage(f, b)),
+        1 => any::<(prop::sample::Index, prop::sample::Index)>()
+            .prop_map(|(file, bit)| Step::Damage(file, bit)),
     ]
 }
 

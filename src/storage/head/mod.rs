@@ -31,6 +31,7 @@ mod isolation;
 #[cfg(test)]
 mod isolation_tests;
 mod judge;
+#[cfg_attr(not(test), expect(dead_code, reason = "directories do not ask for it yet"))]
 mod late;
 mod limits;
 #[cfg(test)]
@@ -54,7 +55,6 @@ mod tests;
 mod truncate;
 
 pub(in crate::storage) use cut::range_end_ms;
-pub(in crate::storage) use late::{OooCut, OooSeriesChunks};
 pub use limits::SeriesLimits;
 pub use replay::ReplayStats;
 pub(in crate::storage) use state::{Head, HeadOptions, LogPlace, SeriesChunks};

@@ -291,14 +291,6 @@ impl ChunkFiles {
         self.disk.sync_dir(&self.dir).context("sync", &self.dir)
     }
 
-    /// The encoding and the bytes of a chunk.
-    ///
-    /// # Errors
-    /// Damage, a chunk that is not there, the disk's answer.
-    pub(in crate::storage) fn read(&self, at: ChunkRef) -> Result<(u8, Bytes), MappedError> {
-        self.view().read(at)
-    }
-
     /// What is there now and what comes into the growing file, also after files are removed.
     pub(in crate::storage) fn view(&self) -> FilesView {
         FilesView(Arc::clone(&self.files.read()))

@@ -3,6 +3,7 @@ use std::path::{Path, PathBuf};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::scan::scan_files;
 use super::*;
 use crate::base::metrics::Registry;
 use crate::chunk::sample_count as chunk_samples;
@@ -114,7 +115,7 @@ proptest! {
                 1 => files.want_cut(),
                 _ => {}
             }
-            let (encoding, data) = files.read(at).unwrap();
+            let (encoding, data) = files.view().read(at).unwrap();
             prop_assert_eq!((encoding, &*data), (chunk.encoding, &*chunk.data));
         }
         prop_assert!(refs.is_sorted());
@@ -134,7 +135,7 @@ proptest! {
                 sample_count,
             };
             prop_assert_eq!(*found, wanted);
-            prop_assert_eq!(&*files.read(*at).unwrap().1, &*chunk.data);
+            prop_assert_eq!(&*files.view().read(*at).unwrap().1, &*chunk.data);
         }
     }
 
@@ -155,7 +156,7 @@ proptest! {
         prop_assert_eq!(&damaged[0].path, &file(1));
         prop_assert!(damaged[0].offset_bytes <= at.index(whole.len()) as u64);
         prop_assert_eq!(found.len(), 2, "the file behind it is whole");
-        prop_assert!(found.iter().all(|chunk| files.read(chunk.at).is_ok()));
+        prop_assert!(found.iter().all(|chunk| files.view().read(chunk.at).is_ok()));
         prop_assert_eq!(disk.read(&dir().join("000001.corrupt")).unwrap(), flipped);
         let (_, damaged, found) = open(&disk);
         prop_assert_eq!((damaged.len(), found.len()), (0, 2), "the second start is clean");
@@ -186,7 +187,7 @@ proptest! {
         put(&disk, &file(1), &[[1, 0x30, 0xbc, 0x91, 1, 0, 0, 0].as_slice(), &bytes].concat());
         let (files, ..) = open(&disk);
         for offset in 0..bytes.len() as u64 {
-            let _ = files.read(ChunkRef(1 << 32 | offset));
+            let _ = files.view().read(ChunkRef(1 << 32 | offset));
         }
         put(&disk, &file(9), &bytes);
         open(&disk);
@@ -258,14 +259,14 @@ fn a_full_disk_refuses_chunks_until_there_is_room() {
         Err(_) => true,
     });
     assert!(refused.is_some(), "the buffer has an end");
-    assert!(taken.iter().all(|at| files.read(*at).is_ok()));
+    assert!(taken.iter().all(|at| files.view().read(*at).is_ok()));
     faulty.set_full(false);
     taken.push(files.write(&chunk(1000, &data).entry()).unwrap());
     files.close().unwrap();
     let (files, damaged, found) = open(&disk);
     assert!(damaged.is_empty());
     assert_eq!(found.iter().map(|chunk| chunk.at).collect::<Vec<_>>(), taken);
-    assert!(taken.iter().all(|at| files.read(*at).is_ok()));
+    assert!(taken.iter().all(|at| files.view().read(*at).is_ok()));
 }
 
 #[test]
@@ -278,7 +279,7 @@ fn a_view_outlives_the_removal_of_files() {
     let view = files.view();
     files.remove_before(9).unwrap();
     assert!(!disk.exists(&file(1)) && disk.exists(&file(2)), "the growing file stays");
-    assert!(files.read(first).is_err());
+    assert!(files.view().read(first).is_err());
     assert_eq!(&*view.read(first).unwrap().1, b"\0\x01a");
     let third = files.write(&chunk(1, b"\0\x01c").entry()).unwrap();
     assert_eq!((second.file(), third.file()), (2, 3), "a removal wants a cut");
@@ -292,7 +293,7 @@ fn nothing_is_written_after_the_end() {
     let at = files.write(&chunk(1, b"\0\x01a").entry()).unwrap();
     files.close().unwrap();
     assert!(matches!(files.write(&chunk(1, b"\0\x01").entry()), Err(MappedError::Closed)));
-    assert!(files.read(at).is_ok());
+    assert!(files.view().read(at).is_ok());
 }
 
 #[test]

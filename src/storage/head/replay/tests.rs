@@ -57,8 +57,10 @@ fn check(name: &str, head: &Arc<Head>) {
     assert!(problems.is_empty(), "{name}: {} differ\n{}", problems.len(), problems.join("\n"));
 }
 
-/// Time, sum and filled buckets of every sample.
-fn filled(column: &Column) -> Vec<(i64, u64, Vec<(i32, i64)>)> {
+/// Time, bits of the sum, and numbers and counts of the buckets that are not empty.
+type Filled = (i64, u64, Vec<(i32, i64)>);
+
+fn filled(column: &Column) -> Vec<Filled> {
     let samples = column.samples().map(|(time_ms, _, value)| {
         let Value::Histogram(histogram) = value else { panic!("a float at {time_ms}") };
         let CountsRef::Integer { buckets, .. } = histogram.counts else { panic!("not integer") };
