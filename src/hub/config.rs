@@ -50,12 +50,6 @@ impl HubConfig {
             let keys = ["remote_write", "remoteWrite"];
             return Err(config.refuse(&keys, "not supported yet: a hub does not forward"));
         }
-        if storage.out_of_order_window_ms.is_some_and(|window_ms| window_ms != 0) {
-            let what = "not supported yet: samples older than the newest of their series are \
-                        refused; leave it out or set it to 0s";
-            let keys = ["out_of_order_time_window", "outOfOrderTimeWindow"];
-            return Err(config.refuse(&keys, what));
-        }
         if storage.remote_write_receiver == Some(false) {
             let what = "a hub receives; set it to true or leave it out";
             return Err(config.refuse(&["enableRemoteWriteReceiver"], what));
@@ -70,6 +64,16 @@ impl HubConfig {
         }
         if let Some(retention_bytes) = storage.retention_bytes {
             hub.db.retention_bytes = retention_bytes;
+        }
+        if let Some(window_ms) = storage.out_of_order_window_ms {
+            hub.db.out_of_order_window_ms = window_ms;
+        }
+        if let Some(count) = storage.max_exemplars {
+            hub.db.max_exemplars = usize::try_from(count).unwrap_or(usize::MAX);
+            if count > 0 {
+                let what = "exemplars are stored, but not taken from remote write yet";
+                hub.warnings.push(what.to_owned());
+            }
         }
         if storage.wal_compression == Some(false) {
             hub.db.wal.compression = Compression::None;
@@ -108,6 +112,18 @@ mod tests {
     }
 
     #[test]
+    fn both_shapes_say_what_else_is_kept() {
+        let plain =
+            "storage: {tsdb: {out_of_order_time_window: 30m}, exemplars: {max_exemplars: 9}}\n";
+        let helm = "prometheus: {prometheusSpec: {tsdb: {outOfOrderTimeWindow: 30m}, \
+                    exemplars: {maxSize: 9}}}\n";
+        for text in [plain, helm] {
+            let hub = read(text).unwrap();
+            assert_eq!((hub.db.out_of_order_window_ms, hub.db.max_exemplars), (1_800_000, 9));
+        }
+    }
+
+    #[test]
     fn what_a_hub_does_not_do_is_refused() {
         let rows = [
             (
@@ -119,11 +135,6 @@ mod tests {
                 "hub.yml:1: remote_write: not supported yet: a hub does not forward",
             ),
             (
-                "storage:\n  tsdb:\n    out_of_order_time_window: 30m\n",
-                "hub.yml:3: storage.tsdb.out_of_order_time_window: not supported yet: samples older than the newest of \
-                 their series are refused; leave it out or set it to 0s",
-            ),
-            (
                 "prometheus: {prometheusSpec: {enableRemoteWriteReceiver: false}}\n",
                 "hub.yml:1: prometheus.prometheusSpec.enableRemoteWriteReceiver: a hub receives; set it to true or leave it out",
             ),
@@ -131,7 +142,6 @@ mod tests {
         for (text, want) in rows {
             assert_eq!(read(text).unwrap_err(), want);
         }
-        assert!(read("storage: {tsdb: {out_of_order_time_window: 0s}}\n").is_ok());
         assert!(read("nonsense: 1\n").unwrap_err().starts_with("hub.yml:1:"));
     }
 }

@@ -13,9 +13,11 @@ use crate::base::clock::ManualClock;
 use crate::base::metrics::Registry;
 use crate::chunk::{Encoding, XorAppender};
 use crate::disk::{Crash, FaultyDisk, MemoryDisk, SharedDisk};
-use crate::model::{Labels, Matcher};
+use crate::model::histogram::{CountsRef, ResetHint};
+use crate::model::{Labels, Matcher, Value};
 use crate::series::{Chunk, Column, Queryable, Select, TimeRange};
 use crate::storage::block::{BlockMeta, BlockWriter};
+use crate::testkit::golden;
 
 const RANGE_MS: i64 = 100;
 
@@ -310,4 +312,53 @@ fn a_crash_at_any_step_of_merging_loses_and_invents_nothing() {
             assert!(spans(&db).is_sorted_by(|a, b| a.1 <= b.0), "{story}");
         }
     }
+}
+
+/// Everything, without what histograms say about the one before: that depends on where chunks end.
+fn all_samples(db: &dyn Queryable) -> Vec<(Labels, Vec<String>)> {
+    let mut found = Vec::new();
+    for series in db.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap().series {
+        let mut column = Column::new();
+        series.read(TimeRange::ALL, &mut column).unwrap();
+        for index in 0..column.len() {
+            column.histograms.set_hint(index, ResetHint::Unknown);
+        }
+        let shown = column.samples().map(|(time_ms, start_ms, value)| match value {
+            Value::Float(value) => format!("{time_ms} {start_ms} {:x}", value.to_bits()),
+            Value::Histogram(value) => {
+                let filled: Vec<String> = match value.counts {
+                    CountsRef::Integer { buckets, .. } => {
+                        buckets.iter().filter(|count| **count != 0).map(i64::to_string).collect()
+                    }
+                    CountsRef::Float { buckets, .. } => {
+                        buckets.iter().filter(|count| **count != 0.0).map(f64::to_string).collect()
+                    }
+                };
+                format!("{time_ms} {start_ms} {:x} {filled:?}", value.sum.to_bits())
+            }
+        });
+        let shown: Vec<String> = shown.collect();
+        if !shown.is_empty() {
+            found.push((series.labels().clone(), shown));
+        }
+    }
+    found
+}
+
+#[test]
+fn blocks_of_prometheus_hold_the_same_after_they_are_merged_and_cleaned() {
+    let dir = golden::copy_of("blocks");
+    let mut options = TsdbOptions { background: false, ..TsdbOptions::default() };
+    options.retention_ms = 0;
+    let db = Tsdb::open_at(dir.path(), options).unwrap();
+    let before = all_samples(&db);
+    assert!(before.len() > 20);
+    let report = db.maintain().unwrap();
+    assert!(report.blocks_merged >= 1, "{report:?}");
+    assert_eq!(report.merge_errors, Vec::<String>::new());
+    db.clean_tombstones().unwrap();
+    assert!(db.stats().blocks.iter().all(|meta| meta.stats.num_tombstones == 0));
+    assert!(spans(&db).is_sorted_by(|a, b| a.1 <= b.0));
+    assert!(all_samples(&db) == before);
+    db.close().unwrap();
 }

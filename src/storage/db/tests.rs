@@ -551,3 +551,57 @@ fn each_step_of_upkeep_can_be_called_by_hand() {
     assert!(matches!(db.cut_head(), Err(TsdbError::Closed)));
     assert!(matches!(db.delete(&[], TimeRange::ALL), Err(TsdbError::Closed)));
 }
+
+#[test]
+fn late_samples_become_blocks_beside_others_and_are_merged_with_them() {
+    let place = Place::in_memory();
+    let with_window = TsdbOptions { out_of_order_window_ms: 3 * HOUR_MS, ..options() };
+    let db = place.open_with(with_window.clone(), &Registry::new()).unwrap();
+    let even = |from: i64, until: i64| (from * 30..until * 30).map(|half| half * 2 * MINUTE_MS);
+    even(0, 4).for_each(|time_ms| append(&db, "m", [time_ms]));
+    let odd = even(2, 4).map(|time_ms| time_ms + MINUTE_MS);
+    odd.clone().for_each(|time_ms| append(&db, "m", [time_ms]));
+    let mut wanted: Vec<i64> = even(0, 4).chain(odd).collect();
+    wanted.sort_unstable();
+    assert_eq!(times(&db, "m"), wanted);
+
+    let report = db.maintain().unwrap();
+    assert_eq!((report.blocks_written, report.blocks_merged), (2, 0));
+    let hints = |db: &Tsdb| -> Vec<_> {
+        let blocks = db.stats().blocks.into_iter();
+        blocks.map(|meta| (meta.min_time_ms / HOUR_MS, meta.compaction.hints.len())).collect()
+    };
+    assert_eq!(hints(&db), [(0, 0), (2, 1)]);
+    assert_eq!(times(&db, "m"), wanted);
+    // The late block does not hide from the next start what only the log has.
+    db.close().unwrap();
+    let db = place.open_with(with_window, &Registry::new()).unwrap();
+    assert_eq!(times(&db, "m"), wanted);
+
+    even(4, 6).for_each(|time_ms| append(&db, "m", [time_ms]));
+    wanted.extend(even(4, 6));
+    let report = db.maintain().unwrap();
+    // Late chunks whose file is still needed come back with a start, and go to a block once more.
+    assert_eq!(report.blocks_merged, 1);
+    assert_eq!(hints(&db), [(0, 0), (2, 0)]);
+    assert_eq!(times(&db, "m"), wanted);
+}
+
+#[test]
+fn what_is_deleted_in_memory_stays_so_in_blocks_and_after_a_start() {
+    let place = Place::in_memory();
+    let db = place.open();
+    for time_ms in each_minute(0, 4) {
+        append(&db, "m", [time_ms]);
+        append(&db, "n", [time_ms]);
+    }
+    db.delete(&[vec![Matcher::equal("__name__", "m")]], TimeRange::new(HOUR_MS, 3 * HOUR_MS))
+        .unwrap();
+    let wanted = [each_minute(0, 1), each_minute(3, 4).split_off(1)].concat();
+    assert_eq!((times(&db, "m"), times(&db, "n")), (wanted.clone(), each_minute(0, 4)));
+    db.close().unwrap();
+    let db = place.open();
+    assert_eq!((times(&db, "m"), times(&db, "n")), (wanted.clone(), each_minute(0, 4)));
+    db.flush().unwrap();
+    assert_eq!((times(&db, "m"), times(&db, "n")), (wanted, each_minute(0, 4)));
+}

@@ -11,6 +11,8 @@ pub struct StorageConfig {
     pub retention_bytes: Option<u64>,
     /// How far behind the newest sample of a series late ones are taken.
     pub out_of_order_window_ms: Option<i64>,
+    /// So many exemplars are kept; 0 for none.
+    pub max_exemplars: Option<u64>,
     /// Compress the write-ahead log.
     pub wal_compression: Option<bool>,
     /// Take samples from others by remote write.
@@ -20,10 +22,17 @@ pub struct StorageConfig {
 /// Reads `storage` of `prometheus.yml`.
 pub(super) fn read(at: &At<'_>) -> Read<StorageConfig> {
     let mut fields = Fields::of(at)?;
-    let storage = fields.read("tsdb", tsdb)?.unwrap_or_default();
-    fields.not_supported_yet(&["exemplars"])?;
+    let mut storage = fields.read("tsdb", tsdb)?.unwrap_or_default();
+    storage.max_exemplars = fields.read("exemplars", exemplars)?.flatten();
     fields.finish()?;
     Ok(storage)
+}
+
+fn exemplars(at: &At<'_>) -> Read<Option<u64>> {
+    let mut fields = Fields::of(at)?;
+    let count = fields.read("max_exemplars", At::unsigned)?;
+    fields.finish()?;
+    Ok(count)
 }
 
 fn tsdb(at: &At<'_>) -> Read<StorageConfig> {
@@ -53,9 +62,17 @@ pub(super) fn from_operator(fields: &mut Fields<'_>) -> Read<StorageConfig> {
         retention_ms: fields.read("retention", At::duration_ms)?,
         retention_bytes: fields.read("retention_size", At::size_bytes)?,
         out_of_order_window_ms: fields.read("tsdb", operator_tsdb)?.flatten(),
+        max_exemplars: fields.read("exemplars", operator_exemplars)?.flatten(),
         wal_compression: fields.read("wal_compression", At::boolean)?,
         remote_write_receiver: fields.read("enable_remote_write_receiver", At::boolean)?,
     })
+}
+
+fn operator_exemplars(at: &At<'_>) -> Read<Option<u64>> {
+    let mut fields = Fields::of(at)?;
+    let count = fields.read("max_size", At::unsigned)?;
+    fields.finish()?;
+    Ok(count)
 }
 
 fn operator_tsdb(at: &At<'_>) -> Read<Option<i64>> {
