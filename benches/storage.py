@@ -183,8 +183,9 @@ class Prometheus:
     def logged(self, message):
         """Durations that the log gives behind a message."""
         with open(self.log_path) as file:
-            lines = [line for line in file if f'msg="{message}"' in line]
-        return [seconds_of(re.search(r"duration=(\S+)", line).group(1)) for line in lines]
+            lines = [line for line in file if f'msg="{message}' in line]
+        durations = (re.search(r"duration=(\S+)", line) for line in lines)
+        return [seconds_of(found.group(1)) for found in durations if found]
 
     def stop(self):
         self.child.send_signal(signal.SIGTERM)
@@ -293,12 +294,14 @@ def compaction(bench, table, count, scrapes):
     server = Prometheus(bench.args, data, bench.path("compact.log"))
     peak_before = server.status("VmHWM")
     deadline = time.monotonic() + 300
-    # A server looks for work once a minute.
-    while not server.logged("compact blocks") and time.monotonic() < deadline:
-        time.sleep(1)
-    peak_theirs = server.status("VmHWM")
+    try:
+        # A server looks for work once a minute.
+        while not server.logged("compact blocks") and time.monotonic() < deadline:
+            time.sleep(1)
+        peak_theirs = server.status("VmHWM")
+    finally:
+        server.stop()
     cut_seconds, merge_seconds = server.logged("write block"), server.logged("compact blocks")
-    server.stop()
     ours, theirs = blocks_in(bench.path("compact-ours")), blocks_in(data)
     levels = lambda blocks, level: [meta["stats"]["numSamples"] for meta, _ in blocks
                                     if meta["compaction"]["level"] == level]
@@ -320,7 +323,13 @@ def compaction(bench, table, count, scrapes):
               more_is_better=False, digits=3)
 
 
+def stopped(*_):
+    """Ends servers too: an exception unwinds, a signal would not."""
+    raise SystemExit("stopped")
+
+
 def main():
+    signal.signal(signal.SIGTERM, stopped)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--promtool", default=os.environ.get("PROMTOOL", "promtool"))
     parser.add_argument("--prometheus", default=os.environ.get("PROMETHEUS", "prometheus"))
@@ -352,7 +361,7 @@ def main():
         if "replay" in rows:
             replay(bench, table, bench.path(os.path.join(theirs_of(large), "storage")), large, args.runs)
         if "compaction" in rows:
-            compaction(bench, table, small, 1300)
+            compaction(bench, table, small, 1600)
         if "decode" in rows:
             output, _, _ = bench.ours("decode")
             table.limit("XOR decode into columns", number(output, "xor decode"), "ns a sample", 8)

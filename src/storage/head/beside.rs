@@ -60,7 +60,6 @@ impl Head {
     }
 
     /// What a series means, if anybody said so.
-    #[cfg_attr(not(test), expect(dead_code, reason = "directories do not ask for it yet"))]
     pub(in crate::storage) fn metadata_of(
         &self,
         series: SeriesRef,

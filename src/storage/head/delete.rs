@@ -65,7 +65,6 @@ impl Head {
     ///
     /// # Errors
     /// The log could not be written; nothing is deleted.
-    #[cfg_attr(not(test), expect(dead_code, reason = "directories do not ask for it yet"))]
     pub(in crate::storage) fn delete(
         &self,
         matchers: &[Matcher],

@@ -31,7 +31,6 @@ mod isolation;
 #[cfg(test)]
 mod isolation_tests;
 mod judge;
-#[cfg_attr(not(test), expect(dead_code, reason = "directories do not ask for it yet"))]
 mod late;
 mod limits;
 #[cfg(test)]
@@ -55,6 +54,7 @@ mod tests;
 mod truncate;
 
 pub(in crate::storage) use cut::range_end_ms;
+pub(in crate::storage) use late::OooSeriesChunks;
 pub use limits::SeriesLimits;
 pub use replay::ReplayStats;
 pub(in crate::storage) use state::{Head, HeadOptions, LogPlace, SeriesChunks};

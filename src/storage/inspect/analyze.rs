@@ -95,7 +95,7 @@ fn summary(
             let values: &HashMap<String, Pair> = values;
             values.iter().map(move |(value, pair)| (format!("{name}={value}"), pair))
         };
-        names.iter().map(|(name, values)| (name, values)).flat_map(of_name).collect::<Vec<_>>()
+        names.iter().flat_map(of_name).collect::<Vec<_>>()
     };
     let spans = |uncovered_ms: u64| (uncovered_ms as f64 / span_ms as f64) as u64;
     let by_name = |number: &dyn Fn(&HashMap<String, Pair>) -> u64| {

@@ -102,7 +102,6 @@ fn helm_values_lead_to_the_same_config() {
         retention_bytes: Some(45 << 30),
         max_exemplars: None,
         out_of_order_window_ms: Some(300_000),
-        max_exemplars: None,
         wal_compression: Some(true),
         remote_write_receiver: Some(true),
     };

@@ -18,4 +18,4 @@ mod tests;
 pub(in crate::storage) use entry::{ChunkRef, Entry};
 pub(in crate::storage) use error::{MappedDamage, MappedError};
 pub(in crate::storage) use files::{ChunkFiles, FilesView, MappedMetrics, MappedOptions};
-pub(in crate::storage) use scan::MappedChunk;
+pub(in crate::storage) use scan::{MappedChunk, scan_files};

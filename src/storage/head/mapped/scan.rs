@@ -30,13 +30,13 @@ pub(in crate::storage) struct MappedChunk {
 
 /// What a folder holds.
 #[derive(Debug, Default)]
-pub(super) struct ScanReport {
+pub(in crate::storage) struct ScanReport {
     /// Numbers and sizes of the files, ascending; damaged ones too.
-    pub(super) files: Vec<(u32, u64)>,
+    pub(in crate::storage) files: Vec<(u32, u64)>,
     /// The damage of each file that cannot be read to its end. None of its chunks were given.
-    pub(super) damaged: Vec<(u32, MappedDamage)>,
+    pub(in crate::storage) damaged: Vec<(u32, MappedDamage)>,
     /// Files of which nothing but the name was written.
-    pub(super) unwritten: Vec<u32>,
+    pub(in crate::storage) unwritten: Vec<u32>,
 }
 
 /// Path of the file `number`.
@@ -68,7 +68,7 @@ fn list_files(disk: &dyn Disk, dir: &Path) -> Result<Vec<(u32, u64)>, MappedErro
 ///
 /// # Errors
 /// The disk's answer. Damage is no error but stands in the report.
-pub(super) fn scan_files(
+pub(in crate::storage) fn scan_files(
     disk: &dyn Disk,
     dir: &Path,
     each: &mut dyn FnMut(MappedChunk),
