@@ -229,9 +229,13 @@ fn a_batch_that_was_looked_up_before_a_truncation_finds_its_series_again() {
     let last = dump(&head);
     assert_eq!((last.len(), last[0].1.timestamps.last()), (2, Some(&19_990)));
     head.close().unwrap();
-    // Nothing was logged under a reference that the log does not name.
+    // Nothing was logged under a reference that the log does not name. A chunk file would hide
+    // what the log has from before it, and what was truncated here is in no block.
+    let chunks = dir.path().join("chunks_head");
+    if RealDisk.exists(&chunks) {
+        RealDisk.remove_dir_all(&chunks).unwrap();
+    }
     let (head, stats) = open_from(dir.path(), i64::MIN);
-    assert_eq!(stats.samples + stats.samples_out_of_order, 4000);
-    assert_eq!(stats.samples_unknown, 0);
+    assert_eq!((stats.samples, stats.samples_unknown), (4000, 0));
     assert_eq!(dump(&head)[1].1.len(), 2000);
 }
