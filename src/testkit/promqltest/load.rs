@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{Labels, METRIC_NAME, Sample};
+use crate::model::{Labels, METRIC_NAME};
 use crate::promql::ast::{Expr, ExprKind, VectorSelector};
-use crate::series::Queryable;
+use crate::series::{Column, Queryable};
 use crate::testkit::ModelStore;
 
 use super::script::{Load, LoadedSeries};
@@ -22,7 +22,7 @@ pub trait ScriptStore {
     ///
     /// # Errors
     /// Why it could not; the cases up to the next `clear` fail with this text.
-    fn add(&mut self, labels: &Labels, samples: &[Sample]) -> Result<(), String>;
+    fn add(&mut self, labels: &Labels, samples: &Column) -> Result<(), String>;
 
     /// Where queries find the series.
     fn source(&self) -> &dyn Queryable;
@@ -34,9 +34,9 @@ impl ScriptStore for ModelStore {
         Ok(())
     }
 
-    fn add(&mut self, labels: &Labels, samples: &[Sample]) -> Result<(), String> {
-        for sample in samples {
-            Self::add(self, labels, sample.timestamp_ms, sample.value);
+    fn add(&mut self, labels: &Labels, samples: &Column) -> Result<(), String> {
+        for (time_ms, start_ms, value) in samples.samples() {
+            self.add_value(labels, time_ms, start_ms, value);
         }
         Ok(())
     }
@@ -96,7 +96,7 @@ pub(super) fn load(
     store: &mut dyn ScriptStore,
     missing: &mut Missing,
 ) -> Result<(), String> {
-    let mut samples = Vec::new();
+    let mut samples = Column::new();
     for (labels, series) in &load.series {
         samples.clear();
         samples_of(series, load.step_ms, &mut samples);
@@ -114,22 +114,22 @@ pub(super) fn load(
     Ok(())
 }
 
-fn samples_of(series: &LoadedSeries, step_ms: i64, samples: &mut Vec<Sample>) {
-    let mut timestamp_ms = 0_i64;
-    for value in &series.values {
+fn samples_of(series: &LoadedSeries, step_ms: i64, samples: &mut Column) {
+    let mut time_ms = 0_i64;
+    for (index, value) in series.values.iter().enumerate() {
         if let SeriesValue::Float(value) = value {
-            samples.push(Sample { timestamp_ms, value: *value });
+            samples.push(time_ms, *value);
+            if let Some(Some(ago_ms)) = series.starts.get(index) {
+                samples.set_last_start(time_ms.saturating_add(*ago_ms));
+            }
         }
-        timestamp_ms = timestamp_ms.saturating_add(step_ms);
+        time_ms = time_ms.saturating_add(step_ms);
     }
 }
 
 fn lacks(series: &LoadedSeries) -> Option<&'static str> {
     let is_histogram = |value: &SeriesValue| matches!(value, SeriesValue::Histogram { .. });
-    if series.values.iter().any(is_histogram) {
-        return Some("histograms");
-    }
-    series.has_starts.then_some("start timestamps")
+    series.values.iter().any(is_histogram).then_some("histograms")
 }
 
 /// The label set of the native histogram that a classic one's series belongs to.

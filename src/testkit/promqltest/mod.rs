@@ -5,8 +5,8 @@
 //! selectors pinned by `@` and asked at other times, and as the middle step of a range query.
 //!
 //! Useful for: proving an engine, or a store under it, against data that upstream maintains.
-//! Not useful for: histograms and start timestamps, as stores do not hold them yet. They are read,
-//! and cases that depend on them fail.
+//! Not useful for: histograms, as stores do not hold them yet. They are read, and cases that depend
+//! on them fail.
 
 mod compare;
 mod forms;
@@ -14,6 +14,7 @@ mod load;
 mod run;
 mod script;
 mod series;
+mod starts;
 #[cfg(test)]
 mod tests;
 
