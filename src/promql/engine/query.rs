@@ -170,7 +170,12 @@ impl Engine {
         limits.check()?;
         let plan = plan(expr, grid)?;
         let (lookback_ms, delayed_name_removal) = (grid.lookback_ms, options.delayed_name_removal);
-        let manners = Manners { lookback_ms, delayed_name_removal };
+        let manners = Manners {
+            lookback_ms,
+            delayed_name_removal,
+            start_timestamps: options.start_timestamps,
+            type_and_unit_labels: options.type_and_unit_labels,
+        };
         let pool = options.pool.as_deref();
         let Evaluated { value, notes, mut warnings } =
             evaluate(&plan, source, &limits, manners, pool)?;

@@ -39,6 +39,12 @@ fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::Time => Ok(call::time(node.steps)),
         Kind::Newest(reading) => select::bind(run, *reading, node.steps, select::Answer::Value),
         Kind::NewestTime(reading) => select::bind(run, *reading, node.steps, select::Answer::Time),
+        Kind::NewestStart(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Start)
+        }
+        Kind::Smoothed(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Smoothed)
+        }
         Kind::Once(inner) => Ok(Box::new(operator::Once::new(bind(run, inner)?, node.steps))),
         Kind::Negate(inner) => call::negate(run, inner),
         Kind::Binary(binary) => binary::bind(run, binary, node),

@@ -5,6 +5,7 @@
 
 mod changes;
 mod date;
+mod extended;
 mod extremes;
 mod histogram;
 mod kahan;
@@ -15,10 +16,12 @@ mod rate;
 mod regression;
 mod sort;
 mod spread;
+mod starts;
 mod sums;
 mod window;
 
 pub(crate) use date::DateFunction;
+pub(crate) use extended::{Edges, complete, not_extended, smooth};
 pub(crate) use histogram::{Buckets, Repair};
 pub(crate) use kahan::{Mean, Sum};
 pub(crate) use label::LabelChange;

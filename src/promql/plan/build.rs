@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::promql::ast::{
-    Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Modifiers, Span,
-    ValueType, VectorSelector,
+    Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Extended, Modifiers,
+    Span, ValueType, VectorSelector,
 };
 use crate::promql::engine::EngineError;
 use crate::promql::{NESTING_MAX, value_type};
@@ -87,6 +87,9 @@ impl Builder {
     fn every_step(&mut self, expr: &Expr, steps: Steps) -> Planned {
         let kind = match &expr.kind {
             ExprKind::Number { value, .. } => Kind::Number(*value),
+            ExprKind::Vector(selector) if selector.extended == Some(Extended::Smoothed) => {
+                Kind::Smoothed(self.reading(selector, steps)?)
+            }
             ExprKind::Vector(selector) => Kind::Newest(self.reading(selector, steps)?),
             ExprKind::Paren(inner) => return self.node(inner, steps),
             ExprKind::Unary { negative: false, expr } => return self.node(expr, steps),
@@ -158,14 +161,18 @@ impl Builder {
         let expr = unwrapped(expr);
         match &expr.kind {
             ExprKind::Matrix { selector, range } => {
-                refuse_extended(selector)?;
                 let range_ms = self.length(range)?;
                 let shift = self.shift(&selector.at)?;
-                let (first, last) = shift.span(steps);
-                let start_ms = first.saturating_sub(range_ms).saturating_add(1);
-                let ask = self.ask(selector, TimeRange::new(start_ms, last), range_ms, steps);
-                let source = WindowSource::Series(ask);
-                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+                let (before_ms, behind_ms) = match selector.extended {
+                    None => (0, 0),
+                    Some(Extended::Anchored) => (self.grid.lookback_ms, 0),
+                    Some(Extended::Smoothed) => (self.grid.lookback_ms, self.grid.lookback_ms),
+                };
+                let asked =
+                    window_range(shift.span(steps), range_ms.saturating_add(before_ms), behind_ms);
+                let ask = self.ask(selector, asked, range_ms, steps);
+                let (source, extended) = (WindowSource::Series(ask), selector.extended);
+                Ok(Window { source, range_ms, steps, shift, extended, span: expr.span })
             }
             ExprKind::Subquery { expr: inner, range, step, at } => {
                 let range_ms = self.length(range)?;
@@ -178,7 +185,7 @@ impl Builder {
                     inner_steps if inner_steps.count == 0 => WindowSource::Nothing,
                     inner_steps => WindowSource::Subquery(self.boxed(inner, inner_steps)?),
                 };
-                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+                Ok(Window { source, range_ms, steps, shift, extended: None, span: expr.span })
             }
             _ => Err(misplaced(expr.span)),
         }
@@ -205,11 +212,14 @@ impl Builder {
         selector: &VectorSelector,
         steps: Steps,
     ) -> Result<Reading, EngineError> {
-        refuse_extended(selector)?;
         let shift = self.shift(&selector.at)?;
-        let (first, last) = shift.span(steps);
-        let start_ms = first.saturating_sub(self.grid.lookback_ms).saturating_add(1);
-        let ask = self.ask(selector, TimeRange::new(start_ms, last), 0, steps);
+        let lookback_ms = self.grid.lookback_ms;
+        let behind_ms = match selector.extended {
+            Some(Extended::Smoothed) => lookback_ms,
+            _ => 0,
+        };
+        let asked = window_range(shift.span(steps), lookback_ms, behind_ms);
+        let ask = self.ask(selector, asked, 0, steps);
         Ok(Reading { ask, shift })
     }
 
@@ -261,11 +271,15 @@ impl Builder {
     }
 }
 
-fn refuse_extended(selector: &VectorSelector) -> Result<(), EngineError> {
-    match selector.extended {
-        None => Ok(()),
-        Some(_) => Err(EngineError::Unsupported("modifiers anchored and smoothed".into())),
-    }
+/// The span of windows that begin `before_ms` before an instant, which does not count, and end
+/// `behind_ms` behind it.
+pub(crate) fn window_range(
+    (first_ms, last_ms): (i64, i64),
+    before_ms: i64,
+    behind_ms: i64,
+) -> TimeRange {
+    let start_ms = first_ms.saturating_sub(before_ms).saturating_add(1);
+    TimeRange::new(start_ms, last_ms.saturating_add(behind_ms))
 }
 
 /// An operand of a type that the parser's check would have refused.

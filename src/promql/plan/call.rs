@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::model::{Labels, METRIC_NAME, MatchOp};
 use crate::promql::ast::{Expr, ExprKind, Span, VectorSelector};
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{Function, LabelChange, RangeFunction, SortOrder};
+use crate::promql::functions::{Function, LabelChange, RangeFunction, SortOrder, not_extended};
 use crate::series::Hints;
 
 use super::build::{Builder, misplaced};
@@ -30,7 +30,7 @@ impl Builder {
         };
         self.hints.push(Hints { func: Some(Arc::clone(name)), ..Hints::default() });
         let kind = match function {
-            Function::OverTime(function) => self.over_time(function, args, at, steps),
+            Function::OverTime(function) => self.over_time(function, name, args, at, steps),
             Function::Absent | Function::AbsentOverTime => self.absence(function, args, at, steps),
             Function::Math(_) | Function::Date(_) => self.by_value(function, args, at, steps),
             Function::HistogramQuantile | Function::HistogramFraction => {
@@ -57,7 +57,13 @@ impl Builder {
         let labels = absent_labels(arg);
         match function {
             Function::Absent => Ok(Kind::Absent { vector: self.boxed(arg, steps)?, labels }),
-            _ => Ok(Kind::AbsentOverTime { window: self.window(arg, steps)?, labels }),
+            _ => {
+                let window = self.window(arg, steps)?;
+                if let Some(how) = window.extended {
+                    return Err(not_extended(how, "absent_over_time"));
+                }
+                Ok(Kind::AbsentOverTime { window, labels })
+            }
         }
     }
 
@@ -119,11 +125,7 @@ impl Builder {
             (Function::Scalar, [arg]) => Ok(Kind::Scalar(self.boxed(arg, steps)?)),
             (Function::Vector, [arg]) => Ok(Kind::Vector(self.boxed(arg, steps)?)),
             (Function::Timestamp, [arg]) => self.timestamp(arg, steps),
-            (Function::StartTimestamp, _) if self.grid.start_timestamps => {
-                Err(EngineError::Unsupported("function start_timestamp()".into()))
-            }
-            // Without start times no element has one.
-            (Function::StartTimestamp, [arg]) => self.boxed(arg, steps).map(|_| Kind::Nothing),
+            (Function::StartTimestamp, [arg]) => self.start_timestamp(arg, steps),
             (Function::MaxOf, [a, b]) => self.extreme(true, a, b, steps),
             (Function::MinOf, [a, b]) => self.extreme(false, a, b, steps),
             _ => Err(misplaced(at)),
@@ -152,6 +154,7 @@ impl Builder {
     fn over_time(
         &mut self,
         function: RangeFunction,
+        name: &str,
         args: &[Expr],
         at: Span,
         steps: Steps,
@@ -164,6 +167,9 @@ impl Builder {
                 }
                 _ => parameters.push(self.node(arg, steps)?),
             }
+        }
+        if let Some(how) = window.as_ref().and_then(|window| window.extended) {
+            function.check_extended(how, name)?;
         }
         match window {
             Some(window) if parameters.len() == function.parameter_count() => {
@@ -178,6 +184,16 @@ impl Builder {
         match &unwrapped(arg).kind {
             ExprKind::Vector(selector) => Ok(Kind::NewestTime(self.reading(selector, steps)?)),
             _ => Ok(Kind::StepTime(self.boxed(arg, steps)?)),
+        }
+    }
+
+    /// Only samples have starts, what is computed from them does not.
+    fn start_timestamp(&mut self, arg: &Expr, steps: Steps) -> Kinded {
+        match &unwrapped(arg).kind {
+            ExprKind::Vector(selector) if self.grid.start_timestamps => {
+                Ok(Kind::NewestStart(self.reading(selector, steps)?))
+            }
+            _ => self.boxed(arg, steps).map(|_| Kind::Nothing),
         }
     }
 

@@ -15,10 +15,10 @@ use std::sync::Arc;
 use crate::model::Labels;
 use crate::series::Select;
 
-use super::ast::{AggregateOp, BinaryOp, Matching, Span};
+use super::ast::{AggregateOp, BinaryOp, Extended, Matching, Span};
 use super::functions::{DateFunction, MathFunction, RangeFunction};
 
-pub(crate) use build::{Grid, plan};
+pub(crate) use build::{Grid, plan, window_range};
 pub(crate) use duration::{go_max, go_min, seconds};
 pub(crate) use steps::Steps;
 
@@ -80,6 +80,10 @@ pub(crate) enum Kind {
     Newest(Reading),
     /// When the newest sample of each series was taken.
     NewestTime(Reading),
+    /// Since when the newest sample of each series counts.
+    NewestStart(Reading),
+    /// The line between the samples around each step.
+    Smoothed(Reading),
     /// The child at the first step, repeated.
     Once(Box<Node>),
     /// `-vector` or `-scalar`
@@ -154,6 +158,8 @@ pub(crate) struct Window {
     /// The steps at which a window ends, after `shift`.
     pub(crate) steps: Steps,
     pub(crate) shift: Shift,
+    /// How it is completed at its edges.
+    pub(crate) extended: Option<Extended>,
     pub(crate) span: Span,
 }
 
