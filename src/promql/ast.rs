@@ -45,8 +45,8 @@ pub enum ExprKind {
         /// Written as a duration.
         as_duration: bool,
     },
-    /// A text in quotes.
-    String(Arc<str>),
+    /// A text in quotes. It need not be UTF-8, as `"\xff"` is one byte.
+    String(Arc<[u8]>),
     /// `metric{label="value"} @ … offset …`
     Vector(VectorSelector),
     /// `metric[5m] @ … offset …`

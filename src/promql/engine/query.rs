@@ -97,7 +97,8 @@ impl Engine {
             expr = inner;
         }
         if let ExprKind::String(text) = &expr.kind {
-            let value = Value::String { timestamp_ms: time_ms, text: Arc::clone(text) };
+            let text = String::from_utf8_lossy(text).into();
+            let value = Value::String { timestamp_ms: time_ms, text };
             let (warnings, infos) = (Vec::new(), Vec::new());
             return Ok(Answer { value, warnings, infos, samples_read: 0 });
         }

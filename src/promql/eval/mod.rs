@@ -13,8 +13,10 @@ mod binary;
 mod call;
 mod classic;
 mod column;
+mod info;
 mod merge;
 mod operator;
+mod quantiles;
 mod range;
 mod root;
 mod run;
@@ -67,6 +69,10 @@ fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::HistogramQuantile { quantile, vector } => {
             classic::quantile(run, quantile, vector, node.steps)
         }
+        Kind::HistogramQuantiles { vector, label, quantiles } => {
+            quantiles::bind(run, vector, label, quantiles, node.steps)
+        }
+        Kind::Info(info) => info::bind(run, info, node.steps),
         Kind::HistogramFraction { bounds, vector } => {
             classic::fraction(run, bounds, vector, node.steps)
         }

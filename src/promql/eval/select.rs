@@ -241,7 +241,7 @@ impl Operator for Newest<'_> {
 /// For each step the newest sample that is not later and not older than the lookback; nothing
 /// if it is the staleness marker. `answer` gets its index and its value.
 #[inline]
-fn newest(
+pub(super) fn newest(
     samples: &Column,
     steps: Steps,
     shift: Shift,

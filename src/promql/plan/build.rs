@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::base::quote::quoted;
+use crate::model::Matcher;
 use crate::promql::ast::{
     Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Extended, Modifiers,
     Span, ValueType, VectorSelector,
@@ -136,11 +138,8 @@ impl Builder {
         grouping.dedup();
         let parameter = match &of.parameter {
             None => None,
-            Some(Expr { kind: ExprKind::String(text), .. }) => {
-                Some(Parameter::Text(Arc::clone(text)))
-            }
             Some(expr) => match &unwrapped(expr).kind {
-                ExprKind::String(text) => Some(Parameter::Text(Arc::clone(text))),
+                ExprKind::String(text) => Some(Parameter::Text(label_name(text)?)),
                 _ => Some(Parameter::Scalar(self.boxed(expr, steps)?)),
             },
         };
@@ -170,7 +169,7 @@ impl Builder {
                 };
                 let asked =
                     window_range(shift.span(steps), range_ms.saturating_add(before_ms), behind_ms);
-                let ask = self.ask(selector, asked, range_ms, steps);
+                let ask = self.ask(&selector.matchers, asked, range_ms, steps);
                 let (source, extended) = (WindowSource::Series(ask), selector.extended);
                 Ok(Window { source, range_ms, steps, shift, extended, span: expr.span })
             }
@@ -219,15 +218,15 @@ impl Builder {
             _ => 0,
         };
         let asked = window_range(shift.span(steps), lookback_ms, behind_ms);
-        let ask = self.ask(selector, asked, 0, steps);
+        let ask = self.ask(&selector.matchers, asked, 0, steps);
         Ok(Reading { ask, shift })
     }
 
     /// Asks for the series of a selector; one that is asked for already is asked for a longer
     /// time instead, if the times meet.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
-        selector: &VectorSelector,
+        matchers: &[Matcher],
         range: TimeRange,
         range_ms: i64,
         steps: Steps,
@@ -235,9 +234,10 @@ impl Builder {
         let step_ms = if steps.instant { 0 } else { steps.step_ms };
         let around = self.hints.last().cloned().unwrap_or_default();
         let hints = Hints { step_ms, range_ms, ..around };
-        let known = self.asks.iter_mut().enumerate().find(|(_, ask)| {
-            ask.select.matchers == selector.matchers && ask.select.range.overlaps(range)
-        });
+        let known =
+            self.asks.iter_mut().enumerate().find(|(_, ask)| {
+                ask.select.matchers == matchers && ask.select.range.overlaps(range)
+            });
         if let Some((index, ask)) = known {
             let select = &mut ask.select;
             select.range.start_ms = select.range.start_ms.min(range.start_ms);
@@ -248,7 +248,7 @@ impl Builder {
             ask.readers += 1;
             return index;
         }
-        let select = Select { matchers: selector.matchers.clone(), range, hints };
+        let select = Select { matchers: matchers.to_vec(), range, hints };
         self.asks.push(Ask { select, readers: 1 });
         self.asks.len() - 1
     }
@@ -280,6 +280,11 @@ pub(crate) fn window_range(
 ) -> TimeRange {
     let start_ms = first_ms.saturating_sub(before_ms).saturating_add(1);
     TimeRange::new(start_ms, last_ms.saturating_add(behind_ms))
+}
+
+fn label_name(text: &[u8]) -> Result<Arc<str>, EngineError> {
+    let refused = || EngineError::Execution(format!("invalid label name {}", quoted(text)));
+    std::str::from_utf8(text).map(Arc::from).map_err(|_| refused())
 }
 
 /// An operand of a type that the parser's check would have refused.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::model::{Labels, METRIC_NAME, MatchOp};
 use crate::promql::ast::{Expr, ExprKind, Span, VectorSelector};
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{Function, LabelChange, RangeFunction, SortOrder, not_extended};
+use crate::promql::functions::{
+    Function, LabelChange, RangeFunction, SortOrder, not_extended, utf8,
+};
 use crate::series::Hints;
 
 use super::build::{Builder, misplaced};
@@ -33,9 +35,10 @@ impl Builder {
             Function::OverTime(function) => self.over_time(function, name, args, at, steps),
             Function::Absent | Function::AbsentOverTime => self.absence(function, args, at, steps),
             Function::Math(_) | Function::Date(_) => self.by_value(function, args, at, steps),
-            Function::HistogramQuantile | Function::HistogramFraction => {
-                self.histogram(function, args, at, steps)
-            }
+            Function::HistogramQuantile
+            | Function::HistogramQuantiles
+            | Function::HistogramFraction => self.histogram(function, args, at, steps),
+            Function::Info => self.info(args, at, steps),
             Function::LabelReplace
             | Function::LabelJoin
             | Function::Sort { .. }
@@ -87,6 +90,15 @@ impl Builder {
                 let quantile = self.boxed(quantile, steps)?;
                 Ok(Kind::HistogramQuantile { quantile, vector: self.boxed(vector, steps)? })
             }
+            (Function::HistogramQuantiles, [vector, label, quantiles @ ..]) => {
+                let [label] = strings(std::slice::from_ref(label), at)?
+                    .try_into()
+                    .map_err(|_| misplaced(at))?;
+                let label = utf8(&label)?;
+                let quantiles = self.nodes(quantiles, steps)?;
+                let vector = self.boxed(vector, steps)?;
+                Ok(Kind::HistogramQuantiles { vector, label, quantiles })
+            }
             (Function::HistogramFraction, [lower, upper, vector]) => {
                 let bounds = Box::new([self.node(lower, steps)?, self.node(upper, steps)?]);
                 Ok(Kind::HistogramFraction { bounds, vector: self.boxed(vector, steps)? })
@@ -108,7 +120,10 @@ impl Builder {
                 return Ok(Kind::Relabel { change, vector: self.boxed(vector, steps)? });
             }
             Function::Sort { descending } => SortOrder::Value { descending },
-            Function::SortByLabel { descending } => SortOrder::Labels { names: texts, descending },
+            Function::SortByLabel { descending } => {
+                let names = texts.iter().map(|name| utf8(name)).collect::<Result<_, _>>()?;
+                SortOrder::Labels { names, descending }
+            }
             _ => return Err(misplaced(at)),
         };
         Ok(Kind::Sort { order, vector: self.boxed(vector, steps)? })
@@ -203,7 +218,7 @@ impl Builder {
     }
 }
 
-fn strings(args: &[Expr], at: Span) -> Result<Vec<Arc<str>>, EngineError> {
+fn strings(args: &[Expr], at: Span) -> Result<Vec<Arc<[u8]>>, EngineError> {
     let text = |arg: &Expr| match &unwrapped(arg).kind {
         ExprKind::String(text) => Ok(Arc::clone(text)),
         _ => Err(misplaced(at)),
