@@ -219,6 +219,12 @@ impl BinaryOp {
         matches!(self, Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge)
     }
 
+    /// True for `</ >/`.
+    #[must_use]
+    pub const fn is_trim(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
+    }
+
     /// True for `and or unless`.
     #[must_use]
     pub const fn is_set(self) -> bool {

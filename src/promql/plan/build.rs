@@ -5,8 +5,8 @@ use std::sync::Arc;
 use crate::base::quote::quoted;
 use crate::model::Matcher;
 use crate::promql::ast::{
-    Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Extended, Modifiers,
-    Span, ValueType, VectorSelector,
+    Aggregate, AtModifier, Binary, DurationExpr, Expr, ExprKind, Extended, Modifiers, Span,
+    ValueType, VectorSelector,
 };
 use crate::promql::engine::EngineError;
 use crate::promql::{NESTING_MAX, value_type};
@@ -117,8 +117,10 @@ impl Builder {
             }
             _ => return Err(misplaced(binary.left.span)),
         };
-        if matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            return Err(EngineError::Unsupported(format!("operator {}", binary.op.text())));
+        if binary.op.is_trim() && matches!(sides, Sides::Scalars) {
+            let op = binary.op.text();
+            let text = format!("operator \"{op}\" not allowed for Scalar operations");
+            return Err(EngineError::Execution(text));
         }
         self.hints.push(Hints::default());
         let left = self.boxed(&binary.left, steps)?;
