@@ -12,7 +12,6 @@ mod instant;
 mod json;
 mod lookup;
 mod params;
-mod pretty;
 mod query;
 mod request;
 mod status;

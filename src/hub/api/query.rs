@@ -14,7 +14,6 @@ use super::form::Form;
 use super::gate::Leave;
 use super::json;
 use super::params::{self, QueryOptions, Steps};
-use super::pretty::pretty;
 
 /// Longest that a query may wait and run together; the engine's own limit may be shorter.
 const PATIENCE_MS: i64 = 120_000;
@@ -157,7 +156,9 @@ pub(super) async fn format(service: &Arc<Service>, form: &Form) -> Result<String
     let query = form.get("query").to_owned();
     let work = move |_| {
         let expr = promql::parse(&query).map_err(|error| params::invalid("query", error))?;
-        Ok(success(&Notes::default(), |out| json::html_safe_text(out, &pretty(&expr))))
+        Ok(success(&Notes::default(), |out| {
+            json::html_safe_text(out, &promql::pretty::pretty(&expr))
+        }))
     };
     service.lookups.run(Duration::from_millis(PATIENCE_MS.unsigned_abs()), work).await
 }

@@ -39,7 +39,8 @@ pub(super) type Planned = Result<Node, EngineError>;
 pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
     let range_ms = grid.end_ms.saturating_sub(grid.steps.start_ms);
     let lengths = Lengths { step_ms: grid.step_ms, range_ms };
-    let mut builder = Builder { grid, lengths, asks: Vec::new(), hints: Vec::new(), depth: 0 };
+    let mut builder =
+        Builder { grid, lengths, asks: Vec::new(), hints: Vec::new(), depth: 0, nodes: 0 };
     let steps = grid.steps;
     let root = match unwrapped(expr) {
         window @ Expr { kind: ExprKind::Matrix { .. } | ExprKind::Subquery { .. }, .. } => {
@@ -50,7 +51,7 @@ pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
             _ => Root::Vector(builder.node(other, steps)?),
         },
     };
-    Ok(Plan { root, asks: builder.asks })
+    Ok(Plan { root, asks: builder.asks, nodes: builder.nodes })
 }
 
 pub(super) struct Builder {
@@ -60,6 +61,7 @@ pub(super) struct Builder {
     /// What the operations around the current expression say of the samples they want.
     pub(super) hints: Vec<Hints>,
     depth: usize,
+    nodes: usize,
 }
 
 impl Builder {
@@ -74,7 +76,7 @@ impl Builder {
         let is_constant = matches!(expr.kind, ExprKind::Number { .. });
         let node = if steps.count > 1 && !is_constant && is_invariant(expr) {
             let inner = Box::new(self.every_step(expr, steps.first_only())?);
-            Node { kind: Kind::Once(inner), span: expr.span, steps }
+            self.numbered(Kind::Once(inner), expr.span, steps)
         } else {
             self.every_step(expr, steps)?
         };
@@ -103,7 +105,12 @@ impl Builder {
                 return Err(misplaced(expr.span));
             }
         };
-        Ok(Node { kind, span: expr.span, steps })
+        Ok(self.numbered(kind, expr.span, steps))
+    }
+
+    const fn numbered(&mut self, kind: Kind, span: Span, steps: Steps) -> Node {
+        self.nodes += 1;
+        Node { id: self.nodes - 1, kind, span, steps }
     }
 
     fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<Box<BinaryNode>, EngineError> {

@@ -33,6 +33,7 @@ impl Fixed {
                 warnings: self.warnings.clone(),
                 infos: Vec::new(),
                 samples_read: 0,
+                stats: None,
             }),
         }
     }

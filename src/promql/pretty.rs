@@ -1,16 +1,17 @@
-//! An expression over several lines, as `/format_query` answers it.
+//! An expression over several lines, as upstream's `Prettify` writes it.
 //!
 //! A part that is longer than a line is broken at its operands, and these are indented. What
 //! stands between operands is taken from the expression's own text, so that it is written in one
 //! place only.
 
-use crate::promql::ast::{Expr, ExprKind};
+use super::ast::{Expr, ExprKind};
 
 const LINE_BYTES_MAX: usize = 100;
 const INDENT: &str = "  ";
 
 /// The expression with lines that are short where that can be.
-pub(super) fn pretty(expr: &Expr) -> String {
+#[must_use]
+pub fn pretty(expr: &Expr) -> String {
     let mut out = String::new();
     put(&mut out, expr, 0);
     out
