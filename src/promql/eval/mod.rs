@@ -23,7 +23,7 @@ mod select;
 use super::engine::EngineError;
 use super::plan::{Kind, Node};
 
-pub(crate) use column::StepColumn;
+pub(crate) use column::{StepColumn, StepValue};
 pub(crate) use root::{Evaluated, Manners, evaluate};
 
 use run::Run;
