@@ -29,7 +29,7 @@ pub enum Value {
     String {
         /// When it was asked for.
         timestamp_ms: i64,
-        /// The text.
+        /// The text; `U+FFFD` stands for what is no UTF-8.
         text: Arc<str>,
     },
     /// One sample a series, in evaluation order: what an instant query answers.

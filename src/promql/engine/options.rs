@@ -22,9 +22,12 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// What of the language is switched on.
     pub parse: ParseOptions,
-    /// The source keeps start times of samples. They do not come through the port yet, so that
-    /// only `start_timestamp()` changes: it is refused instead of answering nothing.
+    /// `use-start-timestamps`: the times since when counters count tell of their resets, and
+    /// `start_timestamp()` answers them.
     pub start_timestamps: bool,
+    /// `type-and-unit-labels`: what a metric is stands in its label `__type__`, so that its name
+    /// need not tell.
+    pub type_and_unit_labels: bool,
     /// At most this many warnings, and as many infos, are told one by one.
     pub shown_notes_max: usize,
     /// Threads that big queries spread over; without them rayon's own.
@@ -41,6 +44,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             parse: ParseOptions::default(),
             start_timestamps: false,
+            type_and_unit_labels: false,
             shown_notes_max: SHOWN_MAX,
             pool: None,
         }
@@ -57,6 +61,7 @@ impl fmt::Debug for EngineOptions {
             .field("delayed_name_removal", &self.delayed_name_removal)
             .field("parse", &self.parse)
             .field("start_timestamps", &self.start_timestamps)
+            .field("type_and_unit_labels", &self.type_and_unit_labels)
             .field("shown_notes_max", &self.shown_notes_max)
             .field("threads", &self.pool.as_ref().map(|pool| pool.current_num_threads()))
             .finish()

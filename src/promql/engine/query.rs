@@ -97,7 +97,8 @@ impl Engine {
             expr = inner;
         }
         if let ExprKind::String(text) = &expr.kind {
-            let value = Value::String { timestamp_ms: time_ms, text: Arc::clone(text) };
+            let text = String::from_utf8_lossy(text).into();
+            let value = Value::String { timestamp_ms: time_ms, text };
             let (warnings, infos) = (Vec::new(), Vec::new());
             return Ok(Answer { value, warnings, infos, samples_read: 0 });
         }
@@ -170,7 +171,12 @@ impl Engine {
         limits.check()?;
         let plan = plan(expr, grid)?;
         let (lookback_ms, delayed_name_removal) = (grid.lookback_ms, options.delayed_name_removal);
-        let manners = Manners { lookback_ms, delayed_name_removal };
+        let manners = Manners {
+            lookback_ms,
+            delayed_name_removal,
+            start_timestamps: options.start_timestamps,
+            type_and_unit_labels: options.type_and_unit_labels,
+        };
         let pool = options.pool.as_deref();
         let Evaluated { value, notes, mut warnings } =
             evaluate(&plan, source, &limits, manners, pool)?;

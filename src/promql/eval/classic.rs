@@ -49,55 +49,98 @@ enum Wanted {
     Fraction(Vec<f64>, Vec<f64>),
 }
 
-struct Histograms<'r> {
+struct Answers<'r> {
+    histograms: Histograms<'r>,
+    wanted: Wanted,
+    steps: Steps,
+}
+
+fn bind<'r>(run: &'r Run<'r>, vector: &'r Node, steps: Steps, wanted: Wanted) -> Bound<'r> {
+    let histograms = Histograms::bind(run, vector)?;
+    run.unique(Box::new(Answers { histograms, wanted, steps }), steps)
+}
+
+/// The histograms that the series of a vector are buckets of.
+pub(super) struct Histograms<'r> {
     run: &'r Run<'r>,
     inner: Box<dyn Operator + 'r>,
-    wanted: Wanted,
-    heads: Vec<Head>,
+    pub(super) heads: Vec<Head>,
     /// The metric's name, if notes tell it.
     names: Vec<Option<String>>,
     /// Bounds and indexes of the buckets of each histogram, ascending by bound.
     buckets: Vec<Vec<(f64, usize)>>,
-    steps: Steps,
     span: Span,
 }
 
-fn bind<'r>(run: &'r Run<'r>, vector: &'r Node, steps: Steps, wanted: Wanted) -> Bound<'r> {
-    let inner = bind_node(run, vector)?;
-    let (mut index, mut buf) = (LabelIndex::default(), LabelsBuf::new());
-    let mut buckets: Vec<Vec<(f64, usize)>> = Vec::new();
-    for (series, head) in inner.heads().iter().enumerate() {
-        let label = head.labels.get(BUCKET_BOUND).unwrap_or_default();
-        let Some(bound) = parse_bound(label) else {
-            note_bad_bound(run, inner.as_ref(), series, vector.span)?;
-            continue;
+impl<'r> Histograms<'r> {
+    /// Finds them by their labels.
+    pub(super) fn bind(run: &'r Run<'r>, vector: &'r Node) -> Result<Self, EngineError> {
+        let inner = bind_node(run, vector)?;
+        let (mut index, mut buf) = (LabelIndex::default(), LabelsBuf::new());
+        let mut buckets: Vec<Vec<(f64, usize)>> = Vec::new();
+        for (series, head) in inner.heads().iter().enumerate() {
+            let label = head.labels.get(BUCKET_BOUND).unwrap_or_default();
+            let Some(bound) = parse_bound(label) else {
+                note_bad_bound(run, inner.as_ref(), series, vector.span)?;
+                continue;
+            };
+            buf.clear();
+            let others = head.labels.iter().filter(|(name, _)| *name != BUCKET_BOUND);
+            others.for_each(|(name, value)| buf.push(name, value));
+            let Ok(labels) = buf.finish() else { continue };
+            let histogram = index.number(labels);
+            if histogram == buckets.len() {
+                buckets.push(Vec::new());
+            }
+            if let Some(buckets) = buckets.get_mut(histogram) {
+                buckets.push((bound, series));
+            }
+        }
+        for buckets in &mut buckets {
+            buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        let delayed = run.delayed_name_removal;
+        let head = |labels: &Labels| {
+            let labels = if delayed { labels.clone() } else { without_metadata(labels) };
+            Head { labels, drop_name: true }
         };
-        buf.clear();
-        let others = head.labels.iter().filter(|(name, _)| *name != BUCKET_BOUND);
-        others.for_each(|(name, value)| buf.push(name, value));
-        let Ok(labels) = buf.finish() else { continue };
-        let histogram = index.number(labels);
-        if histogram == buckets.len() {
-            buckets.push(Vec::new());
-        }
-        if let Some(buckets) = buckets.get_mut(histogram) {
-            buckets.push((bound, series));
-        }
+        let name = |labels: &Labels| labels.metric_name().filter(|_| delayed).map(str::to_owned);
+        let heads = index.sets().iter().map(head).collect();
+        let names = index.sets().iter().map(name).collect();
+        let span = vector.span;
+        Ok(Histograms { run, inner, heads, names, buckets, span })
     }
-    for buckets in &mut buckets {
-        buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+
+    /// Hands over the buckets of one histogram, step by step, where it has any.
+    pub(super) fn each(
+        &self,
+        index: usize,
+        steps: Steps,
+        work: &mut Work,
+        mut each: impl FnMut(usize, &mut Buckets),
+    ) -> Result<(), EngineError> {
+        let bounds = self.buckets.get(index).map(Vec::as_slice).unwrap_or_default();
+        let mut columns = Vec::with_capacity(bounds.len());
+        for (bound, series) in bounds {
+            let mut column = work.take_column();
+            self.inner.column(*series, &mut column, work)?;
+            columns.push((*bound, column));
+        }
+        let mut buckets = Buckets::default();
+        for step in 0..steps.count {
+            buckets.clear();
+            for (bound, column) in &columns {
+                if let Some(count) = column.get(step) {
+                    buckets.push(*bound, count);
+                }
+            }
+            if !buckets.is_empty() {
+                each(step, &mut buckets);
+            }
+        }
+        columns.into_iter().for_each(|(_, column)| work.give_column(column));
+        Ok(())
     }
-    let delayed = run.delayed_name_removal;
-    let head = |labels: &Labels| {
-        let labels = if delayed { labels.clone() } else { without_metadata(labels) };
-        Head { labels, drop_name: true }
-    };
-    let name = |labels: &Labels| labels.metric_name().filter(|_| delayed).map(str::to_owned);
-    let heads = index.sets().iter().map(head).collect();
-    let names = index.sets().iter().map(name).collect();
-    let span = vector.span;
-    let histograms = Histograms { run, inner, wanted, heads, names, buckets, steps, span };
-    run.unique(Box::new(histograms), steps)
 }
 
 fn parse_bound(text: &str) -> Option<f64> {
@@ -135,9 +178,9 @@ fn of_metric(name: Option<&str>) -> String {
     }
 }
 
-impl Operator for Histograms<'_> {
+impl Operator for Answers<'_> {
     fn heads(&self) -> &[Head] {
-        &self.heads
+        &self.histograms.heads
     }
 
     fn column(
@@ -146,46 +189,34 @@ impl Operator for Histograms<'_> {
         into: &mut StepColumn,
         work: &mut Work,
     ) -> Result<(), EngineError> {
-        let bounds = self.buckets.get(index).map(Vec::as_slice).unwrap_or_default();
-        let mut columns = Vec::with_capacity(bounds.len());
-        for (bound, series) in bounds {
-            let mut column = work.take_column();
-            self.inner.column(*series, &mut column, work)?;
-            columns.push((*bound, column));
-        }
-        let (mut buckets, mut repairs) = (Buckets::default(), Repairs::default());
-        into.fill_with(self.steps.count, |step| {
-            buckets.clear();
-            for (bound, column) in &columns {
-                if let Some(count) = column.get(step) {
-                    buckets.push(*bound, count);
-                }
-            }
-            if buckets.is_empty() {
-                return None;
-            }
+        let mut repairs = Repairs::default();
+        into.reset(self.steps.count);
+        self.histograms.each(index, self.steps, work, |step, buckets| {
             let at = |values: &[f64]| values.get(step).copied().unwrap_or(f64::NAN);
-            match &self.wanted {
+            let answer = match &self.wanted {
                 Wanted::Quantile(quantiles) => {
                     let (quantile, repair) = buckets.quantile(at(quantiles));
                     if let Some(repair) = repair {
                         repairs.add(repair, self.steps.at(step));
                     }
-                    Some(quantile)
+                    quantile
                 }
-                Wanted::Fraction(lower, upper) => Some(buckets.fraction(at(lower), at(upper))),
-            }
-        });
-        columns.into_iter().for_each(|(_, column)| work.give_column(column));
-        if let Some(detail) = repairs.0 {
-            self.note_repairs(index, detail);
-        }
+                Wanted::Fraction(lower, upper) => buckets.fraction(at(lower), at(upper)),
+            };
+            into.set(step, answer);
+        })?;
+        self.histograms.note_repairs(index, repairs);
         Ok(())
     }
 }
 
 impl Histograms<'_> {
-    fn note_repairs(&self, index: usize, detail: Detail) {
+    pub(super) fn hold(&self, samples: usize) -> Result<(), EngineError> {
+        self.run.limits.hold(samples)
+    }
+
+    pub(super) fn note_repairs(&self, index: usize, repairs: Repairs) {
+        let Some(detail) = repairs.0 else { return };
         let name = self.names.get(index).and_then(Option::as_deref);
         let text = format!(
             "input to histogram_quantile needed to be fixed for monotonicity (see \
@@ -200,10 +231,10 @@ impl Histograms<'_> {
 
 /// The repairs of one histogram at all steps.
 #[derive(Default)]
-struct Repairs(Option<Detail>);
+pub(super) struct Repairs(Option<Detail>);
 
 impl Repairs {
-    fn add(&mut self, repair: Repair, time_ms: i64) {
+    pub(super) fn add(&mut self, repair: Repair, time_ms: i64) {
         let Repair { lowest_bound, highest_bound, max_difference: difference } = repair;
         match &mut self.0 {
             Some(Detail::Monotonicity { buckets, max_difference, sample_count, times_ms }) => {

@@ -13,8 +13,10 @@ mod binary;
 mod call;
 mod classic;
 mod column;
+mod info;
 mod merge;
 mod operator;
+mod quantiles;
 mod range;
 mod root;
 mod run;
@@ -39,6 +41,12 @@ fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::Time => Ok(call::time(node.steps)),
         Kind::Newest(reading) => select::bind(run, *reading, node.steps, select::Answer::Value),
         Kind::NewestTime(reading) => select::bind(run, *reading, node.steps, select::Answer::Time),
+        Kind::NewestStart(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Start)
+        }
+        Kind::Smoothed(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Smoothed)
+        }
         Kind::Once(inner) => Ok(Box::new(operator::Once::new(bind(run, inner)?, node.steps))),
         Kind::Negate(inner) => call::negate(run, inner),
         Kind::Binary(binary) => binary::bind(run, binary, node),
@@ -61,6 +69,10 @@ fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::HistogramQuantile { quantile, vector } => {
             classic::quantile(run, quantile, vector, node.steps)
         }
+        Kind::HistogramQuantiles { vector, label, quantiles } => {
+            quantiles::bind(run, vector, label, quantiles, node.steps)
+        }
+        Kind::Info(info) => info::bind(run, info, node.steps),
         Kind::HistogramFraction { bounds, vector } => {
             classic::fraction(run, bounds, vector, node.steps)
         }

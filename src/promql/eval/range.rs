@@ -2,11 +2,12 @@
 
 use crate::base::quote::quoted;
 use crate::model::{Labels, is_stale};
+use crate::promql::ast::Extended;
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{RangeFunction, Request, Windows};
-use crate::promql::notes::Note;
-use crate::promql::plan::{Node, Window, WindowSource, seconds};
+use crate::promql::functions::{Edges, RangeFunction, Request, Windows};
+use crate::promql::notes::{Detail, Note};
+use crate::promql::plan::{Node, Window, WindowSource, seconds, window_range};
 use crate::series::{Column, TimeRange};
 
 use super::operator::{Bound, Head, Nothing, Operator, Work};
@@ -51,11 +52,23 @@ impl<'r> Source<'r> {
         }
     }
 
-    /// The span of all windows.
+    /// The span of all windows, and of what completes them.
     pub(super) fn range(&self) -> TimeRange {
-        let (first_ms, last_ms) = self.window.shift.span(self.window.steps);
-        let start_ms = first_ms.saturating_sub(self.window.range_ms).saturating_add(1);
-        TimeRange::new(start_ms, last_ms)
+        let window = self.window;
+        let (before_ms, behind_ms) = match self.edges() {
+            None => (0, 0),
+            Some(Edges { smoothed, lookback_ms }) => {
+                (lookback_ms, if smoothed { lookback_ms } else { 0 })
+            }
+        };
+        let span = window.shift.span(window.steps);
+        window_range(span, window.range_ms.saturating_add(before_ms), behind_ms)
+    }
+
+    /// How windows are completed.
+    pub(super) fn edges(&self) -> Option<Edges> {
+        let smoothed = self.window.extended? == Extended::Smoothed;
+        Some(Edges { smoothed, lookback_ms: self.run.lookback_ms })
     }
 
     /// Samples of one series, at least all in [`Source::range`], without staleness markers.
@@ -84,27 +97,35 @@ impl<'r> Source<'r> {
     }
 }
 
-fn without_markers(samples: Samples, work: &mut Work) -> Samples {
+/// The samples without staleness markers.
+pub(super) fn without_markers(samples: Samples, work: &mut Work) -> Samples {
     if !samples.column().floats.iter().any(|value| is_stale(*value)) {
         return samples;
     }
     let mut kept = work.take_samples();
-    let Column { timestamps, floats, .. } = samples.column();
-    for (time_ms, value) in timestamps.iter().zip(floats) {
-        if !is_stale(*value) {
-            kept.push(*time_ms, *value);
-        }
+    let column = samples.column();
+    let runs = column.floats.split(|value| is_stale(*value));
+    let mut from = 0;
+    for run in runs {
+        kept.extend_from(column, from..from + run.len());
+        from += run.len() + 1;
     }
     samples.give_back(work);
     Samples::Own(kept)
 }
 
-/// The part of `samples` in `range`.
-pub(super) fn cut(samples: &Column, range: TimeRange) -> (&[i64], &[f64]) {
+/// The samples in `range`, by index.
+pub(super) fn inside(samples: &Column, range: TimeRange) -> std::ops::Range<usize> {
     let lo = samples.timestamps.partition_point(|time_ms| *time_ms < range.start_ms);
     let hi = samples.timestamps.partition_point(|time_ms| *time_ms <= range.end_ms);
-    let times = samples.timestamps.get(lo..hi).unwrap_or_default();
-    (times, samples.floats.get(lo..hi).unwrap_or_default())
+    lo..hi.max(lo)
+}
+
+/// The part of `samples` in `range`.
+pub(super) fn cut(samples: &Column, range: TimeRange) -> (&[i64], &[f64]) {
+    let inside = inside(samples, range);
+    let times = samples.timestamps.get(inside.clone()).unwrap_or_default();
+    (times, samples.floats.get(inside).unwrap_or_default())
 }
 
 struct OverTime<'r> {
@@ -112,7 +133,7 @@ struct OverTime<'r> {
     function: RangeFunction,
     parameters: Vec<Vec<f64>>,
     heads: Vec<Head>,
-    /// Names of metrics that are no counters by their names; empty if that does not matter.
+    /// What is to be said of metrics that may be no counters; empty if that does not matter.
     doubtful: Vec<Option<Box<str>>>,
     seconds: f64,
     /// Of the first scalar, if there is one.
@@ -139,7 +160,7 @@ pub(super) fn bind<'r>(
     let heads: Vec<Head> =
         incoming.iter().map(|h| if keeps(h) { h.clone() } else { run.nameless(h) }).collect();
     let doubtful = if function.wants_counter() {
-        incoming.iter().map(|head| doubtful_counter(&head.labels)).collect()
+        incoming.iter().map(|head| doubtful_counter(run, &head.labels)).collect()
     } else {
         Vec::new()
     };
@@ -170,10 +191,29 @@ fn check_factors(function: RangeFunction, parameters: &[Vec<f64>]) -> Result<(),
     Ok(())
 }
 
-fn doubtful_counter(labels: &Labels) -> Option<Box<str>> {
+fn doubtful_counter(run: &Run<'_>, labels: &Labels) -> Option<Box<str>> {
     let name = labels.metric_name().filter(|name| !name.is_empty())?;
+    let shown = quoted(name);
+    if run.type_and_unit_labels {
+        let kind = labels.get("__type__").unwrap_or_default();
+        let is_counter = ["counter", "histogram"].contains(&kind);
+        let text = || {
+            let kind = quoted(kind);
+            format!(
+                "metric might not be a counter, __type__ label is not set to \"counter\" or \
+                 \"histogram\", got {kind}: {shown}"
+            )
+        };
+        return (!is_counter).then(|| text().into());
+    }
     let is_counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end));
-    (!is_counter).then(|| name.into())
+    let text = || {
+        format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \
+             {shown}"
+        )
+    };
+    (!is_counter).then(|| text().into())
 }
 
 impl Operator for OverTime<'_> {
@@ -188,22 +228,24 @@ impl Operator for OverTime<'_> {
         work: &mut Work,
     ) -> Result<(), EngineError> {
         let samples = self.source.read(index, work)?;
-        let (times, values) = cut(samples.column(), self.source.range());
+        let range = self.source.range();
+        let (times, values) = cut(samples.column(), range);
         let window = self.source.window;
         let (steps, shift, range_ms) = (window.steps, window.shift, window.range_ms);
-        let windows = Windows { times, values, steps, shift, range_ms };
-        let request = Request { windows, seconds: self.seconds, parameters: &self.parameters };
-        self.function.run(&request, &mut work.scratch, into);
+        let request = Request {
+            windows: Windows { times, values, steps, shift, range_ms },
+            seconds: self.seconds,
+            parameters: &self.parameters,
+            starts: self.starts(samples.column(), range),
+            edges: self.source.edges(),
+        };
+        let overlapping = self.function.run(&request, &mut work.scratch, into);
         samples.give_back(work);
-        if let (Some(Some(name)), false) = (self.doubtful.get(index), into.is_empty()) {
-            self.source.run.note(Note::info(
-                self.source.window.span,
-                format!(
-                    "metric might not be a counter, name does not end in \
-                     _total/_sum/_count/_bucket: {}",
-                    quoted(&**name)
-                ),
-            ));
+        if overlapping > 0 {
+            self.note_overlaps(index, overlapping);
+        }
+        if let (Some(Some(doubt)), false) = (self.doubtful.get(index), into.is_empty()) {
+            self.source.run.note(Note::info(self.source.window.span, doubt.to_string()));
         }
         if self.function == RangeFunction::Quantile && !into.is_empty() {
             self.note_bad_quantiles(into);
@@ -213,6 +255,30 @@ impl Operator for OverTime<'_> {
 }
 
 impl OverTime<'_> {
+    /// The starts of the samples in `range`, if they matter.
+    fn starts<'c>(&self, column: &'c Column, range: TimeRange) -> &'c [i64] {
+        if !self.source.run.start_timestamps || column.starts_ms.is_empty() {
+            return &[];
+        }
+        column.starts_ms.get(inside(column, range)).unwrap_or_default()
+    }
+
+    fn note_overlaps(&self, index: usize, windows: u64) {
+        let name = match &self.source.kind {
+            SourceKind::Series(selection) => {
+                let series = selection.series.get(index);
+                series.and_then(|series| series.labels().metric_name()).unwrap_or_default()
+            }
+            _ => "",
+        };
+        let text = format!(
+            "sample has start time that overlaps with previous sample timestamp for metric {}",
+            quoted(name)
+        );
+        let detail = Detail::Occurrences(windows);
+        self.source.run.note(Note { detail, ..Note::warning(self.source.window.span, text) });
+    }
+
     fn note_bad_quantiles(&self, column: &StepColumn) {
         let Some(quantiles) = self.parameters.first() else { return };
         for (step, q) in quantiles.iter().enumerate() {

@@ -2,6 +2,7 @@
 
 use crate::model::Sample;
 use crate::promql::engine::{EngineError, MatrixSeries, Value, VectorElement};
+use crate::promql::functions::complete;
 use crate::promql::limits::Limits;
 use crate::promql::notes::Notes;
 use crate::promql::plan::{Node, Plan, Root, Steps, Window};
@@ -19,6 +20,8 @@ use super::{StepColumn, bind, scalar};
 pub(crate) struct Manners {
     pub(crate) lookback_ms: i64,
     pub(crate) delayed_name_removal: bool,
+    pub(crate) start_timestamps: bool,
+    pub(crate) type_and_unit_labels: bool,
 }
 
 /// A value and what is to be said of it.
@@ -145,8 +148,14 @@ fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineErro
     let columns = run.collect(heads.len(), |index, work| {
         let samples = source.read(index, work)?;
         let (times, values) = cut(samples.column(), source.range());
-        run.limits.hold(times.len())?;
-        let (timestamps, floats) = (times.to_vec(), values.to_vec());
+        let (timestamps, floats) = match source.edges() {
+            Some(edges) => {
+                let end_ms = window.shift.of(window.steps.start_ms);
+                complete(edges, (times, values), window.range_ms, end_ms)
+            }
+            None => (times.to_vec(), values.to_vec()),
+        };
+        run.limits.hold(timestamps.len())?;
         let column = Column { timestamps, floats, ..Column::new() };
         samples.give_back(work);
         Ok(column)

@@ -18,6 +18,8 @@ pub(crate) struct Run<'r> {
     pub(super) limits: &'r Limits,
     pub(super) lookback_ms: i64,
     pub(super) delayed_name_removal: bool,
+    pub(super) start_timestamps: bool,
+    pub(super) type_and_unit_labels: bool,
     /// The evaluation is big enough for several threads.
     parallel: bool,
     pub(super) notes: Mutex<Notes>,
@@ -40,9 +42,18 @@ impl<'r> Run<'r> {
     ) -> Self {
         let work = selections.iter().map(|selection| selection.work(steps));
         let parallel = work.fold(0, usize::saturating_add) >= PARALLEL_WORK;
-        let Manners { lookback_ms, delayed_name_removal } = manners;
-        let notes = Mutex::new(Notes::new());
-        Self { selections, limits, lookback_ms, delayed_name_removal, parallel, notes }
+        let Manners { lookback_ms, delayed_name_removal, start_timestamps, type_and_unit_labels } =
+            manners;
+        Self {
+            selections,
+            limits,
+            lookback_ms,
+            delayed_name_removal,
+            start_timestamps,
+            type_and_unit_labels,
+            parallel,
+            notes: Mutex::new(Notes::new()),
+        }
     }
 
     pub(super) fn note(&self, note: Note) {

@@ -6,12 +6,14 @@ use parking_lot::Mutex;
 
 use crate::model::is_stale;
 use crate::promql::engine::EngineError;
+use crate::promql::functions::smooth;
 use crate::promql::limits::Limits;
-use crate::promql::plan::{Ask, Reading, Shift, Steps};
+use crate::promql::plan::{Ask, Reading, Shift, Steps, window_range};
 use crate::series::{Column, Queryable, Series, TimeRange};
 
 use super::StepColumn;
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
+use super::range::without_markers;
 use super::run::Run;
 
 /// The answer of the source to one question.
@@ -146,6 +148,10 @@ pub(super) enum Answer {
     Value,
     /// When it was taken, in seconds.
     Time,
+    /// Since when it counts, in seconds; 0 if that is not known.
+    Start,
+    /// Not of the newest alone: the line between the samples around the step.
+    Smoothed,
 }
 
 /// An instant selector.
@@ -167,15 +173,14 @@ pub(super) fn bind<'r>(
 ) -> Bound<'r> {
     let selection = run.selection(reading.ask)?;
     let labels = selection.series.iter().map(|series| series.labels());
-    let heads = match answer {
-        Answer::Value => labels.map(|labels| Head::new(labels.clone())).collect(),
-        Answer::Time => labels.map(|labels| run.nameless(&Head::new(labels.clone()))).collect(),
+    let is_metric = matches!(answer, Answer::Value | Answer::Smoothed);
+    let heads = if is_metric {
+        labels.map(|labels| Head::new(labels.clone())).collect()
+    } else {
+        labels.map(|labels| run.nameless(&Head::new(labels.clone()))).collect()
     };
     let newest = Newest { run, selection, heads, shift: reading.shift, steps, answer };
-    match answer {
-        Answer::Value => Ok(Box::new(newest)),
-        Answer::Time => run.unique(Box::new(newest), steps),
-    }
+    if is_metric { Ok(Box::new(newest)) } else { run.unique(Box::new(newest), steps) }
 }
 
 impl Run<'_> {
@@ -205,43 +210,58 @@ impl Operator for Newest<'_> {
         into: &mut StepColumn,
         work: &mut Work,
     ) -> Result<(), EngineError> {
-        let (first_ms, last_ms) = self.shift.span(self.steps);
         let lookback_ms = self.run.lookback_ms;
-        let start_ms = first_ms.saturating_sub(lookback_ms).saturating_add(1);
-        let range = TimeRange::new(start_ms, last_ms);
+        let behind_ms = if self.answer == Answer::Smoothed { lookback_ms } else { 0 };
+        let range = window_range(self.shift.span(self.steps), lookback_ms, behind_ms);
         let samples = self.selection.read(self.run.limits, index, range, work)?;
+        let (steps, shift) = (self.steps, self.shift);
+        if self.answer == Answer::Smoothed {
+            let samples = without_markers(samples, work);
+            let column = samples.column();
+            let points = (column.timestamps.as_slice(), column.floats.as_slice());
+            smooth(points, steps, shift, lookback_ms, into);
+            samples.give_back(work);
+            return Ok(());
+        }
         let column = samples.column();
-        let is_time = self.answer == Answer::Time;
-        newest(column, self.steps, self.shift, lookback_ms, into, |time_ms, value| {
-            if is_time { time_ms as f64 / 1000.0 } else { value }
-        });
+        match self.answer {
+            Answer::Time => newest(column, steps, shift, lookback_ms, into, |index, _| {
+                column.timestamps.get(index).map_or(0.0, |time_ms| *time_ms as f64 / 1000.0)
+            }),
+            Answer::Start => newest(column, steps, shift, lookback_ms, into, |index, _| {
+                column.start_ms(index) as f64 / 1000.0
+            }),
+            _ => newest(column, steps, shift, lookback_ms, into, |_, value| value),
+        }
         samples.give_back(work);
         Ok(())
     }
 }
 
 /// For each step the newest sample that is not later and not older than the lookback; nothing
-/// if it is the staleness marker.
+/// if it is the staleness marker. `answer` gets its index and its value.
 #[inline]
-fn newest(
+pub(super) fn newest(
     samples: &Column,
     steps: Steps,
     shift: Shift,
     lookback_ms: i64,
     into: &mut StepColumn,
-    answer: impl Fn(i64, f64) -> f64,
+    answer: impl Fn(usize, f64) -> f64,
 ) {
     let mut ahead = samples.timestamps.iter().copied().zip(samples.floats.iter().copied());
     let (mut last, mut next) = (None, ahead.next());
+    let mut read = 0;
     into.fill_with(steps.count, |step| {
         let now_ms = shift.of(steps.at(step));
         while let Some((time_ms, value)) = next.filter(|(time_ms, _)| *time_ms <= now_ms) {
             last = Some((time_ms, value));
             next = ahead.next();
+            read += 1;
         }
         let (time_ms, value) = last?;
         let is_fresh = time_ms > now_ms.saturating_sub(lookback_ms) && !is_stale(value);
-        is_fresh.then(|| answer(time_ms, value))
+        is_fresh.then(|| answer(read - 1, value))
     });
 }
 

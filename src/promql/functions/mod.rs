@@ -5,6 +5,7 @@
 
 mod changes;
 mod date;
+mod extended;
 mod extremes;
 mod histogram;
 mod kahan;
@@ -15,13 +16,15 @@ mod rate;
 mod regression;
 mod sort;
 mod spread;
+mod starts;
 mod sums;
 mod window;
 
 pub(crate) use date::DateFunction;
+pub(crate) use extended::{Edges, complete, not_extended, smooth};
 pub(crate) use histogram::{Buckets, Repair};
 pub(crate) use kahan::{Mean, Sum};
-pub(crate) use label::LabelChange;
+pub(crate) use label::{LabelChange, utf8};
 pub(crate) use math::MathFunction;
 pub(crate) use over_time::{RangeFunction, Request, Scratch};
 pub(crate) use sort::SortOrder;
@@ -48,7 +51,9 @@ pub(crate) enum Function {
     MaxOf,
     MinOf,
     HistogramQuantile,
+    HistogramQuantiles,
     HistogramFraction,
+    Info,
     LabelReplace,
     LabelJoin,
     Sort { descending: bool },
@@ -83,6 +88,8 @@ impl Function {
             "max_of" => Self::MaxOf,
             "min_of" => Self::MinOf,
             "histogram_quantile" => Self::HistogramQuantile,
+            "histogram_quantiles" => Self::HistogramQuantiles,
+            "info" => Self::Info,
             "histogram_fraction" => Self::HistogramFraction,
             "label_replace" => Self::LabelReplace,
             "label_join" => Self::LabelJoin,

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::base::quote::quoted;
+use crate::model::Matcher;
 use crate::promql::ast::{
-    Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Modifiers, Span,
+    Aggregate, AtModifier, Binary, DurationExpr, Expr, ExprKind, Extended, Modifiers, Span,
     ValueType, VectorSelector,
 };
 use crate::promql::engine::EngineError;
@@ -87,6 +89,9 @@ impl Builder {
     fn every_step(&mut self, expr: &Expr, steps: Steps) -> Planned {
         let kind = match &expr.kind {
             ExprKind::Number { value, .. } => Kind::Number(*value),
+            ExprKind::Vector(selector) if selector.extended == Some(Extended::Smoothed) => {
+                Kind::Smoothed(self.reading(selector, steps)?)
+            }
             ExprKind::Vector(selector) => Kind::Newest(self.reading(selector, steps)?),
             ExprKind::Paren(inner) => return self.node(inner, steps),
             ExprKind::Unary { negative: false, expr } => return self.node(expr, steps),
@@ -112,8 +117,10 @@ impl Builder {
             }
             _ => return Err(misplaced(binary.left.span)),
         };
-        if matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            return Err(EngineError::Unsupported(format!("operator {}", binary.op.text())));
+        if binary.op.is_trim() && matches!(sides, Sides::Scalars) {
+            let op = binary.op.text();
+            let text = format!("operator \"{op}\" not allowed for Scalar operations");
+            return Err(EngineError::Execution(text));
         }
         self.hints.push(Hints::default());
         let left = self.boxed(&binary.left, steps)?;
@@ -133,11 +140,8 @@ impl Builder {
         grouping.dedup();
         let parameter = match &of.parameter {
             None => None,
-            Some(Expr { kind: ExprKind::String(text), .. }) => {
-                Some(Parameter::Text(Arc::clone(text)))
-            }
             Some(expr) => match &unwrapped(expr).kind {
-                ExprKind::String(text) => Some(Parameter::Text(Arc::clone(text))),
+                ExprKind::String(text) => Some(Parameter::Text(label_name(text)?)),
                 _ => Some(Parameter::Scalar(self.boxed(expr, steps)?)),
             },
         };
@@ -158,14 +162,18 @@ impl Builder {
         let expr = unwrapped(expr);
         match &expr.kind {
             ExprKind::Matrix { selector, range } => {
-                refuse_extended(selector)?;
                 let range_ms = self.length(range)?;
                 let shift = self.shift(&selector.at)?;
-                let (first, last) = shift.span(steps);
-                let start_ms = first.saturating_sub(range_ms).saturating_add(1);
-                let ask = self.ask(selector, TimeRange::new(start_ms, last), range_ms, steps);
-                let source = WindowSource::Series(ask);
-                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+                let (before_ms, behind_ms) = match selector.extended {
+                    None => (0, 0),
+                    Some(Extended::Anchored) => (self.grid.lookback_ms, 0),
+                    Some(Extended::Smoothed) => (self.grid.lookback_ms, self.grid.lookback_ms),
+                };
+                let asked =
+                    window_range(shift.span(steps), range_ms.saturating_add(before_ms), behind_ms);
+                let ask = self.ask(&selector.matchers, asked, range_ms, steps);
+                let (source, extended) = (WindowSource::Series(ask), selector.extended);
+                Ok(Window { source, range_ms, steps, shift, extended, span: expr.span })
             }
             ExprKind::Subquery { expr: inner, range, step, at } => {
                 let range_ms = self.length(range)?;
@@ -178,7 +186,7 @@ impl Builder {
                     inner_steps if inner_steps.count == 0 => WindowSource::Nothing,
                     inner_steps => WindowSource::Subquery(self.boxed(inner, inner_steps)?),
                 };
-                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+                Ok(Window { source, range_ms, steps, shift, extended: None, span: expr.span })
             }
             _ => Err(misplaced(expr.span)),
         }
@@ -205,19 +213,22 @@ impl Builder {
         selector: &VectorSelector,
         steps: Steps,
     ) -> Result<Reading, EngineError> {
-        refuse_extended(selector)?;
         let shift = self.shift(&selector.at)?;
-        let (first, last) = shift.span(steps);
-        let start_ms = first.saturating_sub(self.grid.lookback_ms).saturating_add(1);
-        let ask = self.ask(selector, TimeRange::new(start_ms, last), 0, steps);
+        let lookback_ms = self.grid.lookback_ms;
+        let behind_ms = match selector.extended {
+            Some(Extended::Smoothed) => lookback_ms,
+            _ => 0,
+        };
+        let asked = window_range(shift.span(steps), lookback_ms, behind_ms);
+        let ask = self.ask(&selector.matchers, asked, 0, steps);
         Ok(Reading { ask, shift })
     }
 
     /// Asks for the series of a selector; one that is asked for already is asked for a longer
     /// time instead, if the times meet.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
-        selector: &VectorSelector,
+        matchers: &[Matcher],
         range: TimeRange,
         range_ms: i64,
         steps: Steps,
@@ -225,9 +236,10 @@ impl Builder {
         let step_ms = if steps.instant { 0 } else { steps.step_ms };
         let around = self.hints.last().cloned().unwrap_or_default();
         let hints = Hints { step_ms, range_ms, ..around };
-        let known = self.asks.iter_mut().enumerate().find(|(_, ask)| {
-            ask.select.matchers == selector.matchers && ask.select.range.overlaps(range)
-        });
+        let known =
+            self.asks.iter_mut().enumerate().find(|(_, ask)| {
+                ask.select.matchers == matchers && ask.select.range.overlaps(range)
+            });
         if let Some((index, ask)) = known {
             let select = &mut ask.select;
             select.range.start_ms = select.range.start_ms.min(range.start_ms);
@@ -238,7 +250,7 @@ impl Builder {
             ask.readers += 1;
             return index;
         }
-        let select = Select { matchers: selector.matchers.clone(), range, hints };
+        let select = Select { matchers: matchers.to_vec(), range, hints };
         self.asks.push(Ask { select, readers: 1 });
         self.asks.len() - 1
     }
@@ -261,11 +273,20 @@ impl Builder {
     }
 }
 
-fn refuse_extended(selector: &VectorSelector) -> Result<(), EngineError> {
-    match selector.extended {
-        None => Ok(()),
-        Some(_) => Err(EngineError::Unsupported("modifiers anchored and smoothed".into())),
-    }
+/// The span of windows that begin `before_ms` before an instant, which does not count, and end
+/// `behind_ms` behind it.
+pub(crate) fn window_range(
+    (first_ms, last_ms): (i64, i64),
+    before_ms: i64,
+    behind_ms: i64,
+) -> TimeRange {
+    let start_ms = first_ms.saturating_sub(before_ms).saturating_add(1);
+    TimeRange::new(start_ms, last_ms.saturating_add(behind_ms))
+}
+
+fn label_name(text: &[u8]) -> Result<Arc<str>, EngineError> {
+    let refused = || EngineError::Execution(format!("invalid label name {}", quoted(text)));
+    std::str::from_utf8(text).map(Arc::from).map_err(|_| refused())
 }
 
 /// An operand of a type that the parser's check would have refused.

@@ -7,18 +7,19 @@
 mod build;
 mod call;
 mod duration;
+mod info;
 mod invariant;
 mod steps;
 
 use std::sync::Arc;
 
-use crate::model::Labels;
+use crate::model::{Labels, Matcher};
 use crate::series::Select;
 
-use super::ast::{AggregateOp, BinaryOp, Matching, Span};
+use super::ast::{AggregateOp, BinaryOp, Extended, Matching, Span};
 use super::functions::{DateFunction, MathFunction, RangeFunction};
 
-pub(crate) use build::{Grid, plan};
+pub(crate) use build::{Grid, plan, window_range};
 pub(crate) use duration::{go_max, go_min, seconds};
 pub(crate) use steps::Steps;
 
@@ -80,6 +81,10 @@ pub(crate) enum Kind {
     Newest(Reading),
     /// When the newest sample of each series was taken.
     NewestTime(Reading),
+    /// Since when the newest sample of each series counts.
+    NewestStart(Reading),
+    /// The line between the samples around each step.
+    Smoothed(Reading),
     /// The child at the first step, repeated.
     Once(Box<Node>),
     /// `-vector` or `-scalar`
@@ -110,12 +115,28 @@ pub(crate) enum Kind {
     Extreme { largest: bool, scalars: Box<[Node; 2]> },
     /// `histogram_quantile(q, vector)`
     HistogramQuantile { quantile: Box<Node>, vector: Box<Node> },
+    /// `histogram_quantiles(vector, label, q, …)`
+    HistogramQuantiles { vector: Box<Node>, label: Arc<str>, quantiles: Vec<Node> },
+    /// `info(vector, {…})`
+    Info(Box<InfoNode>),
     /// `histogram_fraction(lower, upper, vector)`
     HistogramFraction { bounds: Box<[Node; 2]>, vector: Box<Node> },
     /// `label_replace` and `label_join`
     Relabel { change: super::functions::LabelChange, vector: Box<Node> },
     /// `sort` and its like
     Sort { order: super::functions::SortOrder, vector: Box<Node> },
+}
+
+/// `info(vector, {…})`
+#[derive(Debug)]
+pub(crate) struct InfoNode {
+    pub(crate) vector: Node,
+    /// The series with labels, and when they are looked at.
+    pub(crate) reading: Reading,
+    /// What the metrics with labels are called: all must hold.
+    pub(crate) names: Vec<Matcher>,
+    /// Conditions on other labels; only these labels are taken over, or all if there are none.
+    pub(crate) labels: Vec<Matcher>,
 }
 
 /// Which series are read, and when.
@@ -154,6 +175,8 @@ pub(crate) struct Window {
     /// The steps at which a window ends, after `shift`.
     pub(crate) steps: Steps,
     pub(crate) shift: Shift,
+    /// How it is completed at its edges.
+    pub(crate) extended: Option<Extended>,
     pub(crate) span: Span,
 }
 

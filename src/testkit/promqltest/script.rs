@@ -402,7 +402,7 @@ fn bare_number(line: &str) -> Option<f64> {
 fn unquoted(text: &str) -> Option<String> {
     match crate::promql::parse(text).ok()?.kind {
         crate::promql::ast::ExprKind::String(inner) if !text.starts_with('\'') => {
-            Some(inner.to_string())
+            String::from_utf8(inner.to_vec()).ok()
         }
         _ => None,
     }

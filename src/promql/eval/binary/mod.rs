@@ -33,7 +33,7 @@ pub(super) fn bind<'r>(run: &'r Run<'r>, node: &'r BinaryNode, whole: &'r Node) 
 
 /// True if the result is no longer the metric that went in.
 const fn is_arithmetic(op: BinaryOp) -> bool {
-    !op.is_comparison() && !op.is_set()
+    !op.is_comparison() && !op.is_set() && !op.is_trim()
 }
 
 /// A vector and a scalar.
