@@ -42,7 +42,11 @@ impl Subject for Fixed {
     fn instant(&self, _: &dyn Queryable, query: &str, at: i64) -> Result<Answer, EngineError> {
         self.asked.borrow_mut().push((query.into(), at, at, 0));
         let sample = Sample { timestamp_ms: at, value: self.value };
-        self.answer(Value::Vector(vec![VectorElement { labels: Labels::empty(), sample }]))
+        self.answer(Value::Vector(vec![VectorElement {
+            labels: Labels::empty(),
+            sample,
+            histogram: None,
+        }]))
     }
 
     fn range(

@@ -206,7 +206,7 @@ impl Mean {
             self.total.divide(self.count - 1.0);
         }
         self.total.scale((self.count - 1.0) / self.count);
-        let mut part = other.to_owned();
+        let mut part = other.owned();
         part.divide(self.count);
         self.total.add(part.as_ref(), overlays)
     }

@@ -127,7 +127,7 @@ impl FloatRef<'_> {
     }
 
     /// A copy to compute with.
-    pub(crate) fn to_owned(self) -> FloatHistogram {
+    pub(crate) fn owned(self) -> FloatHistogram {
         let mut owned = FloatHistogram::default();
         owned.set(self);
         owned
@@ -136,7 +136,7 @@ impl FloatRef<'_> {
     /// A copy for those who asked, without empty buckets if it is loose. `before` is the answer's
     /// histogram before this one: its layout is shared if it is the same.
     pub(crate) fn to_histogram(self, before: Option<&Arc<Layout>>) -> Histogram {
-        let mut owned = self.to_owned();
+        let mut owned = self.owned();
         if owned.is_loose {
             owned.compact();
         }
