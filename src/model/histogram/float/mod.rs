@@ -31,6 +31,7 @@ mod value;
 mod zero;
 
 pub(crate) use add::{Incompatible, Merged};
+#[cfg(feature = "hub")]
 pub(crate) use bucket::Bucket;
 pub(crate) use overlay::Overlays;
 pub(crate) use quantile::NanInfluence;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::histogram::{Layout, ResetHint};
 
-use super::value::{Buckets, FloatHistogram, FloatRef};
+use super::value::{Buckets, FloatRef};
 
 /// Histograms by step, ascending. Counts of all of them lie in one array, and neighbours share
 /// their layout.
@@ -120,26 +120,6 @@ impl FloatRows {
         }
     }
 
-    /// Says of all of them that empty buckets count as not there.
-    pub(crate) fn loosen(&mut self) {
-        self.rows.iter_mut().for_each(|row| row.is_loose = true);
-    }
-
-    /// Rewrites each of them. `change` computes with `scratch`.
-    pub(crate) fn rewrite(
-        &mut self,
-        scratch: &mut FloatHistogram,
-        mut change: impl FnMut(usize, &mut FloatHistogram),
-    ) {
-        let mut changed = Self::default();
-        for (step, one) in self.iter() {
-            scratch.set(one);
-            change(step, scratch);
-            changed.push(step, scratch.as_ref());
-        }
-        *self = changed;
-    }
-
     /// Takes over the histograms of `other`, which has them at other steps.
     pub(crate) fn absorb(&mut self, other: &Self) {
         for (step, one) in other.iter() {
@@ -181,13 +161,11 @@ mod tests {
     }
 
     #[test]
-    fn they_are_scaled_in_place_and_rewritten() {
+    fn they_are_scaled_in_place() {
         let mut some = rows(&[1, 2]);
         some.scale(|step| step as f64);
         assert_eq!(some.get(2).map(|one| one.count), Some(4.0));
         some.scale(|_| -1.0);
         assert_eq!(some.get(1).map(|one| one.hint), Some(ResetHint::Gauge));
-        some.rewrite(&mut FloatHistogram::default(), |_, one| one.divide(0.0));
-        assert!(some.iter().all(|(_, one)| one.buckets.len() == 0));
     }
 }
