@@ -3,6 +3,7 @@
 //! Useful for: a store that is obviously right, scripts of PromQL tests, a disk that fails.
 //! Not useful for: production.
 
+mod hints;
 mod model;
 #[cfg(feature = "promql")]
 pub mod promqltest;

@@ -11,7 +11,10 @@ use crate::series::{
     Series, SeriesSet, TimeRange, Verdict,
 };
 
-/// Keeps everything, accepts samples in any order, later ones win.
+use super::hints::set_hints;
+
+/// Keeps everything, accepts samples in any order, later ones win. Histograms are read with the
+/// hints that a storage gives them which cuts its chunks only where it must.
 #[derive(Debug, Default)]
 pub struct ModelStore {
     series: RwLock<BTreeMap<Labels, Column>>,
@@ -55,7 +58,9 @@ impl ModelStore {
         let mut found = Vec::new();
         for (labels, column) in series.iter().filter(|(labels, _)| wanted(labels)) {
             if column.timestamps.iter().any(|time_ms| ask.range.contains(*time_ms)) {
-                found.push(ModelSeries { labels: labels.clone(), column: column.clone() });
+                let mut column = column.clone();
+                set_hints(&mut column);
+                found.push(ModelSeries { labels: labels.clone(), column });
             }
         }
         found

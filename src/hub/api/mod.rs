@@ -8,6 +8,7 @@
 mod answer;
 mod form;
 mod gate;
+mod histogram;
 mod instant;
 mod json;
 mod lookup;

@@ -59,10 +59,9 @@ impl Layout {
     /// True if both list the same bounds, bit for bit.
     #[must_use]
     pub fn has_bounds_of(&self, other: &Self) -> bool {
-        let bits = |bounds: &[f64]| bounds.iter().map(|bound| bound.to_bits()).collect::<Vec<_>>();
-        self.custom_bounds.len() == other.custom_bounds.len()
-            && (self.custom_bounds.is_empty()
-                || bits(&self.custom_bounds) == bits(&other.custom_bounds))
+        let (ours, theirs) = (&self.custom_bounds, &other.custom_bounds);
+        let same = |(a, b): (&f64, &f64)| a.to_bits() == b.to_bits();
+        ours.len() == theirs.len() && ours.iter().zip(theirs).all(same)
     }
 
     /// How many positive buckets the spans name; saturates.

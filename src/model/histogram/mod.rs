@@ -12,6 +12,8 @@
 //! marker says "this series ended here", and its other parts are empty.
 
 mod check;
+#[cfg(feature = "promql")]
+pub(crate) mod float;
 mod layout;
 mod many;
 mod one;

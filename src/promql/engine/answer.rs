@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::histogram::Histogram;
 use crate::model::{Labels, Sample};
 use crate::promql::ParseError;
 use crate::series::{Column, QueryError};
@@ -47,8 +48,10 @@ pub enum Value {
 pub struct VectorElement {
     /// The label set.
     pub labels: Labels,
-    /// The sample; its time is the asked instant.
+    /// The sample; its time is the asked instant. The value of a histogram is its sum.
     pub sample: Sample,
+    /// The histogram, if the sample is one.
+    pub histogram: Option<Box<Histogram>>,
 }
 
 /// A series with its samples.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::base::clock::Stopwatch;
+use crate::model::histogram::Histogram;
 use crate::model::{Labels, Sample};
 use crate::promql::ast::{Expr, ExprKind, ValueType};
 use crate::promql::eval::{Costs, Counted, Evaluated, Manners, evaluate};
@@ -244,15 +245,19 @@ fn timings([prepare, compute, sort]: [f64; 3], total: f64) -> Timings {
 /// The value of a range query over a span without length, which is evaluated like an instant but
 /// answered like any other range.
 pub(super) fn over_time(value: Value) -> Value {
-    let series = |labels, sample: Sample| {
+    let series = |labels, sample: Sample, histogram: Option<Box<Histogram>>| {
         let mut column = Column::new();
-        column.push(sample.timestamp_ms, sample.value);
+        match histogram {
+            Some(one) => column.push_histogram(sample.timestamp_ms, one.as_ref().as_ref()),
+            None => column.push(sample.timestamp_ms, sample.value),
+        }
         MatrixSeries { labels, column }
     };
     match value {
-        Value::Scalar(sample) => Value::Matrix(vec![series(Labels::empty(), sample)]),
+        Value::Scalar(sample) => Value::Matrix(vec![series(Labels::empty(), sample, None)]),
         Value::Vector(elements) => {
-            let one = |element: VectorElement| series(element.labels, element.sample);
+            let one =
+                |element: VectorElement| series(element.labels, element.sample, element.histogram);
             let mut matrix: Vec<_> = elements.into_iter().map(one).collect();
             matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
             Value::Matrix(matrix)

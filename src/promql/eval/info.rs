@@ -141,10 +141,20 @@ fn read_newest(
     let range = window_range(reading.shift.span(steps), run.lookback_ms, 0);
     let samples = selection.read(run.limits, index, range, work)?;
     let column = samples.column();
+    let has_histogram = std::cell::Cell::new(false);
     newest(column, steps, reading.shift, run.lookback_ms, into, |index, _| {
+        if column.histograms.get(index).is_some() {
+            has_histogram.set(true);
+        }
         column.timestamps.get(index).map_or(0.0, |time_ms| *time_ms as f64)
     });
     samples.give_back(work);
+    if has_histogram.get() {
+        let labels = selection.series.get(index).map(|series| series.labels().to_string());
+        let labels = labels.unwrap_or_default();
+        let text = format!("this should be an info metric, with float samples: {labels}");
+        return Err(EngineError::Execution(text));
+    }
     Ok(())
 }
 
@@ -177,11 +187,11 @@ fn refuse_doubles(
     if groups.iter().all(|group| group.doubles.is_empty()) {
         return Ok(());
     }
-    let mut inhabited = StepColumn::new();
+    let (mut inhabited, mut spare) = (StepColumn::new(), Vec::new());
     inhabited.reset(steps.count);
     let indexes: Vec<usize> = (0..inner.heads().len()).collect();
     run.in_order(inner, &indexes, steps.count, |_, column| {
-        inhabited.mark(column.words());
+        inhabited.mark(column.all_words(&mut spare));
         Ok(())
     })?;
     let first = |group| -> Option<(usize, &Group, [usize; 2], i64)> {

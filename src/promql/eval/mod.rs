@@ -19,15 +19,17 @@ mod operator;
 mod profile;
 mod quantiles;
 mod range;
+mod remarks;
 mod root;
 mod run;
 mod select;
+mod stats;
 mod tally;
 
 use super::engine::EngineError;
 use super::plan::{Kind, Node};
 
-pub(crate) use column::StepColumn;
+pub(crate) use column::{StepColumn, StepValue};
 pub(crate) use profile::{AskCost, Costs, NodeCost};
 pub(crate) use root::{Evaluated, Manners, evaluate};
 pub(crate) use tally::Counted;
@@ -49,13 +51,17 @@ fn bind_kind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::Number(value) => Ok(operator::Steady::number(*value, node.steps)),
         Kind::Nothing => Ok(Box::new(operator::Nothing)),
         Kind::Time => Ok(call::time(node.steps)),
-        Kind::Newest(reading) => select::bind(run, *reading, node.steps, select::Answer::Value),
-        Kind::NewestTime(reading) => select::bind(run, *reading, node.steps, select::Answer::Time),
+        Kind::Newest(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Value, node.span)
+        }
+        Kind::NewestTime(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Time, node.span)
+        }
         Kind::NewestStart(reading) => {
-            select::bind(run, *reading, node.steps, select::Answer::Start)
+            select::bind(run, *reading, node.steps, select::Answer::Start, node.span)
         }
         Kind::Smoothed(reading) => {
-            select::bind(run, *reading, node.steps, select::Answer::Smoothed)
+            select::bind(run, *reading, node.steps, select::Answer::Smoothed, node.span)
         }
         Kind::Once(inner) => {
             run.tallies.as_ref().inspect(|tallies| tallies.enter_once(inner.steps));
@@ -81,6 +87,7 @@ fn bind_kind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::Vector(scalar) => bind(run, scalar),
         Kind::StepTime(vector) => call::step_time(run, vector, node.steps),
         Kind::Extreme { largest, scalars } => call::extreme(run, *largest, scalars, node.steps),
+        Kind::HistogramStat { stat, vector } => call::stat(run, *stat, vector),
         Kind::HistogramQuantile { quantile, vector } => {
             classic::quantile(run, quantile, vector, node.steps)
         }

@@ -7,7 +7,7 @@ use crate::promql::engine::EngineError;
 use crate::promql::plan::{Node, Steps};
 
 use super::call::bad_quantile;
-use super::classic::{Histograms, Repairs};
+use super::classic::{Histograms, Remarks};
 use super::operator::{Bound, Head, Held, Work};
 use super::run::Run;
 use super::{StepColumn, scalar};
@@ -87,21 +87,17 @@ fn columns(
     histograms.hold(cells)?;
     let mut columns: Vec<Vec<StepColumn>> =
         wanted.iter().map(|wanted| vec![empty.clone(); wanted.texts.len()]).collect();
-    let mut repairs = Repairs::default();
-    histograms.each(index, steps, work, |step, buckets| {
+    let mut remarks = Remarks::default();
+    histograms.each(index, steps, work, |step, mut observed| {
         for (wanted, columns) in wanted.iter().zip(&mut columns) {
             let (value, text) = (wanted.values.get(step), wanted.text_of.get(step));
             let column = text.and_then(|text| columns.get_mut(*text));
             if let (Some(value), Some(column)) = (value, column) {
                 // Buckets that were repaired for one quantile stay so for the next.
-                let (quantile, repair) = buckets.quantile(*value);
-                if let Some(repair) = repair {
-                    repairs.add(repair, steps.at(step));
-                }
-                column.set(step, quantile);
+                column.set(step, observed.quantile(*value, &mut remarks, steps.at(step)));
             }
         }
     })?;
-    histograms.note_repairs(index, repairs);
+    histograms.note(index, remarks);
     Ok(columns)
 }

@@ -3,20 +3,23 @@
 use std::sync::Arc;
 
 use crate::base::quote::quoted;
+use crate::model::histogram::ResetHint;
 use crate::model::{Labels, is_stale};
 use crate::promql::ast::Extended;
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{Edges, RangeFunction, Request, Windows};
-use crate::promql::notes::{Detail, Note};
+use crate::promql::functions::{Edges, Findings, RangeFunction, Request, Windows};
+use crate::promql::notes::Note;
 use crate::promql::plan::{Node, Steps, Window, WindowSource, seconds, window_range};
 use crate::series::{Column, TimeRange};
 
 use super::operator::{Bound, Head, Nothing, Operator, Work};
+use super::remarks::of_windows;
 use super::run::Run;
-use super::select::{Samples, Selection};
+use super::select::{Samples, Selection, size};
+use super::stats::without_buckets;
 use super::tally::{Counter, Looks, Reach, Tallies};
-use super::{StepColumn, bind as bind_node, scalar};
+use super::{StepColumn, StepValue, bind as bind_node, scalar};
 
 /// Where the samples of windows come from, once it is bound.
 pub(super) struct Source<'r> {
@@ -131,7 +134,15 @@ impl<'r> Source<'r> {
     pub(super) fn read(&self, index: usize, work: &mut Work) -> Result<Samples, EngineError> {
         match &self.kind {
             SourceKind::Series(selection) => {
-                let samples = selection.read(self.run.limits, index, self.range(), work)?;
+                let mut samples = selection.read(self.run.limits, index, self.range(), work)?;
+                if self.window.stats_only && !samples.column().histograms.is_empty() {
+                    let window = self.window;
+                    let when = (window.steps, window.shift);
+                    let length_ms = window.range_ms;
+                    let bare = without_buckets(samples.column(), self.range(), when, length_ms);
+                    samples.give_back(work);
+                    samples = Samples::Own(bare);
+                }
                 let samples = without_markers(samples, work);
                 self.count(index, samples.column());
                 Ok(samples)
@@ -141,13 +152,17 @@ impl<'r> Source<'r> {
                 let mut column = work.take_column();
                 inner.column(index, &mut column, work)?;
                 let mut samples = work.take_samples();
-                for (step, value) in column.iter() {
-                    if !is_stale(value) {
-                        samples.push(node.steps.at(step), value);
+                if column.rows().is_some() {
+                    push_both(&column, node.steps, &mut samples);
+                } else {
+                    for (step, value) in column.iter() {
+                        if !is_stale(value) {
+                            samples.push(node.steps.at(step), value);
+                        }
                     }
                 }
                 work.give_column(column);
-                self.run.limits.pass_computed(samples.len())?;
+                self.run.limits.pass_computed(size(&samples))?;
                 self.count(index, &samples);
                 Ok(Samples::Own(samples))
             }
@@ -159,7 +174,27 @@ impl<'r> Source<'r> {
 impl Source<'_> {
     fn count(&self, index: usize, samples: &Column) {
         if let Some(counter) = &self.counter {
-            counter.count_windows(index, &samples.timestamps);
+            counter.count_windows(index, samples);
+        }
+    }
+}
+
+/// The values of a subquery as samples. Nobody knows what happened between them, so that no hint
+/// says that a counter began anew, or did not. Matches `evalSubquery`.
+fn push_both(column: &StepColumn, steps: Steps, samples: &mut Column) {
+    let mut before = None;
+    for (step, value) in column.all() {
+        match value {
+            StepValue::Float(value) if is_stale(value) => {}
+            StepValue::Float(value) => samples.push(steps.at(step), value),
+            StepValue::Histogram(one) => {
+                let mut one = one.to_histogram(before.as_ref());
+                if one.hint != ResetHint::Gauge {
+                    one.hint = ResetHint::Unknown;
+                }
+                samples.push_histogram(steps.at(step), one.as_ref());
+                before = Some(one.layout);
+            }
         }
     }
 }
@@ -306,12 +341,20 @@ impl Operator for OverTime<'_> {
             starts: self.starts(samples.column(), range),
             edges: self.source.edges(),
         };
-        let overlapping = self.function.run(&request, &mut work.scratch, into);
+        let inside = inside(samples.column(), range);
+        let histograms = &samples.column().histograms;
+        let findings = if histograms.range(inside.clone()).next().is_none() {
+            let overlapping = self.function.run(&request, &mut work.scratch, into);
+            Findings { overlapping, ..Findings::default() }
+        } else {
+            let both = (samples.column(), inside);
+            self.function.run_mixed(&request, both, &mut work.scratch, into)
+        };
         samples.give_back(work);
-        if overlapping > 0 {
-            self.note_overlaps(index, overlapping);
+        if findings != Findings::default() {
+            self.note_findings(index, findings);
         }
-        if let (Some(Some(doubt)), false) = (self.doubtful.get(index), into.is_empty()) {
+        if let (Some(Some(doubt)), true) = (self.doubtful.get(index), into.float_count() > 0) {
             self.source.run.note(Note::info(self.source.window.span, doubt.to_string()));
         }
         if self.function == RangeFunction::Quantile && !into.is_empty() {
@@ -330,20 +373,21 @@ impl OverTime<'_> {
         column.starts_ms.get(inside(column, range)).unwrap_or_default()
     }
 
-    fn note_overlaps(&self, index: usize, windows: u64) {
-        let name = match &self.source.kind {
+    fn note_findings(&self, index: usize, findings: Findings) {
+        let labels = match &self.source.kind {
             SourceKind::Series(selection) => {
-                let series = selection.series.get(index);
-                series.and_then(|series| series.labels().metric_name()).unwrap_or_default()
+                selection.series.get(index).map(|series| series.labels())
             }
-            _ => "",
+            SourceKind::Subquery { inner, .. } => inner.heads().get(index).map(|head| &head.labels),
+            SourceKind::Nothing => None,
         };
-        let text = format!(
-            "sample has start time that overlaps with previous sample timestamp for metric {}",
-            quoted(name)
-        );
-        let detail = Detail::Occurrences(windows);
-        self.source.run.note(Note { detail, ..Note::warning(self.source.window.span, text) });
+        let name = labels.and_then(|labels| labels.metric_name()).unwrap_or_default();
+        let span = self.source.window.span;
+        let is_quantile = self.function == RangeFunction::Quantile;
+        let first = if is_quantile { self.parameter_span } else { span };
+        for note in of_windows(findings, (span, first), name) {
+            self.source.run.note(note);
+        }
     }
 
     fn note_bad_quantiles(&self, column: &StepColumn) {

@@ -2,6 +2,7 @@
 
 use crate::base::clock::Stopwatch;
 use crate::model::Sample;
+use crate::model::histogram::float::FloatRef;
 use crate::promql::engine::{EngineError, MatrixSeries, StatsWanted, Value, VectorElement};
 use crate::promql::functions::complete;
 use crate::promql::limits::Limits;
@@ -12,11 +13,11 @@ use crate::series::{Column, Queryable};
 use super::merge::merge;
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
 use super::profile::{Costs, NodeProfile};
-use super::range::{Source, cut};
+use super::range::{Source, cut, inside};
 use super::run::Run;
-use super::select::Selection;
+use super::select::{Selection, size};
 use super::tally::Counted;
-use super::{StepColumn, bind, scalar};
+use super::{StepColumn, StepValue, bind, scalar};
 
 /// How an evaluation treats its data.
 #[derive(Debug, Clone, Copy)]
@@ -144,11 +145,17 @@ fn vector<'r>(run: &'r Run<'r>, node: &'r Node) -> Result<Value, EngineError> {
     let mut elements = Vec::with_capacity(bound.heads().len());
     let indexes: Vec<usize> = (0..bound.heads().len()).collect();
     run.in_order(bound.as_ref(), &indexes, 1, |index, column| {
-        let value = column.iter().next();
-        if let (Some((_, value)), Some(head)) = (value, bound.heads().get(index)) {
-            run.limits.hold(1)?;
+        let (value, histogram) = match column.all().next() {
+            Some((_, StepValue::Float(value))) => (value, None),
+            Some((_, StepValue::Histogram(one))) => {
+                (one.sum, Some(Box::new(one.to_histogram(None))))
+            }
+            None => return Ok(()),
+        };
+        if let Some(head) = bound.heads().get(index) {
+            run.limits.hold(column.size())?;
             let (labels, sample) = (head.labels.clone(), Sample { timestamp_ms, value });
-            elements.push(VectorElement { labels, sample });
+            elements.push(VectorElement { labels, sample, histogram });
         }
         Ok(())
     })?;
@@ -164,18 +171,36 @@ fn matrix<'r>(
         let mut values = work.take_column();
         bound.column(index, &mut values, work)?;
         let count = values.count();
-        run.limits.hold(count)?;
+        run.limits.hold(values.size())?;
         let mut column = Column::new();
         column.timestamps.reserve_exact(count);
         column.floats.reserve_exact(count);
-        for (step, value) in values.iter() {
-            column.push(steps.at(step), value);
+        if values.rows().is_some() {
+            push_both(&values, steps, &mut column);
+        } else {
+            for (step, value) in values.iter() {
+                column.push(steps.at(step), value);
+            }
         }
         work.give_column(values);
         Ok(column)
     })?;
     let series = bound.heads().iter().zip(columns).filter(|(_, column)| !column.is_empty());
     Ok(collected(series.map(|(head, column)| (head.labels.clone(), column))))
+}
+
+fn push_both(values: &StepColumn, steps: Steps, into: &mut Column) {
+    let mut before = None;
+    for (step, value) in values.all() {
+        match value {
+            StepValue::Float(value) => into.push(steps.at(step), value),
+            StepValue::Histogram(one) => {
+                let one = one.to_histogram(before.as_ref());
+                into.push_histogram(steps.at(step), one.as_ref());
+                before = Some(one.layout);
+            }
+        }
+    }
 }
 
 /// The samples of a window as they are.
@@ -187,18 +212,33 @@ fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineErro
     let columns = run.collect(heads.len(), |index, work| {
         let samples = source.read(index, work)?;
         let (times, values) = cut(samples.column(), source.range());
+        let range = inside(samples.column(), source.range());
+        let mut histograms = samples.column().histograms.range(range.clone()).peekable();
+        let has_histograms = histograms.peek().is_some();
         let (timestamps, floats) = match source.edges() {
+            Some(edges) if has_histograms => {
+                let how = if edges.smoothed { "smoothed" } else { "anchored" };
+                let text = format!("{how} modifier is not supported with histograms");
+                return Err(EngineError::Execution(text));
+            }
             Some(edges) => {
                 let end_ms = window.shift.of(window.steps.start_ms);
                 complete(edges, (times, values), window.range_ms, end_ms)
             }
             None => (times.to_vec(), values.to_vec()),
         };
-        run.limits.hold(timestamps.len())?;
-        if let (Some(tally), true) = (&tally, is_stored) {
-            tally.add_first(timestamps.len());
+        let mut column = Column { timestamps, floats, ..Column::new() };
+        let mut before = None;
+        for (index, one) in histograms {
+            let one = FloatRef::from(one).to_histogram(before.as_ref());
+            column.histograms.push(index - range.start, one.as_ref());
+            before = Some(one.layout);
         }
-        let column = Column { timestamps, floats, ..Column::new() };
+        let size = size(&column);
+        run.limits.hold(size)?;
+        if let (Some(tally), true) = (&tally, is_stored) {
+            tally.add_first(size);
+        }
         samples.give_back(work);
         Ok(column)
     })?;

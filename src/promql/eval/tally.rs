@@ -8,14 +8,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::model::histogram::float::FloatRef;
+use crate::model::{Column, Value};
 use crate::promql::engine::EngineError;
 use crate::promql::plan::{Shift, Steps};
 
-use super::StepColumn;
 use super::operator::Work;
 use super::range::without_markers;
 use super::run::Run;
 use super::select::newest;
+use super::{StepColumn, StepValue};
 
 /// The samples that one part of a query looks at; a part is evaluated on one grid.
 #[derive(Debug)]
@@ -85,12 +87,16 @@ impl Tally {
     /// One sample at each step of `present`.
     pub(super) fn add_present(&self, present: &StepColumn) {
         if self.total_by_step.is_empty() {
-            let count = present.count() as u64;
-            self.add(0, count, count);
+            let size = present.size() as u64;
+            self.add(0, size, size);
             return;
         }
-        for (step, _) in present.iter() {
-            self.add(step, 1, 1);
+        for (step, value) in present.all() {
+            let size = match value {
+                StepValue::Float(_) => 1,
+                StepValue::Histogram(one) => one.size() as u64,
+            };
+            self.add(step, size, size);
         }
     }
 
@@ -100,7 +106,9 @@ impl Tally {
     }
 
     /// The samples in the windows of all steps. `stored`: they were read for it.
-    pub(super) fn add_windows(&self, times: &[i64], windows: Reach, stored: bool) {
+    pub(super) fn add_windows(&self, samples: &Column, windows: Reach, stored: bool) {
+        let times = &samples.timestamps;
+        let sizes = Sizes::of(samples);
         let (steps, pinned) = (windows.steps, windows.shift.at_ms.is_some());
         let (mut lo, mut hi, mut known) = (0, 0, 0);
         let (mut total, mut read) = (0, 0);
@@ -114,19 +122,19 @@ impl Tally {
             while lo < hi && is_at(lo, open_ms) {
                 lo += 1;
             }
-            let inside = hi - lo;
+            let inside = sizes.sum(lo, hi);
             let mut new = if step == 0 { inside } else { 0 };
             if step > 0 && !pinned {
                 while known < hi && is_at(known, end_ms.saturating_sub(steps.step_ms)) {
                     known += 1;
                 }
-                new = hi - known.max(lo);
+                new = sizes.sum(known.max(lo), hi);
             }
             let new = if stored { new } else { 0 };
             if self.total_by_step.is_empty() {
-                (total, read) = (total + inside as u64, read + new as u64);
+                (total, read) = (total + inside, read + new);
             } else {
-                self.add(step, inside as u64, new as u64);
+                self.add(step, inside, new);
             }
         }
         self.add(0, total, read);
@@ -176,6 +184,38 @@ impl Tally {
         let step = usize::try_from(step).unwrap_or(usize::MAX).min(count - 1);
         let open_ms = self.steps.at(step).saturating_sub(range_ms);
         (range_ms <= 0 || at_ms > open_ms).then_some(step)
+    }
+}
+
+/// What samples count for: a float for one, a histogram for more.
+struct Sizes(Option<Vec<u64>>);
+
+impl Sizes {
+    fn of(samples: &Column) -> Self {
+        if samples.histograms.is_empty() {
+            return Self(None);
+        }
+        let mut sums = Vec::with_capacity(samples.len() + 1);
+        let mut sum = 0;
+        sums.push(sum);
+        for (_, _, value) in samples.samples() {
+            sum += match value {
+                Value::Float(_) => 1,
+                Value::Histogram(one) => FloatRef::from(one).size() as u64,
+            };
+            sums.push(sum);
+        }
+        Self(Some(sums))
+    }
+
+    fn sum(&self, from: usize, to: usize) -> u64 {
+        match &self.0 {
+            None => to.saturating_sub(from) as u64,
+            Some(sums) => {
+                let at = |index: usize| sums.get(index).copied().unwrap_or_default();
+                at(to).saturating_sub(at(from))
+            }
+        }
     }
 }
 
@@ -265,9 +305,9 @@ impl Counter {
     }
 
     /// Counts a series of which windows are looked at.
-    pub(super) fn count_windows(&self, index: usize, times: &[i64]) {
+    pub(super) fn count_windows(&self, index: usize, samples: &Column) {
         if let (Looks::AtWindows(reach), Some(tally)) = (self.looks, self.first(index)) {
-            tally.add_windows(times, reach, self.ask.is_some());
+            tally.add_windows(samples, reach, self.ask.is_some());
         }
     }
 
@@ -310,13 +350,19 @@ impl Run<'_> {
                 match counter.looks {
                     Looks::AtWindows(_) => {
                         let samples = without_markers(samples, &mut work);
-                        counter.count_windows(index, &samples.column().timestamps);
+                        counter.count_windows(index, samples.column());
                         samples.give_back(&mut work);
                     }
                     Looks::AtNewest { steps, shift } => {
                         let (column, lookback_ms) = (samples.column(), self.lookback_ms);
-                        newest(column, steps, shift, lookback_ms, &mut present, |_, value| value);
-                        counter.count_present(index, &present);
+                        newest(column, steps, shift, lookback_ms, &mut present, |at, _| at as f64);
+                        if let Some(tally) = counter.first(index) {
+                            let sizes = Sizes::of(column);
+                            for (step, at) in present.iter() {
+                                let size = sizes.sum(at as usize, at as usize + 1);
+                                tally.add(step, size, size);
+                            }
+                        }
                         samples.give_back(&mut work);
                     }
                 }
@@ -351,10 +397,12 @@ mod tests {
                 Some(*now)
             }).collect();
             let (steps, shift) = (grid(start_ms, step_ms, count), Shift { at_ms, offset_ms: 7 });
+            let mut samples = Column::new();
+            times.iter().for_each(|time_ms| samples.push(*time_ms, 0.0));
             let tally = Tally::new(steps, true);
-            tally.add_windows(&times, Reach { steps, shift, length_ms, behind_ms }, true);
+            tally.add_windows(&samples, Reach { steps, shift, length_ms, behind_ms }, true);
             let lean = Tally::new(steps, false);
-            lean.add_windows(&times, Reach { steps, shift, length_ms, behind_ms }, true);
+            lean.add_windows(&samples, Reach { steps, shift, length_ms, behind_ms }, true);
             let mut want = Counted::default();
             for step in 0..count {
                 let end_ms = shift.of(steps.at(step)) + behind_ms;

@@ -11,6 +11,7 @@ mod histogram;
 mod kahan;
 mod label;
 mod math;
+pub(crate) mod native;
 mod over_time;
 mod rate;
 mod regression;
@@ -26,6 +27,7 @@ pub(crate) use histogram::{Buckets, Repair};
 pub(crate) use kahan::{Mean, Sum};
 pub(crate) use label::{LabelChange, utf8};
 pub(crate) use math::MathFunction;
+pub(crate) use native::{Findings, HistogramStat};
 pub(crate) use over_time::{RangeFunction, Request, Scratch};
 pub(crate) use sort::SortOrder;
 pub(crate) use window::Windows;
@@ -50,6 +52,7 @@ pub(crate) enum Function {
     QueryStep,
     MaxOf,
     MinOf,
+    HistogramStat(HistogramStat),
     HistogramQuantile,
     HistogramQuantiles,
     HistogramFraction,
@@ -71,6 +74,9 @@ impl Function {
         }
         if let Some(function) = DateFunction::find(name) {
             return Some(Self::Date(function));
+        }
+        if let Some(stat) = HistogramStat::find(name) {
+            return Some(Self::HistogramStat(stat));
         }
         Some(match name {
             "absent" => Self::Absent,

@@ -66,6 +66,12 @@ pub(crate) struct Scratch {
     values: Vec<f64>,
 }
 
+impl Scratch {
+    pub(super) const fn indexes(&mut self) -> &mut Vec<usize> {
+        &mut self.indexes
+    }
+}
+
 impl RangeFunction {
     /// The function with this name.
     pub(crate) fn find(name: &str) -> Option<Self> {

@@ -39,8 +39,16 @@ pub(super) type Planned = Result<Node, EngineError>;
 pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
     let range_ms = grid.end_ms.saturating_sub(grid.steps.start_ms);
     let lengths = Lengths { step_ms: grid.step_ms, range_ms };
-    let mut builder =
-        Builder { grid, lengths, asks: Vec::new(), hints: Vec::new(), depth: 0, nodes: 0 };
+    let mut builder = Builder {
+        grid,
+        lengths,
+        asks: Vec::new(),
+        hints: Vec::new(),
+        stats_wanted: 0,
+        buckets_wanted: 0,
+        depth: 0,
+        nodes: 0,
+    };
     let steps = grid.steps;
     let root = match unwrapped(expr) {
         window @ Expr { kind: ExprKind::Matrix { .. } | ExprKind::Subquery { .. }, .. } => {
@@ -60,6 +68,10 @@ pub(super) struct Builder {
     asks: Vec<Ask>,
     /// What the operations around the current expression say of the samples they want.
     pub(super) hints: Vec<Hints>,
+    /// How many operations around the current expression want count and sum of histograms only.
+    pub(super) stats_wanted: usize,
+    /// How many operations around it need buckets all the same, if only to find resets.
+    pub(super) buckets_wanted: usize,
     depth: usize,
     nodes: usize,
 }
@@ -130,8 +142,10 @@ impl Builder {
             return Err(EngineError::Execution(text));
         }
         self.hints.push(Hints::default());
+        self.buckets_wanted += usize::from(binary.op.is_trim());
         let left = self.boxed(&binary.left, steps)?;
         let right = self.boxed(&binary.right, steps)?;
+        self.buckets_wanted -= usize::from(binary.op.is_trim());
         self.hints.pop();
         let (op, return_bool) = (binary.op, binary.return_bool);
         Ok(Box::new(BinaryNode { op, sides, left, right, return_bool }))
@@ -180,7 +194,8 @@ impl Builder {
                     window_range(shift.span(steps), range_ms.saturating_add(before_ms), behind_ms);
                 let ask = self.ask(&selector.matchers, asked, range_ms, steps);
                 let (source, extended) = (WindowSource::Series(ask), selector.extended);
-                Ok(Window { source, range_ms, steps, shift, extended, span: expr.span })
+                let stats_only = self.is_stats_only();
+                Ok(Window { source, range_ms, steps, shift, extended, stats_only, span: expr.span })
             }
             ExprKind::Subquery { expr: inner, range, step, at } => {
                 let range_ms = self.length(range)?;
@@ -189,11 +204,14 @@ impl Builder {
                     None => self.grid.subquery_step_ms.max(1),
                 };
                 let shift = self.shift(at)?;
+                self.buckets_wanted += 1;
                 let source = match self.inner_steps(steps, shift, range_ms, step_ms)? {
                     inner_steps if inner_steps.count == 0 => WindowSource::Nothing,
                     inner_steps => WindowSource::Subquery(self.boxed(inner, inner_steps)?),
                 };
-                Ok(Window { source, range_ms, steps, shift, extended: None, span: expr.span })
+                self.buckets_wanted -= 1;
+                let (extended, stats_only, span) = (None, false, expr.span);
+                Ok(Window { source, range_ms, steps, shift, extended, stats_only, span })
             }
             _ => Err(misplaced(expr.span)),
         }
@@ -228,7 +246,12 @@ impl Builder {
         };
         let asked = window_range(shift.span(steps), lookback_ms, behind_ms);
         let ask = self.ask(&selector.matchers, asked, 0, steps);
-        Ok(Reading { ask, shift })
+        Ok(Reading { ask, shift, stats_only: self.is_stats_only() })
+    }
+
+    /// Matches `detectHistogramStatsDecoding`.
+    const fn is_stats_only(&self) -> bool {
+        self.stats_wanted > 0 && self.buckets_wanted == 0
     }
 
     /// Asks for the series of a selector; one that is asked for already is asked for a longer

@@ -6,7 +6,7 @@ use crate::model::{Labels, METRIC_NAME, MatchOp};
 use crate::promql::ast::{Expr, ExprKind, Span, VectorSelector};
 use crate::promql::engine::EngineError;
 use crate::promql::functions::{
-    Function, LabelChange, RangeFunction, SortOrder, not_extended, utf8,
+    Function, HistogramStat, LabelChange, RangeFunction, SortOrder, not_extended, utf8,
 };
 use crate::series::Hints;
 
@@ -35,9 +35,15 @@ impl Builder {
             Function::OverTime(function) => self.over_time(function, name, args, at, steps),
             Function::Absent | Function::AbsentOverTime => self.absence(function, args, at, steps),
             Function::Math(_) | Function::Date(_) => self.by_value(function, args, at, steps),
+            Function::HistogramStat(stat) => self.histogram_stat(stat, args, at, steps),
             Function::HistogramQuantile
             | Function::HistogramQuantiles
-            | Function::HistogramFraction => self.histogram(function, args, at, steps),
+            | Function::HistogramFraction => {
+                self.buckets_wanted += 1;
+                let kind = self.histogram(function, args, at, steps);
+                self.buckets_wanted -= 1;
+                kind
+            }
             Function::Info => self.info(args, at, steps),
             Function::LabelReplace
             | Function::LabelJoin
@@ -82,6 +88,20 @@ impl Builder {
             }
             _ => Err(misplaced(at)),
         }
+    }
+
+    fn histogram_stat(
+        &mut self,
+        stat: HistogramStat,
+        args: &[Expr],
+        at: Span,
+        steps: Steps,
+    ) -> Kinded {
+        let [vector] = args else { return Err(misplaced(at)) };
+        self.stats_wanted += usize::from(stat.is_without_buckets());
+        let vector = self.boxed(vector, steps);
+        self.stats_wanted -= usize::from(stat.is_without_buckets());
+        Ok(Kind::HistogramStat { stat, vector: vector? })
     }
 
     fn histogram(&mut self, function: Function, args: &[Expr], at: Span, steps: Steps) -> Kinded {

@@ -18,7 +18,7 @@ use crate::model::{Labels, Matcher};
 use crate::series::Select;
 
 use super::ast::{AggregateOp, BinaryOp, Extended, Matching, Span};
-use super::functions::{DateFunction, MathFunction, RangeFunction};
+use super::functions::{DateFunction, HistogramStat, MathFunction, RangeFunction};
 
 pub(crate) use build::{Grid, plan, window_range};
 pub(crate) use describe::{Described, describe};
@@ -119,6 +119,8 @@ pub(crate) enum Kind {
     StepTime(Box<Node>),
     /// `max_of(a, b)` and `min_of(a, b)`
     Extreme { largest: bool, scalars: Box<[Node; 2]> },
+    /// `histogram_count(vector)` and its like
+    HistogramStat { stat: HistogramStat, vector: Box<Node> },
     /// `histogram_quantile(q, vector)`
     HistogramQuantile { quantile: Box<Node>, vector: Box<Node> },
     /// `histogram_quantiles(vector, label, q, …)`
@@ -151,6 +153,8 @@ pub(crate) struct Reading {
     /// Index in [`Plan::asks`].
     pub(crate) ask: usize,
     pub(crate) shift: Shift,
+    /// Of histograms only count and sum are wanted.
+    pub(crate) stats_only: bool,
 }
 
 /// What `@` and `offset` do to the instants of a selector.
@@ -183,6 +187,8 @@ pub(crate) struct Window {
     pub(crate) shift: Shift,
     /// How it is completed at its edges.
     pub(crate) extended: Option<Extended>,
+    /// Of histograms only count and sum are wanted.
+    pub(crate) stats_only: bool,
     pub(crate) span: Span,
 }
 

@@ -43,7 +43,11 @@ impl Subject for Fixed {
     fn instant(&self, _: &dyn Queryable, query: &str, at: i64) -> Result<Answer, EngineError> {
         self.asked.borrow_mut().push((query.into(), at, at, 0));
         let sample = Sample { timestamp_ms: at, value: self.value };
-        self.answer(Value::Vector(vec![VectorElement { labels: Labels::empty(), sample }]))
+        self.answer(Value::Vector(vec![VectorElement {
+            labels: Labels::empty(),
+            sample,
+            histogram: None,
+        }]))
     }
 
     fn range(
@@ -120,7 +124,7 @@ fn wrong_answers_are_failures_with_their_line() {
         ("", "unexpected metric {} in result, has value 1"),
         ("{} 1\n  {a=\"b\"} 1", "expected metric {a=\"b\"} with 1 not found"),
         ("1", "expected scalar 1, but got series"),
-        ("{} {{count:1}}", "expected a histogram (not supported yet) for {} but got 1"),
+        ("{} {{count:1}}", "expected {count:1, sum:0} (schema 0, Unknown) for {} but got 1"),
         ("expect fail\n  {} 1", "expected an error but got none"),
         ("expect warn\n  {} 1", "expected warning annotations are missing, found: []"),
     ];
@@ -190,21 +194,29 @@ fn failures_are_matched_by_their_text() {
 }
 
 #[test]
-fn what_stores_cannot_hold_fails_what_depends_on_it_until_it_is_cleared() {
-    let load = "load 5m\n  floats 1\n  mixed{x=\"1\"} 1 {{count:1}}\n\n\
-                load_with_nhcb 5m\n  h_bucket{le=\"1\"} 1\n\n";
-    let fails = |query: &str| {
-        let script = format!("{load}eval instant at 0 {query}\n  {{}} 1\n");
-        run(&fixed(1.0), &script).failed.first().map(|failure| failure.message.clone())
+fn histograms_are_loaded_and_compared() {
+    let load = "load_with_nhcb 1m\n  h {{schema:0 sum:2 count:2 buckets:[1 1]}}x3\n  \
+                c_bucket{le=\"1\"} 1\n  c_bucket{le=\"+Inf\"} 3\n  c_sum 9\n\n";
+    let case = |query: &str, want: &str| {
+        let script = format!("{load}eval instant at 1m {query}\n  {want}\n");
+        run_script("test", &script, &script_options()).to_string()
     };
-    for query in ["floats", "rate(h_bucket[5m])", "mixed{x=\"2\"}", "missing"] {
-        assert_eq!(fails(query), None);
+    let passed = "1 passed, 0 failed";
+    let want = "{{schema:0 sum:2 count:2 buckets:[1 1 0] counter_reset_hint:not_reset}}";
+    assert_eq!(case("h", &format!("h {want}")), passed);
+    let listed = "{{schema:-53 sum:9 count:3 custom_values:[1] buckets:[1 2]}}";
+    assert_eq!(case("c", &format!("c {listed}")), passed);
+    for wrong in [
+        "{{schema:0 sum:2 count:2 buckets:[1 1] counter_reset_hint:gauge}}",
+        "{{schema:1 sum:2 count:2 buckets:[1 1]}}",
+        "{{schema:0 sum:2 count:2 buckets:[1 1.01]}}",
+        "{{schema:0 sum:2 count:2 buckets:[1 1] offset:1}}",
+        "{{schema:0 sum:2 count:2 buckets:[1 1] z_bucket_w:1}}",
+    ] {
+        assert!(case("h", &format!("h {wrong}")).ends_with("0 passed, 1 failed"), "{wrong}");
     }
-    let message = fails("sum(mixed)").unwrap();
-    assert_eq!(message, "sum(mixed): not supported yet: histograms (loaded in line 1)");
-    assert!(fails("floats + on() (h)").unwrap().contains("custom buckets (loaded in line 5)"));
-    let script = format!("{load}clear\neval instant at 0 mixed\n  {{}} 1\n");
-    assert_eq!(run(&fixed(1.0), &script).passed, 1);
+    assert!(case("h", "h 2").ends_with("0 passed, 1 failed"));
+    assert!(case("c", &format!("c {want}")).ends_with("0 passed, 1 failed"));
 }
 
 #[test]
