@@ -43,13 +43,16 @@ enum Merge {
     Bare,
 }
 
+/// A part, the one around it, and what becomes of its numbers there.
+type Part = (Arc<Tally>, Arc<Tally>, Merge);
+
 /// All parts of a query, the outermost first.
 #[derive(Debug)]
 pub(super) struct Tallies {
     root: Arc<Tally>,
     /// The parts that are being bound.
     open: Mutex<Vec<Arc<Tally>>>,
-    inner: Mutex<Vec<(Arc<Tally>, Arc<Tally>, Merge)>>,
+    inner: Mutex<Vec<Part>>,
     counters: Mutex<Vec<Arc<Counter>>>,
 }
 

@@ -82,7 +82,7 @@ impl Starts<'_> {
                 raw += windows.values[reset - 1];
             }
             overlapping += u64::from(!inside(overlaps).is_empty());
-            match self.from_zero(slope, window, raw) {
+            match self.grown_from_zero(slope, window, raw) {
                 None => slope.extrapolate(windows, window, raw),
                 known => known,
             }
@@ -92,7 +92,7 @@ impl Starts<'_> {
 
     /// A counter that starts inside of the window was zero then; nothing has to be guessed of
     /// what was before.
-    fn from_zero(self, slope: Slope, window: Window, raw: f64) -> Option<f64> {
+    fn grown_from_zero(self, slope: Slope, window: Window, raw: f64) -> Option<f64> {
         let first = self.times(window.lo);
         if first.start_ms == 0
             || first.start_ms <= window.start_ms
