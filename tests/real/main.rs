@@ -21,6 +21,7 @@
 mod agreement;
 mod bad_input;
 mod crash;
+mod differential;
 mod http;
 mod programs;
 mod promtool;

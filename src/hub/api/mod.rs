@@ -13,7 +13,6 @@ mod instant;
 mod json;
 mod lookup;
 mod params;
-mod pretty;
 mod query;
 mod request;
 mod status;

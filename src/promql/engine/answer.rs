@@ -8,6 +8,8 @@ use crate::model::{Labels, Sample};
 use crate::promql::ParseError;
 use crate::series::{Column, QueryError};
 
+use super::QueryStats;
+
 /// The answer to a query.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
@@ -19,6 +21,8 @@ pub struct Answer {
     pub infos: Vec<String>,
     /// How many samples were read from the source.
     pub samples_read: u64,
+    /// What it cost, if [`super::RunOptions::stats`] asks for it.
+    pub stats: Option<QueryStats>,
 }
 
 /// The value of an expression.
@@ -71,6 +75,8 @@ pub enum EngineError {
     Execution(String),
     /// More samples than the limit would have been held at once.
     TooManySamples,
+    /// More memory than this many bytes would have been needed.
+    TooMuchMemory(u64),
     /// The time limit passed.
     Timeout,
     /// The caller gave up.
@@ -89,6 +95,9 @@ impl fmt::Display for EngineError {
             Self::TooManySamples => f.write_str(
                 "query processing would load too many samples into memory in query execution",
             ),
+            Self::TooMuchMemory(bytes) => {
+                write!(f, "query processing would need more than {bytes} bytes of memory")
+            }
             Self::Timeout => f.write_str("query timed out in expression evaluation"),
             Self::Canceled => f.write_str("query was canceled in expression evaluation"),
             Self::Storage(error) => write!(f, "expanding series: {error}"),

@@ -94,6 +94,7 @@ fn groups(
     let mut places: HashMap<(String, Labels), usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
     let (mut work, mut column) = (Work::default(), StepColumn::new());
+    let tally = run.tallies.as_ref().map(|tallies| tallies.current());
     for (index, series) in selection.series.iter().enumerate() {
         let labels = series.labels();
         if !targets.may_hold(labels) {
@@ -102,6 +103,9 @@ fn groups(
         read_newest(run, (reading, index), steps, &mut column, &mut work)?;
         if column.is_empty() {
             continue;
+        }
+        if let Some(tally) = &tally {
+            tally.add_present(&column);
         }
         let name = labels.metric_name().unwrap_or_default().to_owned();
         let key = (name.clone(), target_of(labels));

@@ -16,6 +16,7 @@ mod column;
 mod info;
 mod merge;
 mod operator;
+mod profile;
 mod quantiles;
 mod range;
 mod remarks;
@@ -23,12 +24,15 @@ mod root;
 mod run;
 mod select;
 mod stats;
+mod tally;
 
 use super::engine::EngineError;
 use super::plan::{Kind, Node};
 
 pub(crate) use column::{StepColumn, StepValue};
+pub(crate) use profile::{AskCost, Costs, NodeCost};
 pub(crate) use root::{Evaluated, Manners, evaluate};
+pub(crate) use tally::Counted;
 
 use run::Run;
 
@@ -37,6 +41,12 @@ use operator::{Bound, Work};
 /// Binds an operation and everything below it.
 fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
     run.limits.check()?;
+    let bound = profile::measure(&run.profiles, node, || bind_kind(run, node))?;
+    run.hold_heads(bound.heads())?;
+    Ok(bound)
+}
+
+fn bind_kind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
     match &node.kind {
         Kind::Number(value) => Ok(operator::Steady::number(*value, node.steps)),
         Kind::Nothing => Ok(Box::new(operator::Nothing)),
@@ -53,7 +63,12 @@ fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::Smoothed(reading) => {
             select::bind(run, *reading, node.steps, select::Answer::Smoothed, node.span)
         }
-        Kind::Once(inner) => Ok(Box::new(operator::Once::new(bind(run, inner)?, node.steps))),
+        Kind::Once(inner) => {
+            run.tallies.as_ref().inspect(|tallies| tallies.enter_once(inner.steps));
+            let bound = bind(run, inner)?;
+            run.tallies.as_ref().inspect(|tallies| tallies.leave());
+            Ok(Box::new(operator::Once::new(bound, node.steps)))
+        }
         Kind::Negate(inner) => call::negate(run, inner),
         Kind::Binary(binary) => binary::bind(run, binary, node),
         Kind::Aggregate(aggregate) => aggregate::bind(run, aggregate, node),

@@ -1,5 +1,7 @@
 //! Functions over windows of samples, of series or of subqueries.
 
+use std::sync::Arc;
+
 use crate::base::quote::quoted;
 use crate::model::histogram::ResetHint;
 use crate::model::{Labels, is_stale};
@@ -16,6 +18,7 @@ use super::remarks::of_windows;
 use super::run::Run;
 use super::select::{Samples, Selection, size};
 use super::stats::without_buckets;
+use super::tally::{Counter, Looks, Reach, Tallies};
 use super::{StepColumn, StepValue, bind as bind_node, scalar};
 
 /// Where the samples of windows come from, once it is bound.
@@ -23,6 +26,7 @@ pub(super) struct Source<'r> {
     run: &'r Run<'r>,
     pub(super) window: &'r Window,
     kind: SourceKind<'r>,
+    counter: Option<Arc<Counter>>,
 }
 
 enum SourceKind<'r> {
@@ -33,14 +37,71 @@ enum SourceKind<'r> {
 
 impl<'r> Source<'r> {
     pub(super) fn bind(run: &'r Run<'r>, window: &'r Window) -> Result<Self, EngineError> {
+        let mut source = Self::bind_as(run, window, |tallies, steps| {
+            // Where a subquery is pinned, its steps lie anywhere.
+            let offset_ms = window.shift.offset_ms;
+            tallies.enter_subquery(steps, offset_ms, window.range_ms);
+        })?;
+        let ask = match &window.source {
+            WindowSource::Series(ask) => Some(*ask),
+            _ => None,
+        };
+        let reach = source.reach();
+        source.counter = run.counter(source.series_count(), ask, Looks::AtWindows(reach));
+        Ok(source)
+    }
+
+    /// Binds a window that is the whole query.
+    pub(super) fn bind_bare(run: &'r Run<'r>, window: &'r Window) -> Result<Self, EngineError> {
+        Self::bind_as(run, window, Tallies::enter_bare)
+    }
+
+    fn bind_as(
+        run: &'r Run<'r>,
+        window: &'r Window,
+        enter: impl Fn(&Tallies, Steps),
+    ) -> Result<Self, EngineError> {
         let kind = match &window.source {
             WindowSource::Series(ask) => SourceKind::Series(run.selection(*ask)?),
             WindowSource::Subquery(node) => {
-                SourceKind::Subquery { inner: bind_node(run, node)?, node }
+                run.tallies.as_ref().inspect(|tallies| enter(tallies, node.steps));
+                let inner = bind_node(run, node)?;
+                run.tallies.as_ref().inspect(|tallies| tallies.leave());
+                SourceKind::Subquery { inner, node }
             }
             WindowSource::Nothing => SourceKind::Nothing,
         };
-        Ok(Self { run, window, kind })
+        Ok(Self { run, window, kind, counter: None })
+    }
+
+    fn series_count(&self) -> usize {
+        match &self.kind {
+            SourceKind::Series(selection) => selection.series.len(),
+            SourceKind::Subquery { inner, .. } => inner.heads().len(),
+            SourceKind::Nothing => 0,
+        }
+    }
+
+    /// True if the samples come from the source of the query.
+    pub(super) const fn is_stored(&self) -> bool {
+        matches!(self.kind, SourceKind::Series(_))
+    }
+
+    fn reach(&self) -> Reach {
+        let (before_ms, behind_ms) = self.beyond();
+        let Window { steps, shift, range_ms, .. } = *self.window;
+        let length_ms = range_ms.saturating_add(before_ms).saturating_add(behind_ms);
+        Reach { steps, shift, length_ms, behind_ms }
+    }
+
+    /// How far samples count beyond both edges of a window.
+    fn beyond(&self) -> (i64, i64) {
+        match self.edges() {
+            None => (0, 0),
+            Some(Edges { smoothed, lookback_ms }) => {
+                (lookback_ms, if smoothed { lookback_ms } else { 0 })
+            }
+        }
     }
 
     /// The series as they come in.
@@ -58,12 +119,7 @@ impl<'r> Source<'r> {
     /// The span of all windows, and of what completes them.
     pub(super) fn range(&self) -> TimeRange {
         let window = self.window;
-        let (before_ms, behind_ms) = match self.edges() {
-            None => (0, 0),
-            Some(Edges { smoothed, lookback_ms }) => {
-                (lookback_ms, if smoothed { lookback_ms } else { 0 })
-            }
-        };
+        let (before_ms, behind_ms) = self.beyond();
         let span = window.shift.span(window.steps);
         window_range(span, window.range_ms.saturating_add(before_ms), behind_ms)
     }
@@ -87,7 +143,9 @@ impl<'r> Source<'r> {
                     samples.give_back(work);
                     samples = Samples::Own(bare);
                 }
-                Ok(without_markers(samples, work))
+                let samples = without_markers(samples, work);
+                self.count(index, samples.column());
+                Ok(samples)
             }
             SourceKind::Subquery { inner, node } => {
                 self.run.limits.check()?;
@@ -105,9 +163,18 @@ impl<'r> Source<'r> {
                 }
                 work.give_column(column);
                 self.run.limits.pass_computed(size(&samples))?;
+                self.count(index, &samples);
                 Ok(Samples::Own(samples))
             }
             SourceKind::Nothing => Ok(Samples::Own(work.take_samples())),
+        }
+    }
+}
+
+impl Source<'_> {
+    fn count(&self, index: usize, samples: &Column) {
+        if let Some(counter) = &self.counter {
+            counter.count_windows(index, samples);
         }
     }
 }

@@ -1,8 +1,9 @@
 //! The value of a whole query.
 
+use crate::base::clock::Stopwatch;
 use crate::model::Sample;
 use crate::model::histogram::float::FloatRef;
-use crate::promql::engine::{EngineError, MatrixSeries, Value, VectorElement};
+use crate::promql::engine::{EngineError, MatrixSeries, StatsWanted, Value, VectorElement};
 use crate::promql::functions::complete;
 use crate::promql::limits::Limits;
 use crate::promql::notes::Notes;
@@ -11,9 +12,11 @@ use crate::series::{Column, Queryable};
 
 use super::merge::merge;
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
+use super::profile::{Costs, NodeProfile};
 use super::range::{Source, cut, inside};
 use super::run::Run;
 use super::select::{Selection, size};
+use super::tally::Counted;
 use super::{StepColumn, StepValue, bind, scalar};
 
 /// How an evaluation treats its data.
@@ -23,6 +26,9 @@ pub(crate) struct Manners {
     pub(crate) delayed_name_removal: bool,
     pub(crate) start_timestamps: bool,
     pub(crate) type_and_unit_labels: bool,
+    pub(crate) stats: StatsWanted,
+    /// The cost of every operation is wanted.
+    pub(crate) profiled: bool,
 }
 
 /// A value and what is to be said of it.
@@ -31,6 +37,12 @@ pub(crate) struct Evaluated {
     pub(crate) notes: Notes,
     /// Of the sources.
     pub(crate) warnings: Vec<String>,
+    /// Of finding series, computing the answer, and bringing it in order.
+    pub(crate) seconds: [f64; 3],
+    /// If statistics were asked for.
+    pub(crate) counted: Option<Counted>,
+    /// If they were asked for.
+    pub(crate) costs: Option<Costs>,
 }
 
 /// Evaluates a plan.
@@ -41,20 +53,45 @@ pub(crate) fn evaluate(
     manners: Manners,
     pool: Option<&rayon::ThreadPool>,
 ) -> Result<Evaluated, EngineError> {
+    let watch = Stopwatch::start();
     let mut selections = Vec::with_capacity(plan.asks.len());
     let mut warnings = Vec::new();
     for ask in &plan.asks {
         limits.check()?;
-        let mut selection = Selection::ask(source, ask)?;
+        let mut selection = Selection::ask(source, ask, manners.profiled)?;
         warnings.append(&mut selection.take_warnings());
         selections.push(selection);
     }
-    let run = Run::new(selections, limits, manners, plan.root.steps().count);
-    let value = match pool {
+    let run = Run::new(selections, limits, manners, plan);
+    let prepared = watch.seconds();
+    let mut value = match pool {
         Some(pool) if run.is_parallel() => pool.install(|| root(&run, &plan.root))?,
         _ => root(&run, &plan.root)?,
     };
-    Ok(Evaluated { value, notes: run.notes.into_inner(), warnings })
+    let counted = run.counted()?;
+    let computed = watch.seconds();
+    if let Value::Matrix(matrix) = &mut value {
+        sort(matrix);
+    }
+    let seconds = [prepared, computed - prepared, watch.seconds() - computed];
+    let costs = manners.profiled.then(|| run.costs());
+    Ok(Evaluated { value, notes: run.notes.into_inner(), warnings, seconds, counted, costs })
+}
+
+impl Run<'_> {
+    /// The samples that all selectors look at; also those that turned out not to matter.
+    fn counted(&self) -> Result<Option<Counted>, EngineError> {
+        let Some(tallies) = &self.tallies else { return Ok(None) };
+        self.count_rest()?;
+        Ok(Some(tallies.sum()))
+    }
+
+    fn costs(&self) -> Costs {
+        Costs {
+            nodes: self.profiles.iter().map(NodeProfile::cost).collect(),
+            asks: self.selections.iter().map(Selection::cost).collect(),
+        }
+    }
 }
 
 fn root<'r>(run: &'r Run<'r>, root: &'r Root) -> Result<Value, EngineError> {
@@ -149,7 +186,7 @@ fn matrix<'r>(
         Ok(column)
     })?;
     let series = bound.heads().iter().zip(columns).filter(|(_, column)| !column.is_empty());
-    Ok(sorted(series.map(|(head, column)| (head.labels.clone(), column))))
+    Ok(collected(series.map(|(head, column)| (head.labels.clone(), column))))
 }
 
 fn push_both(values: &StepColumn, steps: Steps, into: &mut Column) {
@@ -168,8 +205,10 @@ fn push_both(values: &StepColumn, steps: Steps, into: &mut Column) {
 
 /// The samples of a window as they are.
 fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineError> {
-    let source = Source::bind(run, window)?;
+    let source = Source::bind_bare(run, window)?;
     let heads = source.heads();
+    let tally = run.tallies.as_ref().map(|tallies| tallies.current());
+    let is_stored = source.is_stored();
     let columns = run.collect(heads.len(), |index, work| {
         let samples = source.read(index, work)?;
         let (times, values) = cut(samples.column(), source.range());
@@ -196,6 +235,9 @@ fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineErro
             before = Some(one.layout);
         }
         run.limits.hold(size(&column))?;
+        if let (Some(tally), true) = (&tally, is_stored) {
+            tally.add_first(size(&column));
+        }
         samples.give_back(work);
         Ok(column)
     })?;
@@ -203,14 +245,15 @@ fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineErro
         let drops = run.delayed_name_removal && head.drop_name;
         if drops { without_metadata(&head.labels) } else { head.labels.clone() }
     });
-    Ok(sorted(labels.zip(columns).filter(|(_, column)| !column.is_empty())))
+    Ok(collected(labels.zip(columns).filter(|(_, column)| !column.is_empty())))
 }
 
-fn sorted(series: impl Iterator<Item = (crate::model::Labels, Column)>) -> Value {
-    let mut matrix: Vec<MatrixSeries> =
-        series.map(|(labels, column)| MatrixSeries { labels, column }).collect();
+fn collected(series: impl Iterator<Item = (crate::model::Labels, Column)>) -> Value {
+    Value::Matrix(series.map(|(labels, column)| MatrixSeries { labels, column }).collect())
+}
+
+fn sort(matrix: &mut [MatrixSeries]) {
     if !matrix.is_sorted_by(|a, b| a.labels <= b.labels) {
         matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
-    Value::Matrix(matrix)
 }

@@ -1,9 +1,11 @@
 //! Reading series, each once, and the newest sample of a series at each step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
+use crate::base::clock::Stopwatch;
 use crate::model::histogram::float::{FloatRef, FloatRows};
 use crate::model::{Value, is_stale};
 use crate::promql::ast::Span;
@@ -16,10 +18,12 @@ use crate::series::{Column, Queryable, Series, TimeRange};
 
 use super::StepColumn;
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
+use super::profile::{AskCost, AskProfile};
 use super::range::without_markers;
 use super::remarks::of_windows;
 use super::run::Run;
 use super::stats::without_buckets;
+use super::tally::{Counter, Looks};
 
 /// The answer of the source to one question.
 pub(super) struct Selection {
@@ -29,6 +33,8 @@ pub(super) struct Selection {
     shared: Vec<Mutex<Shared>>,
     readers: u32,
     warnings: Vec<String>,
+    /// What it cost, if somebody asks.
+    profile: Option<(AskProfile, Duration)>,
 }
 
 #[derive(Default)]
@@ -63,7 +69,12 @@ impl Samples {
 
 impl Selection {
     /// Asks the source.
-    pub(super) fn ask(source: &dyn Queryable, ask: &Ask) -> Result<Self, EngineError> {
+    pub(super) fn ask(
+        source: &dyn Queryable,
+        ask: &Ask,
+        profiled: bool,
+    ) -> Result<Self, EngineError> {
+        let watch = Stopwatch::start();
         let set = source.select(&ask.select)?;
         let shared = if ask.readers > 1 { set.series.len() } else { 0 };
         Ok(Self {
@@ -72,7 +83,43 @@ impl Selection {
             range: ask.select.range,
             readers: ask.readers,
             warnings: set.warnings,
+            profile: profiled.then(|| (AskProfile::default(), watch.elapsed())),
         })
+    }
+
+    /// The span that was asked for.
+    pub(super) const fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    /// What the question and its answers cost.
+    pub(super) fn cost(&self) -> AskCost {
+        let Some((profile, select)) = &self.profile else { return AskCost::default() };
+        let mut chunks = Vec::new();
+        let all = self.series.iter().try_for_each(|series| series.chunks(self.range, &mut chunks));
+        AskCost {
+            series: self.series.len() as u64,
+            chunks: all.is_ok().then_some(chunks.len() as u64),
+            select: *select,
+            ..profile.cost()
+        }
+    }
+
+    fn decode(
+        &self,
+        series: &dyn Series,
+        range: TimeRange,
+        into: &mut Column,
+    ) -> Result<(), EngineError> {
+        match &self.profile {
+            None => series.read(range, into)?,
+            Some((profile, _)) => {
+                let watch = Stopwatch::start();
+                series.read(range, into)?;
+                profile.add_read(watch, into.len());
+            }
+        }
+        Ok(())
     }
 
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
@@ -102,7 +149,7 @@ impl Selection {
             return self.read_shared(limits, series.as_ref(), slot);
         }
         let mut column = work.take_samples();
-        series.read(range, &mut column)?;
+        self.decode(&**series, range, &mut column)?;
         limits.pass(size(&column))?;
         Ok(Samples::Own(column))
     }
@@ -125,7 +172,7 @@ impl Selection {
             return Ok(Samples::Shared(column));
         }
         let mut column = Column::new();
-        series.read(self.range, &mut column)?;
+        self.decode(series, self.range, &mut column)?;
         let size = size(&column);
         limits.pass(size)?;
         let column = Arc::new(column);
@@ -137,6 +184,11 @@ impl Selection {
         }
         Ok(Samples::Shared(column))
     }
+}
+
+/// How many samples the sample `index` counts for where samples are limited.
+pub(super) fn size_at(column: &Column, index: usize) -> usize {
+    column.histograms.get(index).map_or(1, |one| FloatRef::from(one).size())
 }
 
 /// How many samples a column counts for where samples are limited.
@@ -169,6 +221,7 @@ struct Newest<'r> {
     steps: Steps,
     answer: Answer,
     span: Span,
+    counter: Option<Arc<Counter>>,
 }
 
 /// Binds an instant selector.
@@ -187,7 +240,15 @@ pub(super) fn bind<'r>(
     } else {
         labels.map(|labels| run.nameless(&Head::new(labels.clone()))).collect()
     };
-    let newest = Newest { run, selection, heads, reading, steps, answer, span };
+    let shift = reading.shift;
+    // Upstream does not count what is interpolated.
+    let counter = match answer {
+        Answer::Smoothed => None,
+        _ => {
+            run.counter(selection.series.len(), Some(reading.ask), Looks::AtNewest { steps, shift })
+        }
+    };
+    let newest = Newest { run, selection, heads, reading, steps, answer, span, counter };
     if is_metric { Ok(Box::new(newest)) } else { run.unique(Box::new(newest), steps) }
 }
 
@@ -231,6 +292,9 @@ impl Operator for Newest<'_> {
                 samples = Samples::Own(bare);
             }
             self.newest_of_both(index, samples, into, work);
+            if let Some(counter) = &self.counter {
+                counter.count_present(index, into);
+            }
             return Ok(());
         }
         if self.answer == Answer::Smoothed {
@@ -250,6 +314,9 @@ impl Operator for Newest<'_> {
                 column.start_ms(index) as f64 / 1000.0
             }),
             _ => newest(column, steps, shift, lookback_ms, into, |_, value| value),
+        }
+        if let Some(counter) = &self.counter {
+            counter.count_present(index, into);
         }
         samples.give_back(work);
         Ok(())

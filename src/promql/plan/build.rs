@@ -47,6 +47,7 @@ pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
         stats_wanted: 0,
         buckets_wanted: 0,
         depth: 0,
+        nodes: 0,
     };
     let steps = grid.steps;
     let root = match unwrapped(expr) {
@@ -58,7 +59,7 @@ pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
             _ => Root::Vector(builder.node(other, steps)?),
         },
     };
-    Ok(Plan { root, asks: builder.asks })
+    Ok(Plan { root, asks: builder.asks, nodes: builder.nodes })
 }
 
 pub(super) struct Builder {
@@ -72,6 +73,7 @@ pub(super) struct Builder {
     /// How many operations around it need buckets all the same, if only to find resets.
     pub(super) buckets_wanted: usize,
     depth: usize,
+    nodes: usize,
 }
 
 impl Builder {
@@ -86,7 +88,7 @@ impl Builder {
         let is_constant = matches!(expr.kind, ExprKind::Number { .. });
         let node = if steps.count > 1 && !is_constant && is_invariant(expr) {
             let inner = Box::new(self.every_step(expr, steps.first_only())?);
-            Node { kind: Kind::Once(inner), span: expr.span, steps }
+            self.numbered(Kind::Once(inner), expr.span, steps)
         } else {
             self.every_step(expr, steps)?
         };
@@ -115,7 +117,12 @@ impl Builder {
                 return Err(misplaced(expr.span));
             }
         };
-        Ok(Node { kind, span: expr.span, steps })
+        Ok(self.numbered(kind, expr.span, steps))
+    }
+
+    const fn numbered(&mut self, kind: Kind, span: Span, steps: Steps) -> Node {
+        self.nodes += 1;
+        Node { id: self.nodes - 1, kind, span, steps }
     }
 
     fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<Box<BinaryNode>, EngineError> {

@@ -6,6 +6,7 @@
 
 mod build;
 mod call;
+mod describe;
 mod duration;
 mod info;
 mod invariant;
@@ -20,6 +21,7 @@ use super::ast::{AggregateOp, BinaryOp, Extended, Matching, Span};
 use super::functions::{DateFunction, HistogramStat, MathFunction, RangeFunction};
 
 pub(crate) use build::{Grid, plan, window_range};
+pub(crate) use describe::{Described, describe};
 pub(crate) use duration::{go_max, go_min, seconds};
 pub(crate) use steps::Steps;
 
@@ -30,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) root: Root,
     /// What is asked of the source.
     pub(crate) asks: Vec<Ask>,
+    /// How many operations there are.
+    pub(crate) nodes: usize,
 }
 
 /// The value of the whole query.
@@ -63,6 +67,8 @@ pub(crate) struct Ask {
 /// One operation.
 #[derive(Debug)]
 pub(crate) struct Node {
+    /// Its number, below [`Plan::nodes`].
+    pub(crate) id: usize,
     pub(crate) kind: Kind,
     pub(crate) span: Span,
     /// The instants at which it is wanted.

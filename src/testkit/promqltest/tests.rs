@@ -33,6 +33,7 @@ impl Fixed {
                 warnings: self.warnings.clone(),
                 infos: Vec::new(),
                 samples_read: 0,
+                stats: None,
             }),
         }
     }
@@ -267,6 +268,30 @@ fn the_engine_answers_all_scripts_of_this_project() {
         passed += report.passed;
     }
     assert!(passed > 300, "only {passed} cases");
+}
+
+/// Scripts that are not part of this project, such as Prometheus's own: `PROMQLTEST_DIR` names
+/// their folder.
+#[test]
+fn the_engine_answers_all_scripts_of_the_named_folder() {
+    let Some(dir) = std::env::var_os("PROMQLTEST_DIR") else {
+        eprintln!("SKIPPED: PROMQLTEST_DIR names no folder with scripts");
+        return;
+    };
+    let disk = crate::disk::RealDisk;
+    let dir = std::path::PathBuf::from(dir);
+    let (mut passed, mut failures) = (0, Vec::new());
+    for entry in crate::disk::Disk::list(&disk, &dir).unwrap() {
+        if entry.name.ends_with(".test") {
+            let text = crate::disk::Disk::read(&disk, &dir.join(&entry.name)).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let report = run_script(&entry.name, &text, &script_options());
+            assert_eq!(report.passed + report.failed.len(), script::eval_lines(&text).len());
+            passed += report.passed;
+            failures.extend((!report.failed.is_empty()).then(|| report.to_string()));
+        }
+    }
+    assert!(failures.is_empty() && passed > 0, "{passed} passed\n{}", failures.join("\n"));
 }
 
 /// Pieces that scripts are made of.
