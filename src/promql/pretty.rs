@@ -117,9 +117,7 @@ mod tests {
     fn a_long_subquery_is_broken_inside() {
         let long = "a".repeat(90);
         let query = format!("max_over_time((sum({long}) > 1)[1h:5m] offset 3m)");
-        let want = format!(
-            "max_over_time(\n  (\n      sum({long})\n    >\n      1\n  )[1h:5m] offset 3m\n)"
-        );
+        let want = format!("max_over_time(\n  (\n    sum({long}) > 1\n  )[1h:5m] offset 3m\n)");
         assert_eq!(lines(&query), want);
     }
 }

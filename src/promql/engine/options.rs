@@ -23,7 +23,8 @@ pub struct EngineOptions {
     pub timeout_ms: i64,
     /// Distance of the steps of a subquery that names none.
     pub subquery_step_ms: i64,
-    /// Drop metric names once, at the end, instead of at each operation.
+    /// `promql-delayed-name-removal`: drop metric names once, at the end, instead of at each
+    /// operation.
     pub delayed_name_removal: bool,
     /// What of the language is switched on.
     pub parse: ParseOptions,
@@ -60,6 +61,33 @@ impl Default for EngineOptions {
             shown_notes_max: SHOWN_MAX,
             pool: None,
         }
+    }
+}
+
+impl EngineOptions {
+    /// Switches on what a Prometheus server's `--enable-feature` of this name switches on in its
+    /// engine. False if it is no feature of the engine.
+    ///
+    /// ```
+    /// let mut options = promlite::EngineOptions::default();
+    /// assert!(options.enable_feature("promql-extended-range-selectors"));
+    /// assert!(options.parse.extended_range_selectors);
+    /// assert!(!options.enable_feature("native-histograms"));
+    /// ```
+    pub fn enable_feature(&mut self, name: &str) -> bool {
+        let switch = match name {
+            "promql-experimental-functions" => &mut self.parse.experimental_functions,
+            "promql-duration-expr" => &mut self.parse.duration_expressions,
+            "promql-extended-range-selectors" => &mut self.parse.extended_range_selectors,
+            "promql-binop-fill-modifiers" => &mut self.parse.fill_modifiers,
+            "promql-delayed-name-removal" => &mut self.delayed_name_removal,
+            "promql-per-step-stats" => &mut self.per_step_stats,
+            "use-start-timestamps" => &mut self.start_timestamps,
+            "type-and-unit-labels" => &mut self.type_and_unit_labels,
+            _ => return false,
+        };
+        *switch = true;
+        true
     }
 }
 

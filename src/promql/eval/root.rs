@@ -234,9 +234,10 @@ fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineErro
             column.histograms.push(index - range.start, one.as_ref());
             before = Some(one.layout);
         }
-        run.limits.hold(size(&column))?;
+        let size = size(&column);
+        run.limits.hold(size)?;
         if let (Some(tally), true) = (&tally, is_stored) {
-            tally.add_first(size(&column));
+            tally.add_first(size);
         }
         samples.give_back(work);
         Ok(column)

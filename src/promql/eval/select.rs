@@ -112,14 +112,14 @@ impl Selection {
         into: &mut Column,
     ) -> Result<(), EngineError> {
         match &self.profile {
-            None => series.read(range, into)?,
+            None => Ok(series.read(range, into)?),
             Some((profile, _)) => {
                 let watch = Stopwatch::start();
                 series.read(range, into)?;
                 profile.add_read(watch, into.len());
+                Ok(())
             }
         }
-        Ok(())
     }
 
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
@@ -186,11 +186,6 @@ impl Selection {
     }
 }
 
-/// How many samples the sample `index` counts for where samples are limited.
-pub(super) fn size_at(column: &Column, index: usize) -> usize {
-    column.histograms.get(index).map_or(1, |one| FloatRef::from(one).size())
-}
-
 /// How many samples a column counts for where samples are limited.
 pub(super) fn size(column: &Column) -> usize {
     if column.histograms.is_empty() {
@@ -220,8 +215,8 @@ struct Newest<'r> {
     reading: Reading,
     steps: Steps,
     answer: Answer,
-    span: Span,
     counter: Option<Arc<Counter>>,
+    span: Span,
 }
 
 /// Binds an instant selector.
@@ -248,7 +243,7 @@ pub(super) fn bind<'r>(
             run.counter(selection.series.len(), Some(reading.ask), Looks::AtNewest { steps, shift })
         }
     };
-    let newest = Newest { run, selection, heads, reading, steps, answer, span, counter };
+    let newest = Newest { run, selection, heads, reading, steps, answer, counter, span };
     if is_metric { Ok(Box::new(newest)) } else { run.unique(Box::new(newest), steps) }
 }
 
@@ -292,9 +287,6 @@ impl Operator for Newest<'_> {
                 samples = Samples::Own(bare);
             }
             self.newest_of_both(index, samples, into, work);
-            if let Some(counter) = &self.counter {
-                counter.count_present(index, into);
-            }
             return Ok(());
         }
         if self.answer == Answer::Smoothed {
@@ -337,6 +329,9 @@ impl Newest<'_> {
         }
         let found = self.found_of_both(samples.column(), into);
         into.put_rows(found);
+        if let Some(counter) = &self.counter {
+            counter.count_present(index, into);
+        }
         samples.give_back(work);
     }
 

@@ -8,14 +8,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
+use crate::model::histogram::float::FloatRef;
+use crate::model::{Column, Value};
 use crate::promql::engine::EngineError;
 use crate::promql::plan::{Shift, Steps};
-use crate::series::Column;
 
 use super::operator::Work;
 use super::range::without_markers;
 use super::run::Run;
-use super::select::{newest, size_at};
+use super::select::newest;
 use super::{StepColumn, StepValue};
 
 /// The samples that one part of a query looks at; a part is evaluated on one grid.
@@ -40,33 +41,6 @@ enum Merge {
     Subquery { offset_ms: i64, range_ms: i64 },
     /// A subquery that is the whole query.
     Bare,
-}
-
-/// How many samples a part of a series counts for.
-struct Sizes {
-    /// Of the first 0, 1, 2, … samples; empty if each is one float.
-    sums: Vec<usize>,
-}
-
-impl Sizes {
-    fn of(samples: &Column) -> Self {
-        let mut sums = Vec::new();
-        if !samples.histograms.is_empty() {
-            sums.push(0);
-            for index in 0..samples.len() {
-                let before = sums.last().copied().unwrap_or_default();
-                sums.push(before + size_at(samples, index));
-            }
-        }
-        Self { sums }
-    }
-
-    fn between(&self, from: usize, to: usize) -> usize {
-        match (self.sums.get(from), self.sums.get(to)) {
-            (Some(before), Some(after)) => after - before,
-            _ => to - from,
-        }
-    }
 }
 
 /// All parts of a query, the outermost first.
@@ -113,23 +87,16 @@ impl Tally {
     /// One sample at each step of `present`.
     pub(super) fn add_present(&self, present: &StepColumn) {
         if self.total_by_step.is_empty() {
-            let count = present.size() as u64;
-            self.add(0, count, count);
+            let size = present.size() as u64;
+            self.add(0, size, size);
             return;
         }
         for (step, value) in present.all() {
-            let count = match value {
+            let size = match value {
                 StepValue::Float(_) => 1,
                 StepValue::Histogram(one) => one.size() as u64,
             };
-            self.add(step, count, count);
-        }
-    }
-
-    /// So many samples at each step of `sizes`.
-    fn add_sizes(&self, sizes: &StepColumn) {
-        for (step, size) in sizes.iter() {
-            self.add(step, size as u64, size as u64);
+            self.add(step, size, size);
         }
     }
 
@@ -140,7 +107,7 @@ impl Tally {
 
     /// The samples in the windows of all steps. `stored`: they were read for it.
     pub(super) fn add_windows(&self, samples: &Column, windows: Reach, stored: bool) {
-        let times = samples.timestamps.as_slice();
+        let times = &samples.timestamps;
         let sizes = Sizes::of(samples);
         let (steps, pinned) = (windows.steps, windows.shift.at_ms.is_some());
         let (mut lo, mut hi, mut known) = (0, 0, 0);
@@ -155,19 +122,19 @@ impl Tally {
             while lo < hi && is_at(lo, open_ms) {
                 lo += 1;
             }
-            let inside = sizes.between(lo, hi);
+            let inside = sizes.sum(lo, hi);
             let mut new = if step == 0 { inside } else { 0 };
             if step > 0 && !pinned {
                 while known < hi && is_at(known, end_ms.saturating_sub(steps.step_ms)) {
                     known += 1;
                 }
-                new = sizes.between(known.max(lo), hi);
+                new = sizes.sum(known.max(lo), hi);
             }
             let new = if stored { new } else { 0 };
             if self.total_by_step.is_empty() {
-                (total, read) = (total + inside as u64, read + new as u64);
+                (total, read) = (total + inside, read + new);
             } else {
-                self.add(step, inside as u64, new as u64);
+                self.add(step, inside, new);
             }
         }
         self.add(0, total, read);
@@ -217,6 +184,38 @@ impl Tally {
         let step = usize::try_from(step).unwrap_or(usize::MAX).min(count - 1);
         let open_ms = self.steps.at(step).saturating_sub(range_ms);
         (range_ms <= 0 || at_ms > open_ms).then_some(step)
+    }
+}
+
+/// What samples count for: a float for one, a histogram for more.
+struct Sizes(Option<Vec<u64>>);
+
+impl Sizes {
+    fn of(samples: &Column) -> Self {
+        if samples.histograms.is_empty() {
+            return Self(None);
+        }
+        let mut sums = Vec::with_capacity(samples.len() + 1);
+        let mut sum = 0;
+        sums.push(sum);
+        for (_, _, value) in samples.samples() {
+            sum += match value {
+                Value::Float(_) => 1,
+                Value::Histogram(one) => FloatRef::from(one).size() as u64,
+            };
+            sums.push(sum);
+        }
+        Self(Some(sums))
+    }
+
+    fn sum(&self, from: usize, to: usize) -> u64 {
+        match &self.0 {
+            None => to.saturating_sub(from) as u64,
+            Some(sums) => {
+                let at = |index: usize| sums.get(index).copied().unwrap_or_default();
+                at(to).saturating_sub(at(from))
+            }
+        }
     }
 }
 
@@ -356,11 +355,13 @@ impl Run<'_> {
                     }
                     Looks::AtNewest { steps, shift } => {
                         let (column, lookback_ms) = (samples.column(), self.lookback_ms);
-                        newest(column, steps, shift, lookback_ms, &mut present, |index, _| {
-                            size_at(column, index) as f64
-                        });
+                        newest(column, steps, shift, lookback_ms, &mut present, |at, _| at as f64);
                         if let Some(tally) = counter.first(index) {
-                            tally.add_sizes(&present);
+                            let sizes = Sizes::of(column);
+                            for (step, at) in present.iter() {
+                                let size = sizes.sum(at as usize, at as usize + 1);
+                                tally.add(step, size, size);
+                            }
                         }
                         samples.give_back(&mut work);
                     }
@@ -396,8 +397,8 @@ mod tests {
                 Some(*now)
             }).collect();
             let (steps, shift) = (grid(start_ms, step_ms, count), Shift { at_ms, offset_ms: 7 });
-            let floats = vec![0.0; times.len()];
-            let samples = Column { timestamps: times.clone(), floats, ..Column::new() };
+            let mut samples = Column::new();
+            times.iter().for_each(|time_ms| samples.push(*time_ms, 0.0));
             let tally = Tally::new(steps, true);
             tally.add_windows(&samples, Reach { steps, shift, length_ms, behind_ms }, true);
             let lean = Tally::new(steps, false);
@@ -439,15 +440,5 @@ mod tests {
         // 90 and 100 for the first step, 140 and 150 for the second; the others lie in no window.
         let Counted { total, read_by_step, .. } = tallies.sum();
         assert_eq!((total, read_by_step), (0, vec![2, 2]));
-    }
-
-    #[test]
-    fn a_histogram_counts_for_many_samples() {
-        let mut samples = Column::new();
-        samples.push(1, 1.0);
-        samples.push_histogram(2, crate::model::histogram::Histogram::stale(true).as_ref());
-        samples.push(3, 1.0);
-        let sizes = Sizes::of(&samples);
-        assert_eq!([(0, 1), (0, 2), (1, 3)].map(|(a, b)| sizes.between(a, b)), [1, 12, 12]);
     }
 }

@@ -99,7 +99,8 @@ impl Describer<'_> {
             | Kind::StepTime(vector)
             | Kind::HistogramStat { vector, .. }
             | Kind::Relabel { vector, .. }
-            | Kind::Sort { vector, .. } => with(self.name(node), &[vector]),
+            | Kind::Sort { vector, .. }
+            | Kind::HistogramStat { vector, .. } => with(self.name(node), &[vector]),
             Kind::Math { vector, parameters, .. } => {
                 let children: Vec<&Node> = [&**vector].into_iter().chain(parameters).collect();
                 with(self.name(node), &children);

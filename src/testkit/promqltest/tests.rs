@@ -244,16 +244,21 @@ fn a_query_that_cannot_be_read_fails_alone() {
 }
 
 /// Scripts of this project; Prometheus passes them too.
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 15] = [
     ("aggregations", include_str!("../../../testdata/promql/aggregations.test")),
     ("at_offset", include_str!("../../../testdata/promql/at_offset.test")),
     ("errors", include_str!("../../../testdata/promql/errors.test")),
+    ("extended_ranges", include_str!("../../../testdata/promql/extended_ranges.test")),
     ("functions", include_str!("../../../testdata/promql/functions.test")),
     ("histogram_quantile", include_str!("../../../testdata/promql/histogram_quantile.test")),
+    ("info", include_str!("../../../testdata/promql/info.test")),
+    ("language", include_str!("../../../testdata/promql/language.test")),
+    ("native_histograms", include_str!("../../../testdata/promql/native_histograms.test")),
     ("operators", include_str!("../../../testdata/promql/operators.test")),
     ("over_time", include_str!("../../../testdata/promql/over_time.test")),
     ("rates", include_str!("../../../testdata/promql/rates.test")),
     ("selectors", include_str!("../../../testdata/promql/selectors.test")),
+    ("start_times", include_str!("../../../testdata/promql/start_times.test")),
     ("staleness", include_str!("../../../testdata/promql/staleness.test")),
     ("subqueries", include_str!("../../../testdata/promql/subqueries.test")),
 ];

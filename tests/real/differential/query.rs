@@ -31,6 +31,7 @@ pub(super) struct Writer<'a> {
     pub(super) random: &'a mut Random,
     pub(super) is_modern: bool,
     pub(super) end_ms: i64,
+    pub(super) in_subquery: bool,
 }
 
 const METRICS: [&str; 4] = ["requests_total", "restarts_total", "level", "rare"];
@@ -106,7 +107,10 @@ impl Writer<'_> {
         let window = format!("{}[{length}]{modifiers}", self.metric());
         match self.random.below(8) {
             0 => format!("quantile_over_time(0.{}, {window})", self.random.below(10)),
-            1 => format!("predict_linear({window}, {})", self.random.below(300)),
+            // Before 3.0, a pinned one was taken for the same at all steps.
+            1 if self.is_modern || !window.contains('@') => {
+                format!("predict_linear({window}, {})", self.random.below(300))
+            }
             _ => {
                 let function = self.random.pick(&[
                     "irate",
@@ -137,7 +141,8 @@ impl Writer<'_> {
         match self.random.below(9) {
             0 => format!("topk({count}, {selector})"),
             1 => format!("bottomk by (job) ({count}, {selector})"),
-            2 => format!("timestamp({selector})"),
+            // Of a pinned one that is also moved, Prometheus finds the time at another instant.
+            2 => format!("timestamp({})", self.metric()),
             3 => format!("{}({selector} / 4)", self.random.pick(&["floor", "ceil", "round"])),
             4 => format!("count_values(\"value\", floor({selector} / 256))"),
             5 => format!("{selector} % 7"),
@@ -168,7 +173,7 @@ impl Writer<'_> {
 
     fn joined(&mut self, depth: u64) -> String {
         let (left, right) = (self.vector(depth - 1), self.vector(depth - 1));
-        let op = self.random.pick(&["+", "-", "*", "/"]);
+        let op = self.operator();
         match self.random.below(5) {
             0 => format!("({left}) {op} ({right})"),
             1 => format!("sum by (job) ({left}) {op} sum by (job) ({right})"),
@@ -187,8 +192,20 @@ impl Writer<'_> {
         }
     }
 
+    /// Before 3.0, the deviation of infinite values was zero.
+    fn operator(&mut self) -> &'static str {
+        let operators = ["+", "-", "*", "/"];
+        operators[self.random.below(if self.is_modern { 4 } else { 3 }) as usize]
+    }
+
     fn subquery(&mut self, depth: u64) -> String {
+        // The windows of one inside of another end at its points.
+        if self.in_subquery && !self.is_modern {
+            return self.vector(0);
+        }
+        let outer = std::mem::replace(&mut self.in_subquery, true);
         let inner = self.vector(depth - 1);
+        self.in_subquery = outer;
         let function = self.random.pick(&[
             "min_over_time",
             "max_over_time",
@@ -221,7 +238,7 @@ impl Writer<'_> {
         let (inner, scalar) = (self.vector(depth - 1), self.scalar(1));
         match self.random.below(12) {
             0 => format!("-({inner})"),
-            1 => format!("({inner}) {} {scalar}", self.random.pick(&["+", "-", "*", "/"])),
+            1 => format!("({inner}) {} {scalar}", self.operator()),
             2 => format!("{scalar} {} ({inner})", self.random.pick(&["+", "-", "*"])),
             3 => format!("({inner}) {} {scalar}", self.random.pick(&[">", "<", ">=", "<="])),
             4 => format!("{scalar} {} bool ({inner})", self.random.pick(&[">", "<"])),
