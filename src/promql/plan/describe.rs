@@ -97,7 +97,6 @@ impl Describer<'_> {
             | Kind::Scalar(vector)
             | Kind::Vector(vector)
             | Kind::StepTime(vector)
-            | Kind::HistogramStat { vector, .. }
             | Kind::Relabel { vector, .. }
             | Kind::Sort { vector, .. }
             | Kind::HistogramStat { vector, .. } => with(self.name(node), &[vector]),
