@@ -172,11 +172,13 @@ pub(super) fn stat<'r>(run: &'r Run<'r>, stat: HistogramStat, vector: &'r Node) 
     };
     let heads = inner.heads().iter().map(head).collect();
     let change: Change<'r> = Box::new(move |column| {
-        let rows = column.take_rows();
+        let mut rows = column.take_rows();
         column.reset(column.len());
         for (step, one) in rows.iter() {
             column.set(step, stat.of(&one));
         }
+        rows.clear();
+        column.put_rows(rows);
     });
     let changed = Changed { inner, heads, change: Some(change) };
     run.unique(Box::new(changed), vector.steps)

@@ -55,6 +55,13 @@ impl StepColumn {
         self.histograms.as_mut().map(|rows| std::mem::take(rows.as_mut())).unwrap_or_default()
     }
 
+    /// Forgets the histograms and lends their memory, for others to be put in.
+    pub(crate) fn empty_rows(&mut self) -> FloatRows {
+        let mut rows = self.take_rows();
+        rows.clear();
+        rows
+    }
+
     /// Sets the histograms, at steps that have no float.
     pub(crate) fn put_rows(&mut self, rows: FloatRows) {
         if self.histograms.is_some() || !rows.is_empty() {

@@ -341,7 +341,7 @@ impl Newest<'_> {
         let rows = Rows::of(column, 0..column.len(), false);
         let mut places = column.histograms.iter().map(|(index, _)| index).enumerate().peekable();
         // The last histogram that is not behind the sample in question.
-        let (mut place, mut found) = (None, FloatRows::default());
+        let (mut place, mut found) = (None, into.empty_rows());
         newest_by(column, steps, shift, lookback_ms, into, |step, index, value| {
             while let Some(next) = places.next_if(|(_, at)| *at <= index) {
                 place = Some(next);

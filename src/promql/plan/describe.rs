@@ -146,7 +146,8 @@ impl Describer<'_> {
 }
 
 fn reads(out: &mut Described, what: &str, reading: Reading) {
-    out.operation = format!("{what}{}", shift_text(reading.shift));
+    let part = if reading.stats_only { " without buckets" } else { "" };
+    out.operation = format!("{what}{part}{}", shift_text(reading.shift));
     out.read = Some(reading.ask);
 }
 

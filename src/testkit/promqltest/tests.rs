@@ -253,6 +253,7 @@ const SCRIPTS: [(&str, &str); 15] = [
     ("histogram_quantile", include_str!("../../../testdata/promql/histogram_quantile.test")),
     ("info", include_str!("../../../testdata/promql/info.test")),
     ("language", include_str!("../../../testdata/promql/language.test")),
+    ("native_histograms", include_str!("../../../testdata/promql/native_histograms.test")),
     ("operators", include_str!("../../../testdata/promql/operators.test")),
     ("over_time", include_str!("../../../testdata/promql/over_time.test")),
     ("rates", include_str!("../../../testdata/promql/rates.test")),

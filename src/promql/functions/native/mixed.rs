@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use crate::model::Column;
-use crate::model::histogram::float::{FloatHistogram, FloatRows, Overlays};
+use crate::model::histogram::float::{FloatHistogram, Overlays};
 use crate::promql::eval::StepColumn;
 use crate::promql::functions::changes::is_change;
 use crate::promql::functions::extended;
@@ -83,7 +83,7 @@ impl Mixed<'_> {
     fn one_kind(&self, scratch: &mut Scratch, into: &mut StepColumn) -> Findings {
         let overlapping = self.function.run(&self.float_request(), scratch, into);
         let mut findings = Findings { overlapping, ..Findings::default() };
-        let (has_floats, mut rows) = (self.has_floats(), FloatRows::default());
+        let (has_floats, mut rows) = (self.has_floats(), into.empty_rows());
         let mut mixed: Vec<usize> = Vec::new();
         let ask = self.ask;
         let per_seconds = Some(ask.seconds).filter(|_| self.function == RangeFunction::Rate);
@@ -121,7 +121,7 @@ impl Mixed<'_> {
         self.function.run(&self.float_request(), scratch, into);
         let mut findings = Findings::default();
         let (mut result, mut overlays) = (FloatHistogram::default(), Overlays::default());
-        let (mut rows, mut dropped) = (FloatRows::default(), Vec::new());
+        let (mut rows, mut dropped) = (into.empty_rows(), Vec::new());
         let counter = self.function == RangeFunction::Irate;
         self.windows(self.ask.windows.times, |window| {
             let (last, before) = (window.hi - 1, window.hi.wrapping_sub(2));
@@ -150,7 +150,7 @@ impl Mixed<'_> {
 
     /// `first_over_time` and `last_over_time`.
     fn ends(&self, into: &mut StepColumn) -> Findings {
-        let mut rows = FloatRows::default();
+        let mut rows = into.empty_rows();
         let windows = &self.ask.windows;
         windows.each(into, |window| {
             let is_first = self.function == RangeFunction::First;
