@@ -147,7 +147,7 @@ pub(super) async fn format(service: &Arc<Service>, form: &Form) -> Result<String
     let work = move |_| {
         let expr = promql::parse(&query).map_err(|error| params::invalid("query", error))?;
         Ok(success(&Notes::default(), |out| {
-            json::html_safe_text(out, &promql::pretty::pretty(&expr))
+            json::html_safe_text(out, &promql::pretty::pretty(&expr));
         }))
     };
     service.lookups.run(Duration::from_millis(PATIENCE_MS.unsigned_abs()), work).await
