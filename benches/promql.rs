@@ -1,13 +1,15 @@
 //! The engine alone: queries over columns in memory, shaped as upstream's `BenchmarkRangeQuery`.
 //!
 //! A day and 10 000 steps of samples 10 s apart; `a_hundred` and `b_hundred` are 100 series each,
-//! `h_hundred` is 100 classic histograms of 11 buckets. Queries ask for the last 1000 steps.
+//! `h_hundred` is 100 classic histograms of 11 buckets, `n_hundred` 100 native ones of 40, as they
+//! come from chunks of 120 samples. Queries ask for the last 1000 steps.
 
 use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use promlite::model::Labels;
+use promlite::model::histogram::{CountsRef, HistogramRef, Layout, ResetHint, Span};
 use promlite::promql::{Engine, EngineOptions, RunOptions};
 use promlite::series::{
     Chunk, Column, QueryError, Queryable, Select, Series, SeriesSet, TimeRange,
@@ -33,6 +35,10 @@ impl Series for Stored {
         let times = &self.column.timestamps;
         let lo = times.partition_point(|time_ms| *time_ms < range.start_ms);
         let hi = times.partition_point(|time_ms| *time_ms <= range.end_ms);
+        if !self.column.histograms.is_empty() {
+            into.extend_from(&self.column, lo..hi);
+            return Ok(());
+        }
         into.timestamps.extend_from_slice(times.get(lo..hi).unwrap_or_default());
         into.floats.extend_from_slice(self.column.floats.get(lo..hi).unwrap_or_default());
         Ok(())
@@ -88,10 +94,33 @@ fn memory() -> Memory {
         }
         Stored { labels, column: Arc::new(column) }
     });
-    Memory(stored.collect())
+    Memory(stored.chain((0..100).map(native)).collect())
 }
 
-const QUERIES: [&str; 14] = [
+/// Counts grow by a few in each of the buckets. Half of the series have one bucket more.
+fn native(index: i64) -> Stored {
+    let index_text = index.to_string();
+    let labels = Labels::from_pairs([("__name__", "n_hundred"), ("l", &index_text)]);
+    let mut column = Column::new();
+    let width = 40 + index % 2;
+    let mut layout = Arc::default();
+    for step in 0..2400 {
+        if step % 120 == 0 {
+            let positive = vec![Span::new(-10, width as u32)];
+            layout = Arc::new(Layout { schema: 3, positive, ..Layout::default() });
+        }
+        let buckets: Vec<i64> =
+            (0..width).map(|bucket| step * (1 + (bucket + index) % 7)).collect();
+        let count = buckets.iter().sum::<i64>() as u64;
+        let hint = if step % 120 == 0 { ResetHint::Unknown } else { ResetHint::NotReset };
+        let counts = CountsRef::Integer { count, zero_count: 0, buckets: &buckets };
+        let one = HistogramRef { layout: &layout, hint, sum: count as f64, counts };
+        column.push_histogram((SAMPLES - 2400 + step) * STEP_MS, one);
+    }
+    Stored { labels: labels.unwrap_or_default(), column: Arc::new(column) }
+}
+
+const QUERIES: [&str; 20] = [
     "a_hundred",
     "-a_hundred",
     "rate(a_hundred[1m])",
@@ -106,6 +135,12 @@ const QUERIES: [&str; 14] = [
     "topk(5, a_hundred)",
     "histogram_quantile(0.9, sum by (le) (rate(h_hundred[5m])))",
     "histogram_quantile(0.9, rate(h_hundred[5m]))",
+    "n_hundred",
+    "rate(n_hundred[5m])",
+    "sum(rate(n_hundred[5m]))",
+    "histogram_quantile(0.9, rate(n_hundred[5m]))",
+    "histogram_quantile(0.9, sum(rate(n_hundred[5m])))",
+    "histogram_count(rate(n_hundred[5m]))",
 ];
 
 fn queries(bench: &mut Criterion) {

@@ -8,6 +8,7 @@ pub mod calendar;
 pub mod clock;
 pub mod duration;
 pub mod gonum;
+pub mod kahan;
 pub mod metrics;
 pub mod quote;
 pub mod varint;

@@ -135,6 +135,12 @@ impl Labels {
         Self(Arc::from(text))
     }
 
+    /// True if somebody else holds the same memory.
+    #[must_use]
+    pub fn is_shared(&self) -> bool {
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// Bytes that the set itself takes in memory.
     #[must_use]
     pub fn memory_bytes(&self) -> usize {

@@ -45,8 +45,8 @@ pub enum ExprKind {
         /// Written as a duration.
         as_duration: bool,
     },
-    /// A text in quotes.
-    String(Arc<str>),
+    /// A text in quotes. It need not be UTF-8, as `"\xff"` is one byte.
+    String(Arc<[u8]>),
     /// `metric{label="value"} @ … offset …`
     Vector(VectorSelector),
     /// `metric[5m] @ … offset …`
@@ -217,6 +217,12 @@ impl BinaryOp {
     #[must_use]
     pub const fn is_comparison(self) -> bool {
         matches!(self, Self::Eq | Self::Ne | Self::Lt | Self::Le | Self::Gt | Self::Ge)
+    }
+
+    /// True for `</ >/`.
+    #[must_use]
+    pub const fn is_trim(self) -> bool {
+        matches!(self, Self::TrimUpper | Self::TrimLower)
     }
 
     /// True for `and or unless`.

@@ -13,13 +13,16 @@ mod limits;
 mod notes;
 mod parse;
 mod plan;
+pub mod pretty;
 mod print;
 mod quantile;
 mod signature;
 
 pub use check::value_type;
 pub use engine::{
-    Answer, Engine, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement,
+    ActiveQueries, Answer, Engine, EngineError, EngineOptions, Explanation, MatrixSeries,
+    MeasuredNode, MeasuredRead, PlannedNode, PlannedRead, QueryStats, QueryTimes, RunOptions,
+    SampleStats, StatsWanted, Timings, UnfinishedQuery, Value, VectorElement,
 };
 pub use notes::{Detail, Note, Notes, SHOWN_MAX, Severity};
 #[cfg(any(test, feature = "testkit"))]

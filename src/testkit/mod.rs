@@ -6,6 +6,7 @@
 pub mod bench_write;
 #[cfg(test)]
 pub mod golden;
+mod hints;
 mod model;
 #[cfg(feature = "promql")]
 pub mod promqltest;

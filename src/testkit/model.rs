@@ -5,16 +5,19 @@ use std::sync::Arc;
 
 use parking_lot::RwLock;
 
-use crate::model::Labels;
+use crate::model::{Labels, Value};
 use crate::series::{
     Append, AppendError, Batch, Chunk, Column, OnReject, Outcome, QueryError, Queryable, Select,
     Series, SeriesSet, TimeRange, Verdict,
 };
 
-/// Keeps everything, accepts samples in any order, later ones win.
+use super::hints::set_hints;
+
+/// Keeps everything, accepts samples in any order, later ones win. Histograms are read with the
+/// hints that a storage gives them which cuts its chunks only where it must.
 #[derive(Debug, Default)]
 pub struct ModelStore {
-    series: RwLock<BTreeMap<Labels, BTreeMap<i64, f64>>>,
+    series: RwLock<BTreeMap<Labels, Column>>,
 }
 
 impl ModelStore {
@@ -26,8 +29,20 @@ impl ModelStore {
 
     /// Adds one sample.
     pub fn add(&self, labels: &Labels, timestamp_ms: i64, value: f64) {
+        self.add_value(labels, timestamp_ms, 0, Value::Float(value));
+    }
+
+    /// Adds one sample with the time since when it counts, or 0.
+    pub fn add_value(&self, labels: &Labels, timestamp_ms: i64, start_ms: i64, value: Value<'_>) {
         let mut series = self.series.write();
-        series.entry(labels.clone()).or_default().insert(timestamp_ms, value);
+        let column = series.entry(labels.clone()).or_default();
+        let at = column.timestamps.partition_point(|time_ms| *time_ms < timestamp_ms);
+        let behind = at + usize::from(column.timestamps.get(at) == Some(&timestamp_ms));
+        let mut tail = Column::new();
+        tail.extend_from(column, behind..column.len());
+        column.truncate(at);
+        column.push_value(timestamp_ms, start_ms, value);
+        column.extend_from(&tail, 0..tail.len());
     }
 
     /// Forgets everything.
@@ -41,11 +56,10 @@ impl ModelStore {
             ask.matchers.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or_default()))
         };
         let mut found = Vec::new();
-        for (labels, samples) in series.iter().filter(|(labels, _)| wanted(labels)) {
-            let (start, end) = (ask.range.start_ms, ask.range.end_ms);
-            if start <= end && samples.range(start..=end).next().is_some() {
-                let mut column = Column::new();
-                samples.iter().for_each(|(time, value)| column.push(*time, *value));
+        for (labels, column) in series.iter().filter(|(labels, _)| wanted(labels)) {
+            if column.timestamps.iter().any(|time_ms| ask.range.contains(*time_ms)) {
+                let mut column = column.clone();
+                set_hints(&mut column);
                 found.push(ModelSeries { labels: labels.clone(), column });
             }
         }
@@ -97,11 +111,10 @@ impl Series for ModelSeries {
     }
 
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
-        for (timestamp, value) in self.column.timestamps.iter().zip(&self.column.floats) {
-            if range.contains(*timestamp) {
-                into.push(*timestamp, *value);
-            }
-        }
+        let times = &self.column.timestamps;
+        let from = times.partition_point(|time_ms| *time_ms < range.start_ms);
+        let to = times.partition_point(|time_ms| *time_ms <= range.end_ms);
+        into.extend_from(&self.column, from..to.max(from));
         Ok(())
     }
 

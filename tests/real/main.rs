@@ -22,6 +22,7 @@ mod agreement;
 mod back_and_forth;
 mod bad_input;
 mod crash;
+mod differential;
 mod http;
 mod programs;
 mod promtool;

@@ -5,7 +5,10 @@
 
 use crate::base::gonum;
 use crate::model::LabelsRef;
+use crate::model::{Column, Value as Sampled};
 use crate::promql::{MatrixSeries, Value, VectorElement};
+
+use super::histogram;
 
 /// Bytes that a number, a timestamp and their marks take on average; for guessing a size.
 const POINT_BYTES: usize = 32;
@@ -172,15 +175,26 @@ pub(super) fn result(out: &mut String, value: &Value) {
 fn vector_element(out: &mut String, element: &VectorElement) {
     out.push_str("{\"metric\":");
     labels(out, element.labels.as_ref());
-    out.push_str(",\"value\":");
-    point(out, element.sample.timestamp_ms, element.sample.value);
+    match &element.histogram {
+        Some(one) => {
+            out.push_str(",\"histogram\":");
+            histogram::point(out, element.sample.timestamp_ms, one.as_ref().as_ref());
+        }
+        None => {
+            out.push_str(",\"value\":");
+            point(out, element.sample.timestamp_ms, element.sample.value);
+        }
+    }
     out.push('}');
 }
 
 fn matrix_series(out: &mut String, series: &MatrixSeries) {
     out.push_str("{\"metric\":");
     labels(out, series.labels.as_ref());
-    if !series.column.is_empty() {
+    let histograms = &series.column.histograms;
+    if !histograms.is_empty() {
+        both_kinds(out, &series.column);
+    } else if !series.column.is_empty() {
         out.push_str(",\"values\":[");
         let samples = series.column.timestamps.iter().zip(&series.column.floats);
         for (index, (timestamp_ms, value)) in samples.enumerate() {
@@ -194,9 +208,35 @@ fn matrix_series(out: &mut String, series: &MatrixSeries) {
     out.push('}');
 }
 
+/// The samples of a series with histograms: floats and histograms apart.
+fn both_kinds(out: &mut String, column: &Column) {
+    let mut mark = ",\"values\":[";
+    for (timestamp_ms, _, value) in column.samples() {
+        if let Sampled::Float(value) = value {
+            out.push_str(mark);
+            point(out, timestamp_ms, value);
+            mark = ",";
+        }
+    }
+    if mark == "," {
+        out.push(']');
+    }
+    let mut mark = ",\"histograms\":[";
+    for (timestamp_ms, _, value) in column.samples() {
+        if let Sampled::Histogram(one) = value {
+            out.push_str(mark);
+            histogram::point(out, timestamp_ms, one);
+            mark = ",";
+        }
+    }
+    out.push(']');
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::histogram::Histogram;
+    use crate::model::{Labels, Sample};
 
     fn written(write: impl FnOnce(&mut String)) -> String {
         let mut out = String::new();
@@ -219,6 +259,24 @@ mod tests {
         for (timestamp_ms, want) in rows {
             assert_eq!(written(|out| timestamp(out, timestamp_ms)), want);
         }
+    }
+
+    #[test]
+    fn histograms_stand_apart_from_floats() {
+        let mut column = Column::new();
+        column.push(1000, 1.0);
+        column.push_histogram(2000, Histogram::stale(true).as_ref());
+        column.push(3000, 3.0);
+        let labels = Labels::empty();
+        let (series, histogram) = (MatrixSeries { labels, column }, Histogram::stale(false));
+        let want = "{\"metric\":{},\"values\":[[1,\"1\"],[3,\"3\"]],\
+                    \"histograms\":[[2,{\"count\":\"0\",\"sum\":\"NaN\"}]]}";
+        assert_eq!(written(|out| matrix_series(out, &series)), want);
+        let sample = Sample { timestamp_ms: 2000, value: 0.0 };
+        let histogram = Some(Box::new(histogram));
+        let element = VectorElement { labels: Labels::empty(), sample, histogram };
+        let want = "{\"metric\":{},\"histogram\":[2,{\"count\":\"0\",\"sum\":\"NaN\"}]}";
+        assert_eq!(written(|out| vector_element(out, &element)), want);
     }
 
     #[test]

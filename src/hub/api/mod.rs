@@ -8,11 +8,11 @@
 mod answer;
 mod form;
 mod gate;
+mod histogram;
 mod instant;
 mod json;
 mod lookup;
 mod params;
-mod pretty;
 mod query;
 mod request;
 mod status;

@@ -1,20 +1,17 @@
 //! `/query`, `/query_range`, `/format_query`.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::base::clock::Stopwatch;
 use crate::base::quote::quoted;
 use crate::hub::service::{Service, Store};
-use crate::promql::{self, Answer, Engine, EngineError, RunOptions, Value};
+use crate::promql::{self, Answer, Engine, EngineError, RunOptions, StatsWanted, Value};
 
 use super::answer::{ApiError, ErrorKind, Notes, success};
 use super::form::Form;
 use super::gate::Leave;
 use super::json;
 use super::params::{self, QueryOptions, Steps};
-use super::pretty::pretty;
 
 /// Longest that a query may wait and run together; the engine's own limit may be shorter.
 const PATIENCE_MS: i64 = 120_000;
@@ -70,11 +67,19 @@ async fn run(
             lookback_ms: options.lookback_ms,
             timeout_ms: Some((patience_ms - waited_ms).max(1)),
             cancel: Some(leave.cancel),
+            stats: match options.stats.as_str() {
+                "" => StatsWanted::None,
+                "all" => StatsWanted::All,
+                _ => StatsWanted::Totals,
+            },
         };
-        let watch = Stopwatch::start();
-        let answer = evaluate(&engine, &store, &query, when, &run)?;
-        let timing = Timing { waited: leave.waited.as_secs_f64(), ran: watch.seconds() };
-        Ok(body(answer, &options, timing))
+        let mut answer = evaluate(&engine, &store, &query, when, &run)?;
+        if let Some(stats) = &mut answer.stats {
+            let waited = leave.waited.as_secs_f64();
+            stats.timings.exec_queue_seconds = waited;
+            stats.timings.exec_total_seconds += waited;
+        }
+        Ok(body(answer, &options))
     };
     service.queries.run(patience, work).await
 }
@@ -94,14 +99,7 @@ fn evaluate(
     }
 }
 
-/// Seconds that a query waited for its turn, and that it ran.
-#[derive(Clone, Copy)]
-struct Timing {
-    waited: f64,
-    ran: f64,
-}
-
-fn body(mut answer: Answer, options: &QueryOptions, timing: Timing) -> String {
+fn body(mut answer: Answer, options: &QueryOptions) -> String {
     let truncated = truncate(&mut answer.value, options.limit);
     let mut notes = Notes { warnings: answer.warnings, infos: answer.infos };
     if truncated {
@@ -117,21 +115,12 @@ fn body(mut answer: Answer, options: &QueryOptions, timing: Timing) -> String {
     success(&notes, |out| {
         out.push('{');
         json::result(out, &answer.value);
-        if !options.stats.is_empty() {
-            put_stats(out, timing, answer.samples_read);
+        if let Some(stats) = &answer.stats {
+            out.push_str(",\"stats\":");
+            stats.write_json(out);
         }
         out.push('}');
     })
-}
-
-fn put_stats(out: &mut String, Timing { waited, ran }: Timing, samples_read: u64) {
-    // Writing to a `String` cannot fail.
-    let _ = write!(
-        out,
-        ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{ran:.9},\"execQueueTime\":{waited:.9},\
-         \"execTotalTime\":{:.9}}},\"samples\":{{\"samplesRead\":{samples_read}}}}}",
-        waited + ran,
-    );
 }
 
 /// Cuts the result to `limit` series, unless that is 0; true if something was cut off.
@@ -157,7 +146,9 @@ pub(super) async fn format(service: &Arc<Service>, form: &Form) -> Result<String
     let query = form.get("query").to_owned();
     let work = move |_| {
         let expr = promql::parse(&query).map_err(|error| params::invalid("query", error))?;
-        Ok(success(&Notes::default(), |out| json::html_safe_text(out, &pretty(&expr))))
+        Ok(success(&Notes::default(), |out| {
+            json::html_safe_text(out, &promql::pretty::pretty(&expr));
+        }))
     };
     service.lookups.run(Duration::from_millis(PATIENCE_MS.unsigned_abs()), work).await
 }

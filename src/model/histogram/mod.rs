@@ -13,6 +13,8 @@
 
 mod bounds;
 mod check;
+#[cfg(feature = "promql")]
+pub(crate) mod float;
 mod layout;
 mod many;
 mod one;

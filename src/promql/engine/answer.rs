@@ -3,9 +3,12 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::model::histogram::Histogram;
 use crate::model::{Labels, Sample};
 use crate::promql::ParseError;
 use crate::series::{Column, QueryError};
+
+use super::QueryStats;
 
 /// The answer to a query.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,6 +21,8 @@ pub struct Answer {
     pub infos: Vec<String>,
     /// How many samples were read from the source.
     pub samples_read: u64,
+    /// What it cost, if [`super::RunOptions::stats`] asks for it.
+    pub stats: Option<QueryStats>,
 }
 
 /// The value of an expression.
@@ -29,7 +34,7 @@ pub enum Value {
     String {
         /// When it was asked for.
         timestamp_ms: i64,
-        /// The text.
+        /// The text; `U+FFFD` stands for what is no UTF-8.
         text: Arc<str>,
     },
     /// One sample a series, in evaluation order: what an instant query answers.
@@ -43,8 +48,10 @@ pub enum Value {
 pub struct VectorElement {
     /// The label set.
     pub labels: Labels,
-    /// The sample; its time is the asked instant.
+    /// The sample; its time is the asked instant. The value of a histogram is its sum.
     pub sample: Sample,
+    /// The histogram, if the sample is one.
+    pub histogram: Option<Box<Histogram>>,
 }
 
 /// A series with its samples.
@@ -68,6 +75,8 @@ pub enum EngineError {
     Execution(String),
     /// More samples than the limit would have been held at once.
     TooManySamples,
+    /// More memory than this many bytes would have been needed.
+    TooMuchMemory(u64),
     /// The time limit passed.
     Timeout,
     /// The caller gave up.
@@ -86,6 +95,9 @@ impl fmt::Display for EngineError {
             Self::TooManySamples => f.write_str(
                 "query processing would load too many samples into memory in query execution",
             ),
+            Self::TooMuchMemory(bytes) => {
+                write!(f, "query processing would need more than {bytes} bytes of memory")
+            }
             Self::Timeout => f.write_str("query timed out in expression evaluation"),
             Self::Canceled => f.write_str("query was canceled in expression evaluation"),
             Self::Storage(error) => write!(f, "expanding series: {error}"),

@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
+use crate::base::clock::Stopwatch;
+use crate::model::histogram::Histogram;
 use crate::model::{Labels, Sample};
 use crate::promql::ast::{Expr, ExprKind, ValueType};
-use crate::promql::eval::{Evaluated, Manners, evaluate};
+use crate::promql::eval::{Costs, Counted, Evaluated, Manners, evaluate};
 use crate::promql::limits::Limits;
-use crate::promql::plan::{Grid, Steps, plan};
+use crate::promql::plan::{Grid, Plan, Steps, plan};
 use crate::promql::{parse_with, value_type};
 use crate::series::{Column, Queryable};
 
-use super::{Answer, EngineError, EngineOptions, MatrixSeries, RunOptions, Value, VectorElement};
+use super::{
+    Answer, EngineError, EngineOptions, MatrixSeries, QueryStats, RunOptions, SampleStats,
+    StatsWanted, Timings, Value, VectorElement,
+};
 
 /// Answers PromQL queries over any source of series. Cheap to clone; queries run on the calling
 /// thread, big ones with the help of a thread pool.
@@ -97,11 +102,12 @@ impl Engine {
             expr = inner;
         }
         if let ExprKind::String(text) = &expr.kind {
-            let value = Value::String { timestamp_ms: time_ms, text: Arc::clone(text) };
-            let (warnings, infos) = (Vec::new(), Vec::new());
-            return Ok(Answer { value, warnings, infos, samples_read: 0 });
+            let text = String::from_utf8_lossy(text).into();
+            let value = Value::String { timestamp_ms: time_ms, text };
+            return Ok(self.answer_without_data(value, Steps::once(time_ms), run));
         }
-        self.run(source, expr, query, self.grid(Steps::once(time_ms), time_ms, 0, run), run)
+        let grid = self.grid(Steps::once(time_ms), time_ms, 0, run);
+        self.run(source, expr, query, grid, run, false).map(|(answer, _)| answer)
     }
 
     /// [`Engine::range`] of an expression that is parsed already, at start, end and step in
@@ -117,6 +123,21 @@ impl Engine {
         (start_ms, end_ms, step_ms): (i64, i64, i64),
         run: &RunOptions,
     ) -> Result<Answer, EngineError> {
+        let grid = self.range_grid(expr, (start_ms, end_ms, step_ms), run)?;
+        if grid.steps.count == 0 {
+            return Ok(self.answer_without_data(Value::Matrix(Vec::new()), grid.steps, run));
+        }
+        let (answer, _) = self.run(source, expr, query, grid, run, false)?;
+        Ok(Answer { value: over_time(answer.value), ..answer })
+    }
+
+    /// The steps of a range query, if the expression can be asked at many.
+    pub(super) fn range_grid(
+        &self,
+        expr: &Expr,
+        (start_ms, end_ms, step_ms): (i64, i64, i64),
+        run: &RunOptions,
+    ) -> Result<Grid, EngineError> {
         let type_name = match value_type(expr) {
             ValueType::Scalar | ValueType::InstantVector => None,
             ValueType::RangeVector => Some("range vector"),
@@ -132,15 +153,29 @@ impl Engine {
         }
         let steps = Steps::between(start_ms, end_ms, step_ms);
         let steps = steps.ok_or(EngineError::TooManySamples)?;
-        if steps.count == 0 {
-            let (value, warnings, infos) = (Value::Matrix(Vec::new()), Vec::new(), Vec::new());
-            return Ok(Answer { value, warnings, infos, samples_read: 0 });
-        }
-        let answer = self.run(source, expr, query, self.grid(steps, end_ms, step_ms, run), run)?;
-        Ok(Answer { value: over_time(answer.value), ..answer })
+        Ok(self.grid(steps, end_ms, step_ms, run))
     }
 
-    fn grid(&self, steps: Steps, end_ms: i64, step_ms: i64, run: &RunOptions) -> Grid {
+    /// What needs neither data nor computing.
+    fn answer_without_data(&self, value: Value, steps: Steps, run: &RunOptions) -> Answer {
+        let by_step = if self.stats_wanted(run) == StatsWanted::All { steps.count } else { 0 };
+        let zeros = vec![0; by_step];
+        let counted =
+            Counted { total_by_step: zeros.clone(), read_by_step: zeros, ..Counted::default() };
+        let samples = SampleStats::new(&counted, steps, 0);
+        let wanted = run.stats != StatsWanted::None;
+        let stats = wanted.then(|| QueryStats { samples, ..QueryStats::default() });
+        Answer { value, warnings: Vec::new(), infos: Vec::new(), samples_read: 0, stats }
+    }
+
+    fn stats_wanted(&self, run: &RunOptions) -> StatsWanted {
+        match run.stats {
+            StatsWanted::All if !self.options.per_step_stats => StatsWanted::Totals,
+            wanted => wanted,
+        }
+    }
+
+    pub(super) fn grid(&self, steps: Steps, end_ms: i64, step_ms: i64, run: &RunOptions) -> Grid {
         let most = usize::try_from(self.options.max_samples).unwrap_or(usize::MAX);
         Grid {
             steps,
@@ -153,45 +188,76 @@ impl Engine {
         }
     }
 
-    fn run(
+    /// Plans and evaluates; `profiled`: also tells what each operation cost.
+    pub(super) fn run(
         &self,
         source: &dyn Queryable,
         expr: &Expr,
         query: &str,
         grid: Grid,
         run: &RunOptions,
-    ) -> Result<Answer, EngineError> {
+        profiled: bool,
+    ) -> Result<(Answer, Option<(Plan, Costs)>), EngineError> {
+        let watch = Stopwatch::start();
         if grid.steps.count > grid.steps_max {
             return Err(EngineError::TooManySamples);
         }
         let options = &self.options;
+        let _active = options.active_queries.as_ref().map(|queries| queries.enter(query));
         let timeout_ms = run.timeout_ms.map_or(options.timeout_ms, |t| t.min(options.timeout_ms));
-        let limits = Limits::start(options.max_samples, timeout_ms, run.cancel.clone());
+        let (max_samples, max_bytes) = (options.max_samples, options.max_memory_bytes);
+        let limits = Limits::start(max_samples, max_bytes, timeout_ms, run.cancel.clone());
         limits.check()?;
         let plan = plan(expr, grid)?;
-        let (lookback_ms, delayed_name_removal) = (grid.lookback_ms, options.delayed_name_removal);
-        let manners = Manners { lookback_ms, delayed_name_removal };
+        let manners = Manners {
+            lookback_ms: grid.lookback_ms,
+            delayed_name_removal: options.delayed_name_removal,
+            start_timestamps: options.start_timestamps,
+            type_and_unit_labels: options.type_and_unit_labels,
+            stats: self.stats_wanted(run),
+            profiled,
+        };
         let pool = options.pool.as_deref();
-        let Evaluated { value, notes, mut warnings } =
-            evaluate(&plan, source, &limits, manners, pool)?;
+        let evaluated = evaluate(&plan, source, &limits, manners, pool)?;
+        let Evaluated { value, notes, mut warnings, seconds, counted, costs } = evaluated;
         let (mut noted, infos) = notes.render(query, options.shown_notes_max);
         warnings.append(&mut noted);
-        Ok(Answer { value, warnings, infos, samples_read: limits.samples_read() })
+        let stats = counted.map(|counted| QueryStats {
+            timings: timings(seconds, watch.seconds()),
+            samples: SampleStats::new(&counted, grid.steps, limits.samples_peak()),
+        });
+        let samples_read = limits.samples_read();
+        Ok((Answer { value, warnings, infos, samples_read, stats }, costs.map(|c| (plan, c))))
+    }
+}
+
+fn timings([prepare, compute, sort]: [f64; 3], total: f64) -> Timings {
+    Timings {
+        eval_total_seconds: prepare + compute + sort,
+        result_sort_seconds: sort,
+        query_preparation_seconds: prepare,
+        inner_eval_seconds: compute,
+        exec_queue_seconds: 0.0,
+        exec_total_seconds: total,
     }
 }
 
 /// The value of a range query over a span without length, which is evaluated like an instant but
 /// answered like any other range.
-fn over_time(value: Value) -> Value {
-    let series = |labels, sample: Sample| {
+pub(super) fn over_time(value: Value) -> Value {
+    let series = |labels, sample: Sample, histogram: Option<Box<Histogram>>| {
         let mut column = Column::new();
-        column.push(sample.timestamp_ms, sample.value);
+        match histogram {
+            Some(one) => column.push_histogram(sample.timestamp_ms, one.as_ref().as_ref()),
+            None => column.push(sample.timestamp_ms, sample.value),
+        }
         MatrixSeries { labels, column }
     };
     match value {
-        Value::Scalar(sample) => Value::Matrix(vec![series(Labels::empty(), sample)]),
+        Value::Scalar(sample) => Value::Matrix(vec![series(Labels::empty(), sample, None)]),
         Value::Vector(elements) => {
-            let one = |element: VectorElement| series(element.labels, element.sample);
+            let one =
+                |element: VectorElement| series(element.labels, element.sample, element.histogram);
             let mut matrix: Vec<_> = elements.into_iter().map(one).collect();
             matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
             Value::Matrix(matrix)

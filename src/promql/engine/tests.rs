@@ -291,7 +291,7 @@ fn ranges_of_windows_and_texts_are_refused() {
 }
 
 #[test]
-fn what_is_missing_is_refused_before_anything_is_read() {
+fn what_cannot_be_done_is_refused_before_anything_is_read() {
     struct Untouched;
     impl Queryable for Untouched {
         fn select(&self, _: &Select) -> Result<SeriesSet, QueryError> {
@@ -304,9 +304,17 @@ fn what_is_missing_is_refused_before_anything_is_read() {
             Ok(Vec::new())
         }
     }
-    for query in ["a + histogram_sum(b)", "info(a)", "a </ 5"] {
-        let got = ask(&Untouched, query, 0);
-        assert!(matches!(got, Err(EngineError::Unsupported(_))), "{query}: {got:?}");
+    let cases = [
+        ("deriv(a[1m] smoothed)", "smoothed modifier can only be used with: delta, increase, rate"),
+        ("a + vector(1 </ 2)", "operator \"</\" not allowed for Scalar operations"),
+        (r#"label_replace(a, "", "", "", "")"#, "invalid destination label name"),
+        (r#"label_join(a, "x", "", "\xff")"#, "invalid source label name in label_join()"),
+        (r#"count_values("\xff", a)"#, r#"invalid label name "\xff""#),
+        (r#"label_replace(a, "x", "\xff", "y", "")"#, "labels are UTF-8"),
+    ];
+    for (query, want) in cases {
+        let got = ask(&Untouched, query, 0).unwrap_err().to_string();
+        assert!(got.starts_with(want), "{query}: {got}");
     }
 }
 

@@ -37,13 +37,13 @@ pub(super) fn bind<'r>(
 ) -> Bound<'r> {
     let inner = bind_node(run, vector)?;
     let mut missing = Missing::new(steps);
-    let mut present = StepColumn::new();
+    let (mut present, mut spare) = (StepColumn::new(), Vec::new());
     for index in 0..inner.heads().len() {
         if missing.column.is_empty() {
             break;
         }
         inner.column(index, &mut present, &mut missing.work)?;
-        missing.column.drop_where(present.words());
+        missing.column.drop_where(present.all_words(&mut spare));
     }
     missing.answer(labels, false)
 }

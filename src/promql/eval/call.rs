@@ -1,16 +1,16 @@
 //! Functions that change values or labels series by series.
 
-use crate::model::Labels;
+use crate::model::{Labels, METRIC_NAME};
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{DateFunction, LabelChange, MathFunction, SortOrder};
+use crate::promql::functions::{DateFunction, HistogramStat, LabelChange, MathFunction, SortOrder};
 use crate::promql::notes::Note;
 use crate::promql::plan::{Node, Steps, go_max, go_min};
 
 use super::merge::merge;
 use super::operator::{Bound, Head, Held, Nothing, Operator, Steady, Work};
 use super::run::Run;
-use super::{StepColumn, bind, scalar as scalar_values};
+use super::{StepColumn, StepValue, bind, scalar as scalar_values};
 
 /// A change of every column, whatever series it belongs to.
 type Change<'r> = Box<dyn Fn(&mut StepColumn) + Send + Sync + 'r>;
@@ -53,7 +53,12 @@ fn changed<'r>(run: &'r Run<'r>, vector: &'r Node, change: Change<'r>) -> Bound<
 pub(super) fn negate<'r>(run: &'r Run<'r>, vector: &'r Node) -> Bound<'r> {
     let inner = bind(run, vector)?;
     let heads = inner.heads().iter().map(|head| run.nameless(head)).collect();
-    let change: Change<'r> = Box::new(|column| column.map(|value| -value));
+    let change: Change<'r> = Box::new(|column| {
+        column.map(|value| -value);
+        if column.rows().is_some() {
+            column.rows_mut().scale(|_| -1.0);
+        }
+    });
     let negated = Box::new(Changed { inner, heads, change: Some(change) });
     if run.delayed_name_removal { Ok(negated) } else { Ok(merge(negated)) }
 }
@@ -66,11 +71,19 @@ pub(super) fn math<'r>(
     parameters: &'r [Node],
 ) -> Bound<'r> {
     if let (Some(plain), []) = (function.plain(), parameters) {
-        return changed(run, vector, Box::new(move |column| column.map(plain)));
+        return changed(
+            run,
+            vector,
+            Box::new(move |column| {
+                column.drop_histograms();
+                column.map(plain);
+            }),
+        );
     }
     let parameters: Vec<Vec<f64>> =
         parameters.iter().map(|node| scalar_values(run, node)).collect::<Result<_, _>>()?;
     let change = move |column: &mut StepColumn| {
+        column.drop_histograms();
         for step in 0..column.len() {
             let Some(value) = column.get(step) else { continue };
             let scalar = |index: usize| {
@@ -95,7 +108,11 @@ pub(super) fn date<'r>(
 ) -> Bound<'r> {
     match vector {
         Some(vector) => {
-            changed(run, vector, Box::new(move |column| column.map(|v| function.of(v))))
+            let change: Change<'r> = Box::new(move |column| {
+                column.drop_histograms();
+                column.map(|v| function.of(v));
+            });
+            changed(run, vector, change)
         }
         None => {
             // Go's division cuts towards zero.
@@ -113,6 +130,11 @@ pub(super) fn time<'r>(steps: Steps) -> Box<dyn Operator + 'r> {
 /// The time of the step, for each element.
 pub(super) fn step_time<'r>(run: &'r Run<'r>, vector: &'r Node, steps: Steps) -> Bound<'r> {
     let change = move |column: &mut StepColumn| {
+        if let Some(rows) = column.rows() {
+            let steps: Vec<usize> = rows.steps().collect();
+            column.drop_histograms();
+            steps.into_iter().for_each(|step| column.set(step, 0.0));
+        }
         let (values, _) = column.parts_mut();
         for (step, value) in values.iter_mut().enumerate() {
             *value = steps.at(step) as f64 / 1000.0;
@@ -138,6 +160,28 @@ pub(super) fn scalar<'r>(run: &'r Run<'r>, vector: &'r Node, steps: Steps) -> Bo
         Ok(())
     })?;
     Ok(Steady::values(values))
+}
+
+/// A number about each histogram; floats have none.
+pub(super) fn stat<'r>(run: &'r Run<'r>, stat: HistogramStat, vector: &'r Node) -> Bound<'r> {
+    let inner = bind(run, vector)?;
+    // Unlike other functions these keep type and unit where names are dropped at once.
+    let head = |head: &Head| match run.delayed_name_removal {
+        true => run.nameless(head),
+        false => Head { labels: head.labels.with(METRIC_NAME, ""), drop_name: true },
+    };
+    let heads = inner.heads().iter().map(head).collect();
+    let change: Change<'r> = Box::new(move |column| {
+        let mut rows = column.take_rows();
+        column.reset(column.len());
+        for (step, one) in rows.iter() {
+            column.set(step, stat.of(&one));
+        }
+        rows.clear();
+        column.put_rows(rows);
+    });
+    let changed = Changed { inner, heads, change: Some(change) };
+    run.unique(Box::new(changed), vector.steps)
 }
 
 /// `max_of` and `min_of`
@@ -181,13 +225,22 @@ pub(super) fn sort<'r>(
             call.span,
             "sort is ineffective for range queries since results are always ordered by labels",
         ));
-        return run.unique(inner, call.steps);
+        let heads = inner.heads().to_vec();
+        let drop: Change<'r> = Box::new(StepColumn::drop_histograms);
+        let change = Some(drop).filter(|_| matches!(order, SortOrder::Value { .. }));
+        return run.unique(Box::new(Changed { inner, heads, change }), call.steps);
     }
     let mut elements: Vec<(Head, StepColumn, f64)> = Vec::new();
     let indexes: Vec<usize> = (0..inner.heads().len()).collect();
     run.in_order(inner.as_ref(), &indexes, 1, |index, column| {
-        if let (Some(head), Some((_, value))) = (inner.heads().get(index), column.iter().next()) {
-            run.limits.hold(1)?;
+        let value = match (order, column.all().next()) {
+            (_, Some((_, StepValue::Float(value)))) => value,
+            // Histograms have an order by label only.
+            (SortOrder::Labels { .. }, Some(_)) => 0.0,
+            _ => return Ok(()),
+        };
+        if let Some(head) = inner.heads().get(index) {
+            run.limits.hold(column.size())?;
             elements.push((head.clone(), column.clone(), value));
         }
         Ok(())

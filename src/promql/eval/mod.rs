@@ -13,18 +13,26 @@ mod binary;
 mod call;
 mod classic;
 mod column;
+mod info;
 mod merge;
 mod operator;
+mod profile;
+mod quantiles;
 mod range;
+mod remarks;
 mod root;
 mod run;
 mod select;
+mod stats;
+mod tally;
 
 use super::engine::EngineError;
 use super::plan::{Kind, Node};
 
-pub(crate) use column::StepColumn;
+pub(crate) use column::{StepColumn, StepValue};
+pub(crate) use profile::{AskCost, Costs, NodeCost};
 pub(crate) use root::{Evaluated, Manners, evaluate};
+pub(crate) use tally::Counted;
 
 use run::Run;
 
@@ -33,13 +41,34 @@ use operator::{Bound, Work};
 /// Binds an operation and everything below it.
 fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
     run.limits.check()?;
+    let bound = profile::measure(&run.profiles, node, || bind_kind(run, node))?;
+    run.hold_heads(bound.heads())?;
+    Ok(bound)
+}
+
+fn bind_kind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
     match &node.kind {
         Kind::Number(value) => Ok(operator::Steady::number(*value, node.steps)),
         Kind::Nothing => Ok(Box::new(operator::Nothing)),
         Kind::Time => Ok(call::time(node.steps)),
-        Kind::Newest(reading) => select::bind(run, *reading, node.steps, select::Answer::Value),
-        Kind::NewestTime(reading) => select::bind(run, *reading, node.steps, select::Answer::Time),
-        Kind::Once(inner) => Ok(Box::new(operator::Once::new(bind(run, inner)?, node.steps))),
+        Kind::Newest(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Value, node.span)
+        }
+        Kind::NewestTime(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Time, node.span)
+        }
+        Kind::NewestStart(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Start, node.span)
+        }
+        Kind::Smoothed(reading) => {
+            select::bind(run, *reading, node.steps, select::Answer::Smoothed, node.span)
+        }
+        Kind::Once(inner) => {
+            run.tallies.as_ref().inspect(|tallies| tallies.enter_once(inner.steps));
+            let bound = bind(run, inner)?;
+            run.tallies.as_ref().inspect(|tallies| tallies.leave());
+            Ok(Box::new(operator::Once::new(bound, node.steps)))
+        }
         Kind::Negate(inner) => call::negate(run, inner),
         Kind::Binary(binary) => binary::bind(run, binary, node),
         Kind::Aggregate(aggregate) => aggregate::bind(run, aggregate, node),
@@ -58,9 +87,14 @@ fn bind<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Kind::Vector(scalar) => bind(run, scalar),
         Kind::StepTime(vector) => call::step_time(run, vector, node.steps),
         Kind::Extreme { largest, scalars } => call::extreme(run, *largest, scalars, node.steps),
+        Kind::HistogramStat { stat, vector } => call::stat(run, *stat, vector),
         Kind::HistogramQuantile { quantile, vector } => {
             classic::quantile(run, quantile, vector, node.steps)
         }
+        Kind::HistogramQuantiles { vector, label, quantiles } => {
+            quantiles::bind(run, vector, label, quantiles, node.steps)
+        }
+        Kind::Info(info) => info::bind(run, info, node.steps),
         Kind::HistogramFraction { bounds, vector } => {
             classic::fraction(run, bounds, vector, node.steps)
         }

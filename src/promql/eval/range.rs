@@ -1,24 +1,32 @@
 //! Functions over windows of samples, of series or of subqueries.
 
+use std::sync::Arc;
+
 use crate::base::quote::quoted;
+use crate::model::histogram::ResetHint;
 use crate::model::{Labels, is_stale};
+use crate::promql::ast::Extended;
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{RangeFunction, Request, Windows};
+use crate::promql::functions::{Edges, Findings, RangeFunction, Request, Windows};
 use crate::promql::notes::Note;
-use crate::promql::plan::{Node, Window, WindowSource, seconds};
+use crate::promql::plan::{Node, Steps, Window, WindowSource, seconds, window_range};
 use crate::series::{Column, TimeRange};
 
 use super::operator::{Bound, Head, Nothing, Operator, Work};
+use super::remarks::of_windows;
 use super::run::Run;
-use super::select::{Samples, Selection};
-use super::{StepColumn, bind as bind_node, scalar};
+use super::select::{Samples, Selection, size};
+use super::stats::without_buckets;
+use super::tally::{Counter, Looks, Reach, Tallies};
+use super::{StepColumn, StepValue, bind as bind_node, scalar};
 
 /// Where the samples of windows come from, once it is bound.
 pub(super) struct Source<'r> {
     run: &'r Run<'r>,
     pub(super) window: &'r Window,
     kind: SourceKind<'r>,
+    counter: Option<Arc<Counter>>,
 }
 
 enum SourceKind<'r> {
@@ -29,14 +37,71 @@ enum SourceKind<'r> {
 
 impl<'r> Source<'r> {
     pub(super) fn bind(run: &'r Run<'r>, window: &'r Window) -> Result<Self, EngineError> {
+        let mut source = Self::bind_as(run, window, |tallies, steps| {
+            // Where a subquery is pinned, its steps lie anywhere.
+            let offset_ms = window.shift.offset_ms;
+            tallies.enter_subquery(steps, offset_ms, window.range_ms);
+        })?;
+        let ask = match &window.source {
+            WindowSource::Series(ask) => Some(*ask),
+            _ => None,
+        };
+        let reach = source.reach();
+        source.counter = run.counter(source.series_count(), ask, Looks::AtWindows(reach));
+        Ok(source)
+    }
+
+    /// Binds a window that is the whole query.
+    pub(super) fn bind_bare(run: &'r Run<'r>, window: &'r Window) -> Result<Self, EngineError> {
+        Self::bind_as(run, window, Tallies::enter_bare)
+    }
+
+    fn bind_as(
+        run: &'r Run<'r>,
+        window: &'r Window,
+        enter: impl Fn(&Tallies, Steps),
+    ) -> Result<Self, EngineError> {
         let kind = match &window.source {
             WindowSource::Series(ask) => SourceKind::Series(run.selection(*ask)?),
             WindowSource::Subquery(node) => {
-                SourceKind::Subquery { inner: bind_node(run, node)?, node }
+                run.tallies.as_ref().inspect(|tallies| enter(tallies, node.steps));
+                let inner = bind_node(run, node)?;
+                run.tallies.as_ref().inspect(|tallies| tallies.leave());
+                SourceKind::Subquery { inner, node }
             }
             WindowSource::Nothing => SourceKind::Nothing,
         };
-        Ok(Self { run, window, kind })
+        Ok(Self { run, window, kind, counter: None })
+    }
+
+    fn series_count(&self) -> usize {
+        match &self.kind {
+            SourceKind::Series(selection) => selection.series.len(),
+            SourceKind::Subquery { inner, .. } => inner.heads().len(),
+            SourceKind::Nothing => 0,
+        }
+    }
+
+    /// True if the samples come from the source of the query.
+    pub(super) const fn is_stored(&self) -> bool {
+        matches!(self.kind, SourceKind::Series(_))
+    }
+
+    fn reach(&self) -> Reach {
+        let (before_ms, behind_ms) = self.beyond();
+        let Window { steps, shift, range_ms, .. } = *self.window;
+        let length_ms = range_ms.saturating_add(before_ms).saturating_add(behind_ms);
+        Reach { steps, shift, length_ms, behind_ms }
+    }
+
+    /// How far samples count beyond both edges of a window.
+    fn beyond(&self) -> (i64, i64) {
+        match self.edges() {
+            None => (0, 0),
+            Some(Edges { smoothed, lookback_ms }) => {
+                (lookback_ms, if smoothed { lookback_ms } else { 0 })
+            }
+        }
     }
 
     /// The series as they come in.
@@ -51,32 +116,54 @@ impl<'r> Source<'r> {
         }
     }
 
-    /// The span of all windows.
+    /// The span of all windows, and of what completes them.
     pub(super) fn range(&self) -> TimeRange {
-        let (first_ms, last_ms) = self.window.shift.span(self.window.steps);
-        let start_ms = first_ms.saturating_sub(self.window.range_ms).saturating_add(1);
-        TimeRange::new(start_ms, last_ms)
+        let window = self.window;
+        let (before_ms, behind_ms) = self.beyond();
+        let span = window.shift.span(window.steps);
+        window_range(span, window.range_ms.saturating_add(before_ms), behind_ms)
+    }
+
+    /// How windows are completed.
+    pub(super) fn edges(&self) -> Option<Edges> {
+        let smoothed = self.window.extended? == Extended::Smoothed;
+        Some(Edges { smoothed, lookback_ms: self.run.lookback_ms })
     }
 
     /// Samples of one series, at least all in [`Source::range`], without staleness markers.
     pub(super) fn read(&self, index: usize, work: &mut Work) -> Result<Samples, EngineError> {
         match &self.kind {
             SourceKind::Series(selection) => {
-                let samples = selection.read(self.run.limits, index, self.range(), work)?;
-                Ok(without_markers(samples, work))
+                let mut samples = selection.read(self.run.limits, index, self.range(), work)?;
+                if self.window.stats_only && !samples.column().histograms.is_empty() {
+                    let window = self.window;
+                    let when = (window.steps, window.shift);
+                    let length_ms = window.range_ms;
+                    let bare = without_buckets(samples.column(), self.range(), when, length_ms);
+                    samples.give_back(work);
+                    samples = Samples::Own(bare);
+                }
+                let samples = without_markers(samples, work);
+                self.count(index, samples.column());
+                Ok(samples)
             }
             SourceKind::Subquery { inner, node } => {
                 self.run.limits.check()?;
                 let mut column = work.take_column();
                 inner.column(index, &mut column, work)?;
                 let mut samples = work.take_samples();
-                for (step, value) in column.iter() {
-                    if !is_stale(value) {
-                        samples.push(node.steps.at(step), value);
+                if column.rows().is_some() {
+                    push_both(&column, node.steps, &mut samples);
+                } else {
+                    for (step, value) in column.iter() {
+                        if !is_stale(value) {
+                            samples.push(node.steps.at(step), value);
+                        }
                     }
                 }
                 work.give_column(column);
-                self.run.limits.pass_computed(samples.len())?;
+                self.run.limits.pass_computed(size(&samples))?;
+                self.count(index, &samples);
                 Ok(Samples::Own(samples))
             }
             SourceKind::Nothing => Ok(Samples::Own(work.take_samples())),
@@ -84,27 +171,63 @@ impl<'r> Source<'r> {
     }
 }
 
-fn without_markers(samples: Samples, work: &mut Work) -> Samples {
+impl Source<'_> {
+    fn count(&self, index: usize, samples: &Column) {
+        if let Some(counter) = &self.counter {
+            counter.count_windows(index, samples);
+        }
+    }
+}
+
+/// The values of a subquery as samples. Nobody knows what happened between them, so that no hint
+/// says that a counter began anew, or did not. Matches `evalSubquery`.
+fn push_both(column: &StepColumn, steps: Steps, samples: &mut Column) {
+    let mut before = None;
+    for (step, value) in column.all() {
+        match value {
+            StepValue::Float(value) if is_stale(value) => {}
+            StepValue::Float(value) => samples.push(steps.at(step), value),
+            StepValue::Histogram(one) => {
+                let mut one = one.to_histogram(before.as_ref());
+                if one.hint != ResetHint::Gauge {
+                    one.hint = ResetHint::Unknown;
+                }
+                samples.push_histogram(steps.at(step), one.as_ref());
+                before = Some(one.layout);
+            }
+        }
+    }
+}
+
+/// The samples without staleness markers.
+pub(super) fn without_markers(samples: Samples, work: &mut Work) -> Samples {
     if !samples.column().floats.iter().any(|value| is_stale(*value)) {
         return samples;
     }
     let mut kept = work.take_samples();
-    let Column { timestamps, floats, .. } = samples.column();
-    for (time_ms, value) in timestamps.iter().zip(floats) {
-        if !is_stale(*value) {
-            kept.push(*time_ms, *value);
-        }
+    let column = samples.column();
+    let runs = column.floats.split(|value| is_stale(*value));
+    let mut from = 0;
+    for run in runs {
+        kept.extend_from(column, from..from + run.len());
+        from += run.len() + 1;
     }
     samples.give_back(work);
     Samples::Own(kept)
 }
 
-/// The part of `samples` in `range`.
-pub(super) fn cut(samples: &Column, range: TimeRange) -> (&[i64], &[f64]) {
+/// The samples in `range`, by index.
+pub(super) fn inside(samples: &Column, range: TimeRange) -> std::ops::Range<usize> {
     let lo = samples.timestamps.partition_point(|time_ms| *time_ms < range.start_ms);
     let hi = samples.timestamps.partition_point(|time_ms| *time_ms <= range.end_ms);
-    let times = samples.timestamps.get(lo..hi).unwrap_or_default();
-    (times, samples.floats.get(lo..hi).unwrap_or_default())
+    lo..hi.max(lo)
+}
+
+/// The part of `samples` in `range`.
+pub(super) fn cut(samples: &Column, range: TimeRange) -> (&[i64], &[f64]) {
+    let inside = inside(samples, range);
+    let times = samples.timestamps.get(inside.clone()).unwrap_or_default();
+    (times, samples.floats.get(inside).unwrap_or_default())
 }
 
 struct OverTime<'r> {
@@ -112,7 +235,7 @@ struct OverTime<'r> {
     function: RangeFunction,
     parameters: Vec<Vec<f64>>,
     heads: Vec<Head>,
-    /// Names of metrics that are no counters by their names; empty if that does not matter.
+    /// What is to be said of metrics that may be no counters; empty if that does not matter.
     doubtful: Vec<Option<Box<str>>>,
     seconds: f64,
     /// Of the first scalar, if there is one.
@@ -139,7 +262,7 @@ pub(super) fn bind<'r>(
     let heads: Vec<Head> =
         incoming.iter().map(|h| if keeps(h) { h.clone() } else { run.nameless(h) }).collect();
     let doubtful = if function.wants_counter() {
-        incoming.iter().map(|head| doubtful_counter(&head.labels)).collect()
+        incoming.iter().map(|head| doubtful_counter(run, &head.labels)).collect()
     } else {
         Vec::new()
     };
@@ -170,10 +293,29 @@ fn check_factors(function: RangeFunction, parameters: &[Vec<f64>]) -> Result<(),
     Ok(())
 }
 
-fn doubtful_counter(labels: &Labels) -> Option<Box<str>> {
+fn doubtful_counter(run: &Run<'_>, labels: &Labels) -> Option<Box<str>> {
     let name = labels.metric_name().filter(|name| !name.is_empty())?;
+    let shown = quoted(name);
+    if run.type_and_unit_labels {
+        let kind = labels.get("__type__").unwrap_or_default();
+        let is_counter = ["counter", "histogram"].contains(&kind);
+        let text = || {
+            let kind = quoted(kind);
+            format!(
+                "metric might not be a counter, __type__ label is not set to \"counter\" or \
+                 \"histogram\", got {kind}: {shown}"
+            )
+        };
+        return (!is_counter).then(|| text().into());
+    }
     let is_counter = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end));
-    (!is_counter).then(|| name.into())
+    let text = || {
+        format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \
+             {shown}"
+        )
+    };
+    (!is_counter).then(|| text().into())
 }
 
 impl Operator for OverTime<'_> {
@@ -188,22 +330,32 @@ impl Operator for OverTime<'_> {
         work: &mut Work,
     ) -> Result<(), EngineError> {
         let samples = self.source.read(index, work)?;
-        let (times, values) = cut(samples.column(), self.source.range());
+        let range = self.source.range();
+        let (times, values) = cut(samples.column(), range);
         let window = self.source.window;
         let (steps, shift, range_ms) = (window.steps, window.shift, window.range_ms);
-        let windows = Windows { times, values, steps, shift, range_ms };
-        let request = Request { windows, seconds: self.seconds, parameters: &self.parameters };
-        self.function.run(&request, &mut work.scratch, into);
+        let request = Request {
+            windows: Windows { times, values, steps, shift, range_ms },
+            seconds: self.seconds,
+            parameters: &self.parameters,
+            starts: self.starts(samples.column(), range),
+            edges: self.source.edges(),
+        };
+        let inside = inside(samples.column(), range);
+        let histograms = &samples.column().histograms;
+        let findings = if histograms.range(inside.clone()).next().is_none() {
+            let overlapping = self.function.run(&request, &mut work.scratch, into);
+            Findings { overlapping, ..Findings::default() }
+        } else {
+            let both = (samples.column(), inside);
+            self.function.run_mixed(&request, both, &mut work.scratch, into)
+        };
         samples.give_back(work);
-        if let (Some(Some(name)), false) = (self.doubtful.get(index), into.is_empty()) {
-            self.source.run.note(Note::info(
-                self.source.window.span,
-                format!(
-                    "metric might not be a counter, name does not end in \
-                     _total/_sum/_count/_bucket: {}",
-                    quoted(&**name)
-                ),
-            ));
+        if findings != Findings::default() {
+            self.note_findings(index, findings);
+        }
+        if let (Some(Some(doubt)), true) = (self.doubtful.get(index), into.float_count() > 0) {
+            self.source.run.note(Note::info(self.source.window.span, doubt.to_string()));
         }
         if self.function == RangeFunction::Quantile && !into.is_empty() {
             self.note_bad_quantiles(into);
@@ -213,6 +365,31 @@ impl Operator for OverTime<'_> {
 }
 
 impl OverTime<'_> {
+    /// The starts of the samples in `range`, if they matter.
+    fn starts<'c>(&self, column: &'c Column, range: TimeRange) -> &'c [i64] {
+        if !self.source.run.start_timestamps || column.starts_ms.is_empty() {
+            return &[];
+        }
+        column.starts_ms.get(inside(column, range)).unwrap_or_default()
+    }
+
+    fn note_findings(&self, index: usize, findings: Findings) {
+        let labels = match &self.source.kind {
+            SourceKind::Series(selection) => {
+                selection.series.get(index).map(|series| series.labels())
+            }
+            SourceKind::Subquery { inner, .. } => inner.heads().get(index).map(|head| &head.labels),
+            SourceKind::Nothing => None,
+        };
+        let name = labels.and_then(|labels| labels.metric_name()).unwrap_or_default();
+        let span = self.source.window.span;
+        let is_quantile = self.function == RangeFunction::Quantile;
+        let first = if is_quantile { self.parameter_span } else { span };
+        for note in of_windows(findings, (span, first), name) {
+            self.source.run.note(note);
+        }
+    }
+
     fn note_bad_quantiles(&self, column: &StepColumn) {
         let Some(quantiles) = self.parameters.first() else { return };
         for (step, q) in quantiles.iter().enumerate() {

@@ -1,7 +1,10 @@
 //! The value of a whole query.
 
+use crate::base::clock::Stopwatch;
 use crate::model::Sample;
-use crate::promql::engine::{EngineError, MatrixSeries, Value, VectorElement};
+use crate::model::histogram::float::FloatRef;
+use crate::promql::engine::{EngineError, MatrixSeries, StatsWanted, Value, VectorElement};
+use crate::promql::functions::complete;
 use crate::promql::limits::Limits;
 use crate::promql::notes::Notes;
 use crate::promql::plan::{Node, Plan, Root, Steps, Window};
@@ -9,16 +12,23 @@ use crate::series::{Column, Queryable};
 
 use super::merge::merge;
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
-use super::range::{Source, cut};
+use super::profile::{Costs, NodeProfile};
+use super::range::{Source, cut, inside};
 use super::run::Run;
-use super::select::Selection;
-use super::{StepColumn, bind, scalar};
+use super::select::{Selection, size};
+use super::tally::Counted;
+use super::{StepColumn, StepValue, bind, scalar};
 
 /// How an evaluation treats its data.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Manners {
     pub(crate) lookback_ms: i64,
     pub(crate) delayed_name_removal: bool,
+    pub(crate) start_timestamps: bool,
+    pub(crate) type_and_unit_labels: bool,
+    pub(crate) stats: StatsWanted,
+    /// The cost of every operation is wanted.
+    pub(crate) profiled: bool,
 }
 
 /// A value and what is to be said of it.
@@ -27,6 +37,12 @@ pub(crate) struct Evaluated {
     pub(crate) notes: Notes,
     /// Of the sources.
     pub(crate) warnings: Vec<String>,
+    /// Of finding series, computing the answer, and bringing it in order.
+    pub(crate) seconds: [f64; 3],
+    /// If statistics were asked for.
+    pub(crate) counted: Option<Counted>,
+    /// If they were asked for.
+    pub(crate) costs: Option<Costs>,
 }
 
 /// Evaluates a plan.
@@ -37,20 +53,45 @@ pub(crate) fn evaluate(
     manners: Manners,
     pool: Option<&rayon::ThreadPool>,
 ) -> Result<Evaluated, EngineError> {
+    let watch = Stopwatch::start();
     let mut selections = Vec::with_capacity(plan.asks.len());
     let mut warnings = Vec::new();
     for ask in &plan.asks {
         limits.check()?;
-        let mut selection = Selection::ask(source, ask)?;
+        let mut selection = Selection::ask(source, ask, manners.profiled)?;
         warnings.append(&mut selection.take_warnings());
         selections.push(selection);
     }
-    let run = Run::new(selections, limits, manners, plan.root.steps().count);
-    let value = match pool {
+    let run = Run::new(selections, limits, manners, plan);
+    let prepared = watch.seconds();
+    let mut value = match pool {
         Some(pool) if run.is_parallel() => pool.install(|| root(&run, &plan.root))?,
         _ => root(&run, &plan.root)?,
     };
-    Ok(Evaluated { value, notes: run.notes.into_inner(), warnings })
+    let counted = run.counted()?;
+    let computed = watch.seconds();
+    if let Value::Matrix(matrix) = &mut value {
+        sort(matrix);
+    }
+    let seconds = [prepared, computed - prepared, watch.seconds() - computed];
+    let costs = manners.profiled.then(|| run.costs());
+    Ok(Evaluated { value, notes: run.notes.into_inner(), warnings, seconds, counted, costs })
+}
+
+impl Run<'_> {
+    /// The samples that all selectors look at; also those that turned out not to matter.
+    fn counted(&self) -> Result<Option<Counted>, EngineError> {
+        let Some(tallies) = &self.tallies else { return Ok(None) };
+        self.count_rest()?;
+        Ok(Some(tallies.sum()))
+    }
+
+    fn costs(&self) -> Costs {
+        Costs {
+            nodes: self.profiles.iter().map(NodeProfile::cost).collect(),
+            asks: self.selections.iter().map(Selection::cost).collect(),
+        }
+    }
 }
 
 fn root<'r>(run: &'r Run<'r>, root: &'r Root) -> Result<Value, EngineError> {
@@ -104,11 +145,17 @@ fn vector<'r>(run: &'r Run<'r>, node: &'r Node) -> Result<Value, EngineError> {
     let mut elements = Vec::with_capacity(bound.heads().len());
     let indexes: Vec<usize> = (0..bound.heads().len()).collect();
     run.in_order(bound.as_ref(), &indexes, 1, |index, column| {
-        let value = column.iter().next();
-        if let (Some((_, value)), Some(head)) = (value, bound.heads().get(index)) {
-            run.limits.hold(1)?;
+        let (value, histogram) = match column.all().next() {
+            Some((_, StepValue::Float(value))) => (value, None),
+            Some((_, StepValue::Histogram(one))) => {
+                (one.sum, Some(Box::new(one.to_histogram(None))))
+            }
+            None => return Ok(()),
+        };
+        if let Some(head) = bound.heads().get(index) {
+            run.limits.hold(column.size())?;
             let (labels, sample) = (head.labels.clone(), Sample { timestamp_ms, value });
-            elements.push(VectorElement { labels, sample });
+            elements.push(VectorElement { labels, sample, histogram });
         }
         Ok(())
     })?;
@@ -124,30 +171,74 @@ fn matrix<'r>(
         let mut values = work.take_column();
         bound.column(index, &mut values, work)?;
         let count = values.count();
-        run.limits.hold(count)?;
+        run.limits.hold(values.size())?;
         let mut column = Column::new();
         column.timestamps.reserve_exact(count);
         column.floats.reserve_exact(count);
-        for (step, value) in values.iter() {
-            column.push(steps.at(step), value);
+        if values.rows().is_some() {
+            push_both(&values, steps, &mut column);
+        } else {
+            for (step, value) in values.iter() {
+                column.push(steps.at(step), value);
+            }
         }
         work.give_column(values);
         Ok(column)
     })?;
     let series = bound.heads().iter().zip(columns).filter(|(_, column)| !column.is_empty());
-    Ok(sorted(series.map(|(head, column)| (head.labels.clone(), column))))
+    Ok(collected(series.map(|(head, column)| (head.labels.clone(), column))))
+}
+
+fn push_both(values: &StepColumn, steps: Steps, into: &mut Column) {
+    let mut before = None;
+    for (step, value) in values.all() {
+        match value {
+            StepValue::Float(value) => into.push(steps.at(step), value),
+            StepValue::Histogram(one) => {
+                let one = one.to_histogram(before.as_ref());
+                into.push_histogram(steps.at(step), one.as_ref());
+                before = Some(one.layout);
+            }
+        }
+    }
 }
 
 /// The samples of a window as they are.
 fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineError> {
-    let source = Source::bind(run, window)?;
+    let source = Source::bind_bare(run, window)?;
     let heads = source.heads();
+    let tally = run.tallies.as_ref().map(|tallies| tallies.current());
+    let is_stored = source.is_stored();
     let columns = run.collect(heads.len(), |index, work| {
         let samples = source.read(index, work)?;
         let (times, values) = cut(samples.column(), source.range());
-        run.limits.hold(times.len())?;
-        let (timestamps, floats) = (times.to_vec(), values.to_vec());
-        let column = Column { timestamps, floats, ..Column::new() };
+        let range = inside(samples.column(), source.range());
+        let mut histograms = samples.column().histograms.range(range.clone()).peekable();
+        let has_histograms = histograms.peek().is_some();
+        let (timestamps, floats) = match source.edges() {
+            Some(edges) if has_histograms => {
+                let how = if edges.smoothed { "smoothed" } else { "anchored" };
+                let text = format!("{how} modifier is not supported with histograms");
+                return Err(EngineError::Execution(text));
+            }
+            Some(edges) => {
+                let end_ms = window.shift.of(window.steps.start_ms);
+                complete(edges, (times, values), window.range_ms, end_ms)
+            }
+            None => (times.to_vec(), values.to_vec()),
+        };
+        let mut column = Column { timestamps, floats, ..Column::new() };
+        let mut before = None;
+        for (index, one) in histograms {
+            let one = FloatRef::from(one).to_histogram(before.as_ref());
+            column.histograms.push(index - range.start, one.as_ref());
+            before = Some(one.layout);
+        }
+        let size = size(&column);
+        run.limits.hold(size)?;
+        if let (Some(tally), true) = (&tally, is_stored) {
+            tally.add_first(size);
+        }
         samples.give_back(work);
         Ok(column)
     })?;
@@ -155,14 +246,15 @@ fn samples<'r>(run: &'r Run<'r>, window: &'r Window) -> Result<Value, EngineErro
         let drops = run.delayed_name_removal && head.drop_name;
         if drops { without_metadata(&head.labels) } else { head.labels.clone() }
     });
-    Ok(sorted(labels.zip(columns).filter(|(_, column)| !column.is_empty())))
+    Ok(collected(labels.zip(columns).filter(|(_, column)| !column.is_empty())))
 }
 
-fn sorted(series: impl Iterator<Item = (crate::model::Labels, Column)>) -> Value {
-    let mut matrix: Vec<MatrixSeries> =
-        series.map(|(labels, column)| MatrixSeries { labels, column }).collect();
+fn collected(series: impl Iterator<Item = (crate::model::Labels, Column)>) -> Value {
+    Value::Matrix(series.map(|(labels, column)| MatrixSeries { labels, column }).collect())
+}
+
+fn sort(matrix: &mut [MatrixSeries]) {
     if !matrix.is_sorted_by(|a, b| a.labels <= b.labels) {
         matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
     }
-    Value::Matrix(matrix)
 }

@@ -3,14 +3,17 @@
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
-use crate::promql::engine::EngineError;
+use crate::promql::engine::{EngineError, StatsWanted};
 use crate::promql::limits::Limits;
 use crate::promql::notes::{Note, Notes};
+use crate::promql::plan::Plan;
 
 use super::column::StepColumn;
-use super::operator::{Operator, Work};
+use super::operator::{Head, Operator, Work};
+use super::profile::NodeProfile;
 use super::root::Manners;
 use super::select::Selection;
+use super::tally::Tallies;
 
 /// What all operations of one evaluation share.
 pub(crate) struct Run<'r> {
@@ -18,9 +21,15 @@ pub(crate) struct Run<'r> {
     pub(super) limits: &'r Limits,
     pub(super) lookback_ms: i64,
     pub(super) delayed_name_removal: bool,
+    pub(super) start_timestamps: bool,
+    pub(super) type_and_unit_labels: bool,
     /// The evaluation is big enough for several threads.
     parallel: bool,
     pub(super) notes: Mutex<Notes>,
+    /// Only if somebody asks for statistics.
+    pub(super) tallies: Option<Tallies>,
+    /// By operation; none unless somebody asks.
+    pub(super) profiles: Vec<NodeProfile>,
 }
 
 /// Less work, in samples or steps at a guess, stays on the calling thread.
@@ -36,17 +45,44 @@ impl<'r> Run<'r> {
         selections: Vec<Selection>,
         limits: &'r Limits,
         manners: Manners,
-        steps: usize,
+        plan: &Plan,
     ) -> Self {
+        let steps = plan.root.steps().count;
         let work = selections.iter().map(|selection| selection.work(steps));
         let parallel = work.fold(0, usize::saturating_add) >= PARALLEL_WORK;
-        let Manners { lookback_ms, delayed_name_removal } = manners;
-        let notes = Mutex::new(Notes::new());
-        Self { selections, limits, lookback_ms, delayed_name_removal, parallel, notes }
+        let Manners { lookback_ms, delayed_name_removal, .. } = manners;
+        let by_step = manners.stats == StatsWanted::All;
+        let tallies =
+            (manners.stats != StatsWanted::None).then(|| Tallies::new(plan.root.steps(), by_step));
+        let profiled = if manners.profiled { plan.nodes } else { 0 };
+        Self {
+            selections,
+            limits,
+            lookback_ms,
+            delayed_name_removal,
+            start_timestamps: manners.start_timestamps,
+            type_and_unit_labels: manners.type_and_unit_labels,
+            parallel,
+            notes: Mutex::new(Notes::new()),
+            tallies,
+            profiles: std::iter::repeat_with(NodeProfile::default).take(profiled).collect(),
+        }
     }
 
     pub(super) fn note(&self, note: Note) {
         self.notes.lock().add(note);
+    }
+
+    /// Accounts for the label sets of an operation. Those that it shares with the one below have
+    /// been accounted for there.
+    pub(super) fn hold_heads(&self, heads: &[Head]) -> Result<(), EngineError> {
+        if !self.limits.counts_bytes() {
+            return Ok(());
+        }
+        let own =
+            |head: &Head| if head.labels.is_shared() { 0 } else { head.labels.memory_bytes() };
+        let labels: usize = heads.iter().map(own).sum();
+        self.limits.hold_bytes(labels + size_of_val(heads))
     }
 
     /// Computes the series of `child` with these indexes and hands them to `each` in that order,

@@ -1,18 +1,29 @@
 //! Reading series, each once, and the newest sample of a series at each step.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
-use crate::model::is_stale;
+use crate::base::clock::Stopwatch;
+use crate::model::histogram::float::{FloatRef, FloatRows};
+use crate::model::{Value, is_stale};
+use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
+use crate::promql::functions::native::{Rows, smooth as smooth_rows};
+use crate::promql::functions::smooth;
 use crate::promql::limits::Limits;
-use crate::promql::plan::{Ask, Reading, Shift, Steps};
+use crate::promql::plan::{Ask, Reading, Shift, Steps, window_range};
 use crate::series::{Column, Queryable, Series, TimeRange};
 
 use super::StepColumn;
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
+use super::profile::{AskCost, AskProfile};
+use super::range::without_markers;
+use super::remarks::of_windows;
 use super::run::Run;
+use super::stats::without_buckets;
+use super::tally::{Counter, Looks};
 
 /// The answer of the source to one question.
 pub(super) struct Selection {
@@ -22,6 +33,8 @@ pub(super) struct Selection {
     shared: Vec<Mutex<Shared>>,
     readers: u32,
     warnings: Vec<String>,
+    /// What it cost, if somebody asks.
+    profile: Option<(AskProfile, Duration)>,
 }
 
 #[derive(Default)]
@@ -56,7 +69,12 @@ impl Samples {
 
 impl Selection {
     /// Asks the source.
-    pub(super) fn ask(source: &dyn Queryable, ask: &Ask) -> Result<Self, EngineError> {
+    pub(super) fn ask(
+        source: &dyn Queryable,
+        ask: &Ask,
+        profiled: bool,
+    ) -> Result<Self, EngineError> {
+        let watch = Stopwatch::start();
         let set = source.select(&ask.select)?;
         let shared = if ask.readers > 1 { set.series.len() } else { 0 };
         Ok(Self {
@@ -65,7 +83,43 @@ impl Selection {
             range: ask.select.range,
             readers: ask.readers,
             warnings: set.warnings,
+            profile: profiled.then(|| (AskProfile::default(), watch.elapsed())),
         })
+    }
+
+    /// The span that was asked for.
+    pub(super) const fn range(&self) -> TimeRange {
+        self.range
+    }
+
+    /// What the question and its answers cost.
+    pub(super) fn cost(&self) -> AskCost {
+        let Some((profile, select)) = &self.profile else { return AskCost::default() };
+        let mut chunks = Vec::new();
+        let all = self.series.iter().try_for_each(|series| series.chunks(self.range, &mut chunks));
+        AskCost {
+            series: self.series.len() as u64,
+            chunks: all.is_ok().then_some(chunks.len() as u64),
+            select: *select,
+            ..profile.cost()
+        }
+    }
+
+    fn decode(
+        &self,
+        series: &dyn Series,
+        range: TimeRange,
+        into: &mut Column,
+    ) -> Result<(), EngineError> {
+        match &self.profile {
+            None => Ok(series.read(range, into)?),
+            Some((profile, _)) => {
+                let watch = Stopwatch::start();
+                series.read(range, into)?;
+                profile.add_read(watch, into.len());
+                Ok(())
+            }
+        }
     }
 
     pub(super) fn take_warnings(&mut self) -> Vec<String> {
@@ -95,8 +149,8 @@ impl Selection {
             return self.read_shared(limits, series.as_ref(), slot);
         }
         let mut column = work.take_samples();
-        read(&**series, range, &mut column)?;
-        limits.pass(column.len())?;
+        self.decode(&**series, range, &mut column)?;
+        limits.pass(size(&column))?;
         Ok(Samples::Own(column))
     }
 
@@ -113,31 +167,32 @@ impl Selection {
             let column = Arc::clone(column);
             if shared.reads >= self.readers {
                 shared.column = None;
-                limits.release(column.len());
+                limits.release(size(&column));
             }
             return Ok(Samples::Shared(column));
         }
         let mut column = Column::new();
-        read(series, self.range, &mut column)?;
-        limits.pass(column.len())?;
+        self.decode(series, self.range, &mut column)?;
+        let size = size(&column);
+        limits.pass(size)?;
         let column = Arc::new(column);
         let room = limits.max_samples() / SHARED_PART;
         let is_last = shared.reads >= self.readers;
-        if !is_last && limits.samples_held() + column.len() as u64 <= room {
-            limits.hold(column.len())?;
+        if !is_last && limits.samples_held() + size as u64 <= room {
+            limits.hold(size)?;
             shared.column = Some(Arc::clone(&column));
         }
         Ok(Samples::Shared(column))
     }
 }
 
-/// Reads a series of floats; histograms are not evaluated yet.
-fn read(series: &dyn Series, range: TimeRange, into: &mut Column) -> Result<(), EngineError> {
-    series.read(range, into)?;
-    if into.histograms.is_empty() {
-        return Ok(());
+/// How many samples a column counts for where samples are limited.
+pub(super) fn size(column: &Column) -> usize {
+    if column.histograms.is_empty() {
+        return column.len();
     }
-    Err(EngineError::Unsupported("native histograms".into()))
+    let sizes = column.histograms.iter().map(|(_, one)| FloatRef::from(one).size());
+    sizes.sum::<usize>() + column.len() - column.histograms.len()
 }
 
 /// What is answered of the newest sample.
@@ -146,6 +201,10 @@ pub(super) enum Answer {
     Value,
     /// When it was taken, in seconds.
     Time,
+    /// Since when it counts, in seconds; 0 if that is not known.
+    Start,
+    /// Not of the newest alone: the line between the samples around the step.
+    Smoothed,
 }
 
 /// An instant selector.
@@ -153,9 +212,11 @@ struct Newest<'r> {
     run: &'r Run<'r>,
     selection: &'r Selection,
     heads: Vec<Head>,
-    shift: Shift,
+    reading: Reading,
     steps: Steps,
     answer: Answer,
+    counter: Option<Arc<Counter>>,
+    span: Span,
 }
 
 /// Binds an instant selector.
@@ -164,18 +225,26 @@ pub(super) fn bind<'r>(
     reading: Reading,
     steps: Steps,
     answer: Answer,
+    span: Span,
 ) -> Bound<'r> {
     let selection = run.selection(reading.ask)?;
     let labels = selection.series.iter().map(|series| series.labels());
-    let heads = match answer {
-        Answer::Value => labels.map(|labels| Head::new(labels.clone())).collect(),
-        Answer::Time => labels.map(|labels| run.nameless(&Head::new(labels.clone()))).collect(),
+    let is_metric = matches!(answer, Answer::Value | Answer::Smoothed);
+    let heads = if is_metric {
+        labels.map(|labels| Head::new(labels.clone())).collect()
+    } else {
+        labels.map(|labels| run.nameless(&Head::new(labels.clone()))).collect()
     };
-    let newest = Newest { run, selection, heads, shift: reading.shift, steps, answer };
-    match answer {
-        Answer::Value => Ok(Box::new(newest)),
-        Answer::Time => run.unique(Box::new(newest), steps),
-    }
+    let shift = reading.shift;
+    // Upstream does not count what is interpolated.
+    let counter = match answer {
+        Answer::Smoothed => None,
+        _ => {
+            run.counter(selection.series.len(), Some(reading.ask), Looks::AtNewest { steps, shift })
+        }
+    };
+    let newest = Newest { run, selection, heads, reading, steps, answer, counter, span };
+    if is_metric { Ok(Box::new(newest)) } else { run.unique(Box::new(newest), steps) }
 }
 
 impl Run<'_> {
@@ -205,43 +274,170 @@ impl Operator for Newest<'_> {
         into: &mut StepColumn,
         work: &mut Work,
     ) -> Result<(), EngineError> {
-        let (first_ms, last_ms) = self.shift.span(self.steps);
         let lookback_ms = self.run.lookback_ms;
-        let start_ms = first_ms.saturating_sub(lookback_ms).saturating_add(1);
-        let range = TimeRange::new(start_ms, last_ms);
-        let samples = self.selection.read(self.run.limits, index, range, work)?;
+        let behind_ms = if self.answer == Answer::Smoothed { lookback_ms } else { 0 };
+        let (steps, shift) = (self.steps, self.reading.shift);
+        let range = window_range(shift.span(steps), lookback_ms, behind_ms);
+        let mut samples = self.selection.read(self.run.limits, index, range, work)?;
+        if !samples.column().histograms.is_empty() {
+            if self.reading.stats_only && self.answer == Answer::Value {
+                let column = samples.column();
+                let bare = without_buckets(column, range, (steps, shift), lookback_ms);
+                samples.give_back(work);
+                samples = Samples::Own(bare);
+            }
+            self.newest_of_both(index, samples, into, work);
+            return Ok(());
+        }
+        if self.answer == Answer::Smoothed {
+            let samples = without_markers(samples, work);
+            let column = samples.column();
+            let points = (column.timestamps.as_slice(), column.floats.as_slice());
+            smooth(points, steps, shift, lookback_ms, into);
+            samples.give_back(work);
+            return Ok(());
+        }
         let column = samples.column();
-        let is_time = self.answer == Answer::Time;
-        newest(column, self.steps, self.shift, lookback_ms, into, |time_ms, value| {
-            if is_time { time_ms as f64 / 1000.0 } else { value }
-        });
+        match self.answer {
+            Answer::Time => newest(column, steps, shift, lookback_ms, into, |index, _| {
+                column.timestamps.get(index).map_or(0.0, |time_ms| *time_ms as f64 / 1000.0)
+            }),
+            Answer::Start => newest(column, steps, shift, lookback_ms, into, |index, _| {
+                column.start_ms(index) as f64 / 1000.0
+            }),
+            _ => newest(column, steps, shift, lookback_ms, into, |_, value| value),
+        }
+        if let Some(counter) = &self.counter {
+            counter.count_present(index, into);
+        }
         samples.give_back(work);
         Ok(())
     }
 }
 
+impl Newest<'_> {
+    /// The answer for a series with histograms.
+    fn newest_of_both(
+        &self,
+        index: usize,
+        samples: Samples,
+        into: &mut StepColumn,
+        work: &mut Work,
+    ) {
+        if self.answer == Answer::Smoothed {
+            return self.smooth_both(index, without_markers(samples, work), into, work);
+        }
+        let found = self.found_of_both(samples.column(), into);
+        into.put_rows(found);
+        if let Some(counter) = &self.counter {
+            counter.count_present(index, into);
+        }
+        samples.give_back(work);
+    }
+
+    fn found_of_both(&self, column: &Column, into: &mut StepColumn) -> FloatRows {
+        let (steps, shift) = (self.steps, self.reading.shift);
+        let lookback_ms = self.run.lookback_ms;
+        let rows = Rows::of(column, 0..column.len(), false);
+        let mut places = column.histograms.iter().map(|(index, _)| index).enumerate().peekable();
+        // The last histogram that is not behind the sample in question.
+        let (mut place, mut found) = (None, into.empty_rows());
+        newest_by(column, steps, shift, lookback_ms, into, |step, index, value| {
+            while let Some(next) = places.next_if(|(_, at)| *at <= index) {
+                place = Some(next);
+            }
+            let row = place.filter(|(_, at)| *at == index);
+            match (self.answer, row.and_then(|(row, _)| rows.rows.get(row))) {
+                (Answer::Time, _) => {
+                    column.timestamps.get(index).map(|time_ms| *time_ms as f64 / 1000.0)
+                }
+                (Answer::Start, _) => Some(column.start_ms(index) as f64 / 1000.0),
+                (_, Some(one)) => {
+                    found.push(step, *one);
+                    None
+                }
+                (_, None) => Some(value),
+            }
+        });
+        found
+    }
+
+    fn smooth_both(&self, index: usize, samples: Samples, into: &mut StepColumn, work: &mut Work) {
+        let (steps, shift) = (self.steps, self.reading.shift);
+        let lookback_ms = self.run.lookback_ms;
+        let column = samples.column();
+        let rows = Rows::of(column, 0..column.len(), false);
+        let (mut times, mut values) = (Vec::new(), Vec::new());
+        for (time_ms, _, value) in column.samples() {
+            if let Value::Float(value) = value {
+                times.push(time_ms);
+                values.push(value);
+            }
+        }
+        smooth((&times, &values), steps, shift, lookback_ms, into);
+        let near = |times: &[i64], step: usize| {
+            let now_ms = shift.of(steps.at(step));
+            let open_ms = now_ms.saturating_sub(lookback_ms);
+            let at = times.partition_point(|time_ms| *time_ms <= open_ms);
+            times.get(at).is_some_and(|t| *t <= now_ms.saturating_add(lookback_ms))
+        };
+        for step in 0..steps.count {
+            if near(&rows.times, step) {
+                into.unset(step);
+            }
+        }
+        let mut found = FloatRows::default();
+        let is_mixed = |step: usize| near(&times, step);
+        let findings = smooth_rows(&rows, (steps, shift), lookback_ms, is_mixed, &mut found);
+        into.put_rows(found);
+        samples.give_back(work);
+        let name = self.heads.get(index).and_then(|head| head.labels.metric_name());
+        let spans = (self.span, self.span);
+        for note in of_windows(findings, spans, name.unwrap_or_default()) {
+            self.run.note(note);
+        }
+    }
+}
+
 /// For each step the newest sample that is not later and not older than the lookback; nothing
-/// if it is the staleness marker.
+/// if it is the staleness marker. `answer` gets its index and its value.
 #[inline]
-fn newest(
+pub(super) fn newest(
     samples: &Column,
     steps: Steps,
     shift: Shift,
     lookback_ms: i64,
     into: &mut StepColumn,
-    answer: impl Fn(i64, f64) -> f64,
+    answer: impl Fn(usize, f64) -> f64,
+) {
+    newest_by(samples, steps, shift, lookback_ms, into, |_, index, value| {
+        Some(answer(index, value))
+    });
+}
+
+/// [`newest`], whose `answer` gets the step too and may have none.
+#[inline]
+fn newest_by(
+    samples: &Column,
+    steps: Steps,
+    shift: Shift,
+    lookback_ms: i64,
+    into: &mut StepColumn,
+    mut answer: impl FnMut(usize, usize, f64) -> Option<f64>,
 ) {
     let mut ahead = samples.timestamps.iter().copied().zip(samples.floats.iter().copied());
     let (mut last, mut next) = (None, ahead.next());
+    let mut read = 0;
     into.fill_with(steps.count, |step| {
         let now_ms = shift.of(steps.at(step));
         while let Some((time_ms, value)) = next.filter(|(time_ms, _)| *time_ms <= now_ms) {
             last = Some((time_ms, value));
             next = ahead.next();
+            read += 1;
         }
         let (time_ms, value) = last?;
         let is_fresh = time_ms > now_ms.saturating_sub(lookback_ms) && !is_stale(value);
-        is_fresh.then(|| answer(time_ms, value))
+        if is_fresh { answer(step, read - 1, value) } else { None }
     });
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::base::quote::quoted;
 use crate::model::regex::Regex;
 use crate::model::{Labels, METRIC_NAME};
 use crate::promql::engine::EngineError;
@@ -17,31 +18,29 @@ pub(crate) enum LabelChange {
 
 impl LabelChange {
     /// `label_replace(vector, target, template, source, regex)` without its vector.
-    pub(crate) fn replace(args: &[Arc<str>]) -> Result<Self, EngineError> {
+    pub(crate) fn replace(args: &[Arc<[u8]>]) -> Result<Self, EngineError> {
         let [target, template, source, pattern] = args else {
             return Err(EngineError::Invalid("label_replace() lacks arguments".into()));
         };
-        let regex = Regex::anchored(pattern).map_err(|_| {
+        let regex = std::str::from_utf8(pattern).ok().and_then(|text| Regex::anchored(text).ok());
+        let Some(regex) = regex else {
+            let pattern = String::from_utf8_lossy(pattern);
             let text = format!("invalid regular expression in label_replace(): {pattern}");
-            EngineError::Execution(text)
-        })?;
-        check_target(target, "label_replace")?;
-        let (target, template) = (Arc::clone(target), Arc::clone(template));
-        Ok(Self::Replace { target, template, source: Arc::clone(source), regex })
+            return Err(EngineError::Execution(text));
+        };
+        let target = label_name(target, "destination", "label_replace")?;
+        Ok(Self::Replace { target, template: utf8(template)?, source: utf8(source)?, regex })
     }
 
     /// `label_join(vector, target, separator, sources…)` without its vector.
-    pub(crate) fn join(args: &[Arc<str>]) -> Result<Self, EngineError> {
+    pub(crate) fn join(args: &[Arc<[u8]>]) -> Result<Self, EngineError> {
         let [target, separator, sources @ ..] = args else {
             return Err(EngineError::Invalid("label_join() lacks arguments".into()));
         };
-        if sources.iter().any(|source| source.is_empty()) {
-            let text = "invalid source label name in label_join(): ";
-            return Err(EngineError::Execution(text.into()));
-        }
-        check_target(target, "label_join")?;
-        let (target, separator) = (Arc::clone(target), Arc::clone(separator));
-        Ok(Self::Join { target, separator, sources: sources.to_vec() })
+        let source = |name: &Arc<[u8]>| label_name(name, "source", "label_join");
+        let sources = sources.iter().map(source).collect::<Result<_, _>>()?;
+        let target = label_name(target, "destination", "label_join")?;
+        Ok(Self::Join { target, separator: utf8(separator)?, sources })
     }
 
     /// The label set after the change; `None` if the change does not apply to it.
@@ -66,10 +65,22 @@ impl LabelChange {
     }
 }
 
-fn check_target(target: &str, function: &str) -> Result<(), EngineError> {
-    if target.is_empty() {
-        let text = format!("invalid destination label name in {function}(): {target}");
-        return Err(EngineError::Execution(text));
+/// A name that a label may have: UTF-8, and not empty.
+fn label_name(name: &[u8], role: &str, function: &str) -> Result<Arc<str>, EngineError> {
+    match std::str::from_utf8(name) {
+        Ok(name) if !name.is_empty() => Ok(name.into()),
+        _ => {
+            let name = String::from_utf8_lossy(name);
+            let text = format!("invalid {role} label name in {function}(): {name}");
+            Err(EngineError::Execution(text))
+        }
     }
-    Ok(())
+}
+
+/// A text that becomes part of a label. Labels are UTF-8.
+pub(crate) fn utf8(text: &[u8]) -> Result<Arc<str>, EngineError> {
+    std::str::from_utf8(text).map(Arc::from).map_err(|_| {
+        let shown = quoted(text);
+        EngineError::Execution(format!("labels are UTF-8, which {shown} is not"))
+    })
 }

@@ -5,24 +5,29 @@
 
 mod changes;
 mod date;
+mod extended;
 mod extremes;
 mod histogram;
 mod kahan;
 mod label;
 mod math;
+pub(crate) mod native;
 mod over_time;
 mod rate;
 mod regression;
 mod sort;
 mod spread;
+mod starts;
 mod sums;
 mod window;
 
 pub(crate) use date::DateFunction;
+pub(crate) use extended::{Edges, complete, not_extended, smooth};
 pub(crate) use histogram::{Buckets, Repair};
 pub(crate) use kahan::{Mean, Sum};
-pub(crate) use label::LabelChange;
+pub(crate) use label::{LabelChange, utf8};
 pub(crate) use math::MathFunction;
+pub(crate) use native::{Findings, HistogramStat};
 pub(crate) use over_time::{RangeFunction, Request, Scratch};
 pub(crate) use sort::SortOrder;
 pub(crate) use window::Windows;
@@ -47,8 +52,11 @@ pub(crate) enum Function {
     QueryStep,
     MaxOf,
     MinOf,
+    HistogramStat(HistogramStat),
     HistogramQuantile,
+    HistogramQuantiles,
     HistogramFraction,
+    Info,
     LabelReplace,
     LabelJoin,
     Sort { descending: bool },
@@ -67,6 +75,9 @@ impl Function {
         if let Some(function) = DateFunction::find(name) {
             return Some(Self::Date(function));
         }
+        if let Some(stat) = HistogramStat::find(name) {
+            return Some(Self::HistogramStat(stat));
+        }
         Some(match name {
             "absent" => Self::Absent,
             "absent_over_time" => Self::AbsentOverTime,
@@ -83,6 +94,8 @@ impl Function {
             "max_of" => Self::MaxOf,
             "min_of" => Self::MinOf,
             "histogram_quantile" => Self::HistogramQuantile,
+            "histogram_quantiles" => Self::HistogramQuantiles,
+            "info" => Self::Info,
             "histogram_fraction" => Self::HistogramFraction,
             "label_replace" => Self::LabelReplace,
             "label_join" => Self::LabelJoin,

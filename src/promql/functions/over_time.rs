@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use crate::promql::eval::StepColumn;
 
 use super::changes::{count_pairs, is_change};
+use super::extended::{self, Edges};
 use super::extremes::Extreme;
 use super::rate::{Slope, last_two};
+use super::starts::Starts;
 use super::window::Windows;
 use super::{regression, spread, sums};
 
@@ -49,14 +51,25 @@ pub(crate) struct Request<'a> {
     pub(crate) seconds: f64,
     /// Values of the scalar arguments by step.
     pub(crate) parameters: &'a [Vec<f64>],
+    /// Since when each sample counts; empty if that is not known or does not matter.
+    pub(crate) starts: &'a [i64],
+    /// How the windows are completed.
+    pub(crate) edges: Option<Edges>,
 }
 
 /// Memory that kernels reuse from series to series.
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     indexes: Vec<usize>,
+    more_indexes: Vec<usize>,
     queue: VecDeque<usize>,
     values: Vec<f64>,
+}
+
+impl Scratch {
+    pub(super) const fn indexes(&mut self) -> &mut Vec<usize> {
+        &mut self.indexes
+    }
 }
 
 impl RangeFunction {
@@ -112,10 +125,80 @@ impl RangeFunction {
         matches!(self, Self::Rate | Self::Increase)
     }
 
-    /// Computes all steps of one series.
-    pub(crate) fn run(self, ask: &Request<'_>, scratch: &mut Scratch, into: &mut StepColumn) {
+    /// True if it looks at the starts of samples.
+    pub(crate) const fn wants_starts(self) -> bool {
+        matches!(self, Self::Rate | Self::Increase | Self::Irate | Self::Resets)
+    }
+
+    /// Computes all steps of one series. Gives the number of windows with samples that overlap
+    /// by their starts.
+    pub(crate) fn run(
+        self,
+        ask: &Request<'_>,
+        scratch: &mut Scratch,
+        into: &mut StepColumn,
+    ) -> u64 {
+        if let Some(edges) = ask.edges {
+            self.run_extended(edges, ask, scratch, into);
+            return 0;
+        }
+        if !ask.starts.is_empty() && self.wants_starts() {
+            return self.run_started(ask, scratch, into);
+        }
+        self.run_plain(ask, scratch, into);
+        0
+    }
+
+    /// With windows that are completed; see [`RangeFunction::check_extended`].
+    fn run_extended(
+        self,
+        edges: Edges,
+        ask: &Request<'_>,
+        scratch: &mut Scratch,
+        into: &mut StepColumn,
+    ) {
+        let (windows, indexes) = (&ask.windows, &mut scratch.indexes);
+        let values = windows.values;
+        let pair = |index: usize| Some((*values.get(index.checked_sub(1)?)?, *values.get(index)?));
+        let mut count = |counts: &dyn Fn(usize) -> bool| {
+            extended::count_pairs(edges, windows, indexes, into, counts);
+        };
+        match self {
+            Self::Changes => count(&|index| pair(index).is_some_and(|(a, b)| is_change(a, b))),
+            Self::Resets if ask.starts.is_empty() => {
+                count(&|index| pair(index).is_some_and(|(a, b)| b < a));
+            }
+            Self::Resets => {
+                let started = Starts { windows, starts: ask.starts };
+                count(&|index| started.resets(index));
+            }
+            _ => {
+                let per_seconds = Some(ask.seconds).filter(|_| self == Self::Rate);
+                let how = (self != Self::Delta, per_seconds);
+                extended::slope(edges, how, windows, indexes, into);
+            }
+        }
+    }
+
+    /// With starts that tell of resets.
+    fn run_started(self, ask: &Request<'_>, scratch: &mut Scratch, into: &mut StepColumn) -> u64 {
+        let started = Starts { windows: &ask.windows, starts: ask.starts };
+        let Scratch { indexes, more_indexes, .. } = scratch;
+        match self {
+            Self::Irate => started.last_two(into),
+            Self::Resets => started.count_resets(indexes, into),
+            _ => {
+                let per_seconds = Some(ask.seconds).filter(|_| self == Self::Rate);
+                let slope = Slope { counter: true, per_seconds };
+                return started.slope(slope, indexes, more_indexes, into);
+            }
+        }
+        0
+    }
+
+    fn run_plain(self, ask: &Request<'_>, scratch: &mut Scratch, into: &mut StepColumn) {
         let windows = &ask.windows;
-        let Scratch { indexes, queue, values } = scratch;
+        let Scratch { indexes, queue, values, .. } = scratch;
         let slope = |counter, per_seconds| Slope { counter, per_seconds };
         let extreme = |largest, time| Extreme { largest, time };
         let parameter = |index: usize, step: usize| {

@@ -42,7 +42,12 @@ impl Slope {
 
     /// Matches `extrapolatedRate`.
     #[inline]
-    fn extrapolate(self, windows: &Windows<'_>, window: Window, raw: f64) -> Option<f64> {
+    pub(super) fn extrapolate(
+        self,
+        windows: &Windows<'_>,
+        window: Window,
+        raw: f64,
+    ) -> Option<f64> {
         let gaps = window.hi - window.lo - 1;
         if gaps == 0 {
             return None;

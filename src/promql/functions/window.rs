@@ -53,3 +53,30 @@ impl<'a> Windows<'a> {
         &self.values[window.lo..window.hi]
     }
 }
+
+/// Hands over each window that holds samples, in order: those later than its start less
+/// `before_ms`, not later than its end plus `behind_ms`.
+pub(crate) fn each_window(
+    times: &[i64],
+    (steps, shift): (Steps, Shift),
+    range_ms: i64,
+    (before_ms, behind_ms): (i64, i64),
+    mut each: impl FnMut(Window),
+) {
+    let (mut lo, mut hi) = (0, 0);
+    for step in 0..steps.count {
+        let end_ms = shift.of(steps.at(step));
+        let start_ms = end_ms.saturating_sub(range_ms);
+        let (open_ms, last_ms) =
+            (start_ms.saturating_sub(before_ms), end_ms.saturating_add(behind_ms));
+        while hi < times.len() && times[hi] <= last_ms {
+            hi += 1;
+        }
+        while lo < hi && times[lo] <= open_ms {
+            lo += 1;
+        }
+        if lo < hi {
+            each(Window { step, start_ms, end_ms, lo, hi });
+        }
+    }
+}

@@ -6,7 +6,7 @@ use crate::base::quote::quoted;
 use crate::promql::ast::{
     Binary, BinaryOp, Cardinality, Expr, ExprKind, Matching, Span, VectorSelector,
 };
-use crate::promql::lex::{Keyword, Token, TokenKind};
+use crate::promql::lex::{Keyword, Token, TokenKind, unquote};
 use crate::promql::signature::signature;
 
 use super::{Node, Parsed, Parser};
@@ -174,7 +174,7 @@ impl Parser<'_> {
         let token = self.peek();
         let kind = if token.kind == TokenKind::String {
             self.advance();
-            ExprKind::String(self.string(token)?.into())
+            ExprKind::String(unquote(self.text(token.span)).into())
         } else {
             let (value, as_duration) = self.number()?;
             ExprKind::Number { value, as_duration }

@@ -36,13 +36,15 @@ pub const NESTING_MAX: usize = if cfg!(debug_assertions) { 90 } else { 300 };
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ParseOptions {
-    /// The functions that `SIGNATURES` marks experimental, `limitk` and `limit_ratio`.
+    /// `promql-experimental-functions`: the functions that `SIGNATURES` marks experimental,
+    /// `limitk` and `limit_ratio`.
     pub experimental_functions: bool,
-    /// Arithmetic, `step()`, `range()`, `min_of()` and `max_of()` in durations.
+    /// `promql-duration-expr`: arithmetic, `step()`, `range()`, `min_of()` and `max_of()` in
+    /// durations.
     pub duration_expressions: bool,
-    /// `anchored` and `smoothed`.
+    /// `promql-extended-range-selectors`: `anchored` and `smoothed`.
     pub extended_range_selectors: bool,
-    /// `fill`, `fill_left` and `fill_right`.
+    /// `promql-binop-fill-modifiers`: `fill`, `fill_left` and `fill_right`.
     pub fill_modifiers: bool,
 }
 

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::base::quote::quoted;
+use crate::model::Matcher;
 use crate::promql::ast::{
-    Aggregate, AtModifier, Binary, BinaryOp, DurationExpr, Expr, ExprKind, Modifiers, Span,
+    Aggregate, AtModifier, Binary, DurationExpr, Expr, ExprKind, Extended, Modifiers, Span,
     ValueType, VectorSelector,
 };
 use crate::promql::engine::EngineError;
@@ -37,7 +39,16 @@ pub(super) type Planned = Result<Node, EngineError>;
 pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
     let range_ms = grid.end_ms.saturating_sub(grid.steps.start_ms);
     let lengths = Lengths { step_ms: grid.step_ms, range_ms };
-    let mut builder = Builder { grid, lengths, asks: Vec::new(), hints: Vec::new(), depth: 0 };
+    let mut builder = Builder {
+        grid,
+        lengths,
+        asks: Vec::new(),
+        hints: Vec::new(),
+        stats_wanted: 0,
+        buckets_wanted: 0,
+        depth: 0,
+        nodes: 0,
+    };
     let steps = grid.steps;
     let root = match unwrapped(expr) {
         window @ Expr { kind: ExprKind::Matrix { .. } | ExprKind::Subquery { .. }, .. } => {
@@ -48,7 +59,7 @@ pub(crate) fn plan(expr: &Expr, grid: Grid) -> Result<Plan, EngineError> {
             _ => Root::Vector(builder.node(other, steps)?),
         },
     };
-    Ok(Plan { root, asks: builder.asks })
+    Ok(Plan { root, asks: builder.asks, nodes: builder.nodes })
 }
 
 pub(super) struct Builder {
@@ -57,7 +68,12 @@ pub(super) struct Builder {
     asks: Vec<Ask>,
     /// What the operations around the current expression say of the samples they want.
     pub(super) hints: Vec<Hints>,
+    /// How many operations around the current expression want count and sum of histograms only.
+    pub(super) stats_wanted: usize,
+    /// How many operations around it need buckets all the same, if only to find resets.
+    pub(super) buckets_wanted: usize,
     depth: usize,
+    nodes: usize,
 }
 
 impl Builder {
@@ -72,7 +88,7 @@ impl Builder {
         let is_constant = matches!(expr.kind, ExprKind::Number { .. });
         let node = if steps.count > 1 && !is_constant && is_invariant(expr) {
             let inner = Box::new(self.every_step(expr, steps.first_only())?);
-            Node { kind: Kind::Once(inner), span: expr.span, steps }
+            self.numbered(Kind::Once(inner), expr.span, steps)
         } else {
             self.every_step(expr, steps)?
         };
@@ -87,6 +103,9 @@ impl Builder {
     fn every_step(&mut self, expr: &Expr, steps: Steps) -> Planned {
         let kind = match &expr.kind {
             ExprKind::Number { value, .. } => Kind::Number(*value),
+            ExprKind::Vector(selector) if selector.extended == Some(Extended::Smoothed) => {
+                Kind::Smoothed(self.reading(selector, steps)?)
+            }
             ExprKind::Vector(selector) => Kind::Newest(self.reading(selector, steps)?),
             ExprKind::Paren(inner) => return self.node(inner, steps),
             ExprKind::Unary { negative: false, expr } => return self.node(expr, steps),
@@ -98,7 +117,12 @@ impl Builder {
                 return Err(misplaced(expr.span));
             }
         };
-        Ok(Node { kind, span: expr.span, steps })
+        Ok(self.numbered(kind, expr.span, steps))
+    }
+
+    const fn numbered(&mut self, kind: Kind, span: Span, steps: Steps) -> Node {
+        self.nodes += 1;
+        Node { id: self.nodes - 1, kind, span, steps }
     }
 
     fn binary(&mut self, binary: &Binary, steps: Steps) -> Result<Box<BinaryNode>, EngineError> {
@@ -112,12 +136,16 @@ impl Builder {
             }
             _ => return Err(misplaced(binary.left.span)),
         };
-        if matches!(binary.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            return Err(EngineError::Unsupported(format!("operator {}", binary.op.text())));
+        if binary.op.is_trim() && matches!(sides, Sides::Scalars) {
+            let op = binary.op.text();
+            let text = format!("operator \"{op}\" not allowed for Scalar operations");
+            return Err(EngineError::Execution(text));
         }
         self.hints.push(Hints::default());
+        self.buckets_wanted += usize::from(binary.op.is_trim());
         let left = self.boxed(&binary.left, steps)?;
         let right = self.boxed(&binary.right, steps)?;
+        self.buckets_wanted -= usize::from(binary.op.is_trim());
         self.hints.pop();
         let (op, return_bool) = (binary.op, binary.return_bool);
         Ok(Box::new(BinaryNode { op, sides, left, right, return_bool }))
@@ -133,11 +161,8 @@ impl Builder {
         grouping.dedup();
         let parameter = match &of.parameter {
             None => None,
-            Some(Expr { kind: ExprKind::String(text), .. }) => {
-                Some(Parameter::Text(Arc::clone(text)))
-            }
             Some(expr) => match &unwrapped(expr).kind {
-                ExprKind::String(text) => Some(Parameter::Text(Arc::clone(text))),
+                ExprKind::String(text) => Some(Parameter::Text(label_name(text)?)),
                 _ => Some(Parameter::Scalar(self.boxed(expr, steps)?)),
             },
         };
@@ -158,14 +183,19 @@ impl Builder {
         let expr = unwrapped(expr);
         match &expr.kind {
             ExprKind::Matrix { selector, range } => {
-                refuse_extended(selector)?;
                 let range_ms = self.length(range)?;
                 let shift = self.shift(&selector.at)?;
-                let (first, last) = shift.span(steps);
-                let start_ms = first.saturating_sub(range_ms).saturating_add(1);
-                let ask = self.ask(selector, TimeRange::new(start_ms, last), range_ms, steps);
-                let source = WindowSource::Series(ask);
-                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+                let (before_ms, behind_ms) = match selector.extended {
+                    None => (0, 0),
+                    Some(Extended::Anchored) => (self.grid.lookback_ms, 0),
+                    Some(Extended::Smoothed) => (self.grid.lookback_ms, self.grid.lookback_ms),
+                };
+                let asked =
+                    window_range(shift.span(steps), range_ms.saturating_add(before_ms), behind_ms);
+                let ask = self.ask(&selector.matchers, asked, range_ms, steps);
+                let (source, extended) = (WindowSource::Series(ask), selector.extended);
+                let stats_only = self.is_stats_only();
+                Ok(Window { source, range_ms, steps, shift, extended, stats_only, span: expr.span })
             }
             ExprKind::Subquery { expr: inner, range, step, at } => {
                 let range_ms = self.length(range)?;
@@ -174,11 +204,14 @@ impl Builder {
                     None => self.grid.subquery_step_ms.max(1),
                 };
                 let shift = self.shift(at)?;
+                self.buckets_wanted += 1;
                 let source = match self.inner_steps(steps, shift, range_ms, step_ms)? {
                     inner_steps if inner_steps.count == 0 => WindowSource::Nothing,
                     inner_steps => WindowSource::Subquery(self.boxed(inner, inner_steps)?),
                 };
-                Ok(Window { source, range_ms, steps, shift, span: expr.span })
+                self.buckets_wanted -= 1;
+                let (extended, stats_only, span) = (None, false, expr.span);
+                Ok(Window { source, range_ms, steps, shift, extended, stats_only, span })
             }
             _ => Err(misplaced(expr.span)),
         }
@@ -205,19 +238,27 @@ impl Builder {
         selector: &VectorSelector,
         steps: Steps,
     ) -> Result<Reading, EngineError> {
-        refuse_extended(selector)?;
         let shift = self.shift(&selector.at)?;
-        let (first, last) = shift.span(steps);
-        let start_ms = first.saturating_sub(self.grid.lookback_ms).saturating_add(1);
-        let ask = self.ask(selector, TimeRange::new(start_ms, last), 0, steps);
-        Ok(Reading { ask, shift })
+        let lookback_ms = self.grid.lookback_ms;
+        let behind_ms = match selector.extended {
+            Some(Extended::Smoothed) => lookback_ms,
+            _ => 0,
+        };
+        let asked = window_range(shift.span(steps), lookback_ms, behind_ms);
+        let ask = self.ask(&selector.matchers, asked, 0, steps);
+        Ok(Reading { ask, shift, stats_only: self.is_stats_only() })
+    }
+
+    /// Matches `detectHistogramStatsDecoding`.
+    const fn is_stats_only(&self) -> bool {
+        self.stats_wanted > 0 && self.buckets_wanted == 0
     }
 
     /// Asks for the series of a selector; one that is asked for already is asked for a longer
     /// time instead, if the times meet.
-    fn ask(
+    pub(super) fn ask(
         &mut self,
-        selector: &VectorSelector,
+        matchers: &[Matcher],
         range: TimeRange,
         range_ms: i64,
         steps: Steps,
@@ -225,9 +266,10 @@ impl Builder {
         let step_ms = if steps.instant { 0 } else { steps.step_ms };
         let around = self.hints.last().cloned().unwrap_or_default();
         let hints = Hints { step_ms, range_ms, ..around };
-        let known = self.asks.iter_mut().enumerate().find(|(_, ask)| {
-            ask.select.matchers == selector.matchers && ask.select.range.overlaps(range)
-        });
+        let known =
+            self.asks.iter_mut().enumerate().find(|(_, ask)| {
+                ask.select.matchers == matchers && ask.select.range.overlaps(range)
+            });
         if let Some((index, ask)) = known {
             let select = &mut ask.select;
             select.range.start_ms = select.range.start_ms.min(range.start_ms);
@@ -238,7 +280,7 @@ impl Builder {
             ask.readers += 1;
             return index;
         }
-        let select = Select { matchers: selector.matchers.clone(), range, hints };
+        let select = Select { matchers: matchers.to_vec(), range, hints };
         self.asks.push(Ask { select, readers: 1 });
         self.asks.len() - 1
     }
@@ -261,11 +303,20 @@ impl Builder {
     }
 }
 
-fn refuse_extended(selector: &VectorSelector) -> Result<(), EngineError> {
-    match selector.extended {
-        None => Ok(()),
-        Some(_) => Err(EngineError::Unsupported("modifiers anchored and smoothed".into())),
-    }
+/// The span of windows that begin `before_ms` before an instant, which does not count, and end
+/// `behind_ms` behind it.
+pub(crate) fn window_range(
+    (first_ms, last_ms): (i64, i64),
+    before_ms: i64,
+    behind_ms: i64,
+) -> TimeRange {
+    let start_ms = first_ms.saturating_sub(before_ms).saturating_add(1);
+    TimeRange::new(start_ms, last_ms.saturating_add(behind_ms))
+}
+
+fn label_name(text: &[u8]) -> Result<Arc<str>, EngineError> {
+    let refused = || EngineError::Execution(format!("invalid label name {}", quoted(text)));
+    std::str::from_utf8(text).map(Arc::from).map_err(|_| refused())
 }
 
 /// An operand of a type that the parser's check would have refused.

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::model::{Labels, METRIC_NAME, MatchOp};
 use crate::promql::ast::{Expr, ExprKind, Span, VectorSelector};
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{Function, LabelChange, RangeFunction, SortOrder};
+use crate::promql::functions::{
+    Function, HistogramStat, LabelChange, RangeFunction, SortOrder, not_extended, utf8,
+};
 use crate::series::Hints;
 
 use super::build::{Builder, misplaced};
@@ -30,12 +32,19 @@ impl Builder {
         };
         self.hints.push(Hints { func: Some(Arc::clone(name)), ..Hints::default() });
         let kind = match function {
-            Function::OverTime(function) => self.over_time(function, args, at, steps),
+            Function::OverTime(function) => self.over_time(function, name, args, at, steps),
             Function::Absent | Function::AbsentOverTime => self.absence(function, args, at, steps),
             Function::Math(_) | Function::Date(_) => self.by_value(function, args, at, steps),
-            Function::HistogramQuantile | Function::HistogramFraction => {
-                self.histogram(function, args, at, steps)
+            Function::HistogramStat(stat) => self.histogram_stat(stat, args, at, steps),
+            Function::HistogramQuantile
+            | Function::HistogramQuantiles
+            | Function::HistogramFraction => {
+                self.buckets_wanted += 1;
+                let kind = self.histogram(function, args, at, steps);
+                self.buckets_wanted -= 1;
+                kind
             }
+            Function::Info => self.info(args, at, steps),
             Function::LabelReplace
             | Function::LabelJoin
             | Function::Sort { .. }
@@ -57,7 +66,13 @@ impl Builder {
         let labels = absent_labels(arg);
         match function {
             Function::Absent => Ok(Kind::Absent { vector: self.boxed(arg, steps)?, labels }),
-            _ => Ok(Kind::AbsentOverTime { window: self.window(arg, steps)?, labels }),
+            _ => {
+                let window = self.window(arg, steps)?;
+                if let Some(how) = window.extended {
+                    return Err(not_extended(how, "absent_over_time"));
+                }
+                Ok(Kind::AbsentOverTime { window, labels })
+            }
         }
     }
 
@@ -75,11 +90,34 @@ impl Builder {
         }
     }
 
+    fn histogram_stat(
+        &mut self,
+        stat: HistogramStat,
+        args: &[Expr],
+        at: Span,
+        steps: Steps,
+    ) -> Kinded {
+        let [vector] = args else { return Err(misplaced(at)) };
+        self.stats_wanted += usize::from(stat.is_without_buckets());
+        let vector = self.boxed(vector, steps);
+        self.stats_wanted -= usize::from(stat.is_without_buckets());
+        Ok(Kind::HistogramStat { stat, vector: vector? })
+    }
+
     fn histogram(&mut self, function: Function, args: &[Expr], at: Span, steps: Steps) -> Kinded {
         match (function, args) {
             (Function::HistogramQuantile, [quantile, vector]) => {
                 let quantile = self.boxed(quantile, steps)?;
                 Ok(Kind::HistogramQuantile { quantile, vector: self.boxed(vector, steps)? })
+            }
+            (Function::HistogramQuantiles, [vector, label, quantiles @ ..]) => {
+                let [label] = strings(std::slice::from_ref(label), at)?
+                    .try_into()
+                    .map_err(|_| misplaced(at))?;
+                let label = utf8(&label)?;
+                let quantiles = self.nodes(quantiles, steps)?;
+                let vector = self.boxed(vector, steps)?;
+                Ok(Kind::HistogramQuantiles { vector, label, quantiles })
             }
             (Function::HistogramFraction, [lower, upper, vector]) => {
                 let bounds = Box::new([self.node(lower, steps)?, self.node(upper, steps)?]);
@@ -102,7 +140,10 @@ impl Builder {
                 return Ok(Kind::Relabel { change, vector: self.boxed(vector, steps)? });
             }
             Function::Sort { descending } => SortOrder::Value { descending },
-            Function::SortByLabel { descending } => SortOrder::Labels { names: texts, descending },
+            Function::SortByLabel { descending } => {
+                let names = texts.iter().map(|name| utf8(name)).collect::<Result<_, _>>()?;
+                SortOrder::Labels { names, descending }
+            }
             _ => return Err(misplaced(at)),
         };
         Ok(Kind::Sort { order, vector: self.boxed(vector, steps)? })
@@ -119,11 +160,7 @@ impl Builder {
             (Function::Scalar, [arg]) => Ok(Kind::Scalar(self.boxed(arg, steps)?)),
             (Function::Vector, [arg]) => Ok(Kind::Vector(self.boxed(arg, steps)?)),
             (Function::Timestamp, [arg]) => self.timestamp(arg, steps),
-            (Function::StartTimestamp, _) if self.grid.start_timestamps => {
-                Err(EngineError::Unsupported("function start_timestamp()".into()))
-            }
-            // Without start times no element has one.
-            (Function::StartTimestamp, [arg]) => self.boxed(arg, steps).map(|_| Kind::Nothing),
+            (Function::StartTimestamp, [arg]) => self.start_timestamp(arg, steps),
             (Function::MaxOf, [a, b]) => self.extreme(true, a, b, steps),
             (Function::MinOf, [a, b]) => self.extreme(false, a, b, steps),
             _ => Err(misplaced(at)),
@@ -152,6 +189,7 @@ impl Builder {
     fn over_time(
         &mut self,
         function: RangeFunction,
+        name: &str,
         args: &[Expr],
         at: Span,
         steps: Steps,
@@ -164,6 +202,9 @@ impl Builder {
                 }
                 _ => parameters.push(self.node(arg, steps)?),
             }
+        }
+        if let Some(how) = window.as_ref().and_then(|window| window.extended) {
+            function.check_extended(how, name)?;
         }
         match window {
             Some(window) if parameters.len() == function.parameter_count() => {
@@ -181,13 +222,23 @@ impl Builder {
         }
     }
 
+    /// Only samples have starts, what is computed from them does not.
+    fn start_timestamp(&mut self, arg: &Expr, steps: Steps) -> Kinded {
+        match &unwrapped(arg).kind {
+            ExprKind::Vector(selector) if self.grid.start_timestamps => {
+                Ok(Kind::NewestStart(self.reading(selector, steps)?))
+            }
+            _ => self.boxed(arg, steps).map(|_| Kind::Nothing),
+        }
+    }
+
     fn extreme(&mut self, largest: bool, a: &Expr, b: &Expr, steps: Steps) -> Kinded {
         let scalars = Box::new([self.node(a, steps)?, self.node(b, steps)?]);
         Ok(Kind::Extreme { largest, scalars })
     }
 }
 
-fn strings(args: &[Expr], at: Span) -> Result<Vec<Arc<str>>, EngineError> {
+fn strings(args: &[Expr], at: Span) -> Result<Vec<Arc<[u8]>>, EngineError> {
     let text = |arg: &Expr| match &unwrapped(arg).kind {
         ExprKind::String(text) => Ok(Arc::clone(text)),
         _ => Err(misplaced(at)),

@@ -6,19 +6,22 @@
 
 mod build;
 mod call;
+mod describe;
 mod duration;
+mod info;
 mod invariant;
 mod steps;
 
 use std::sync::Arc;
 
-use crate::model::Labels;
+use crate::model::{Labels, Matcher};
 use crate::series::Select;
 
-use super::ast::{AggregateOp, BinaryOp, Matching, Span};
-use super::functions::{DateFunction, MathFunction, RangeFunction};
+use super::ast::{AggregateOp, BinaryOp, Extended, Matching, Span};
+use super::functions::{DateFunction, HistogramStat, MathFunction, RangeFunction};
 
-pub(crate) use build::{Grid, plan};
+pub(crate) use build::{Grid, plan, window_range};
+pub(crate) use describe::{Described, describe};
 pub(crate) use duration::{go_max, go_min, seconds};
 pub(crate) use steps::Steps;
 
@@ -29,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) root: Root,
     /// What is asked of the source.
     pub(crate) asks: Vec<Ask>,
+    /// How many operations there are.
+    pub(crate) nodes: usize,
 }
 
 /// The value of the whole query.
@@ -62,6 +67,8 @@ pub(crate) struct Ask {
 /// One operation.
 #[derive(Debug)]
 pub(crate) struct Node {
+    /// Its number, below [`Plan::nodes`].
+    pub(crate) id: usize,
     pub(crate) kind: Kind,
     pub(crate) span: Span,
     /// The instants at which it is wanted.
@@ -80,6 +87,10 @@ pub(crate) enum Kind {
     Newest(Reading),
     /// When the newest sample of each series was taken.
     NewestTime(Reading),
+    /// Since when the newest sample of each series counts.
+    NewestStart(Reading),
+    /// The line between the samples around each step.
+    Smoothed(Reading),
     /// The child at the first step, repeated.
     Once(Box<Node>),
     /// `-vector` or `-scalar`
@@ -108,8 +119,14 @@ pub(crate) enum Kind {
     StepTime(Box<Node>),
     /// `max_of(a, b)` and `min_of(a, b)`
     Extreme { largest: bool, scalars: Box<[Node; 2]> },
+    /// `histogram_count(vector)` and its like
+    HistogramStat { stat: HistogramStat, vector: Box<Node> },
     /// `histogram_quantile(q, vector)`
     HistogramQuantile { quantile: Box<Node>, vector: Box<Node> },
+    /// `histogram_quantiles(vector, label, q, …)`
+    HistogramQuantiles { vector: Box<Node>, label: Arc<str>, quantiles: Vec<Node> },
+    /// `info(vector, {…})`
+    Info(Box<InfoNode>),
     /// `histogram_fraction(lower, upper, vector)`
     HistogramFraction { bounds: Box<[Node; 2]>, vector: Box<Node> },
     /// `label_replace` and `label_join`
@@ -118,12 +135,26 @@ pub(crate) enum Kind {
     Sort { order: super::functions::SortOrder, vector: Box<Node> },
 }
 
+/// `info(vector, {…})`
+#[derive(Debug)]
+pub(crate) struct InfoNode {
+    pub(crate) vector: Node,
+    /// The series with labels, and when they are looked at.
+    pub(crate) reading: Reading,
+    /// What the metrics with labels are called: all must hold.
+    pub(crate) names: Vec<Matcher>,
+    /// Conditions on other labels; only these labels are taken over, or all if there are none.
+    pub(crate) labels: Vec<Matcher>,
+}
+
 /// Which series are read, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
     /// Index in [`Plan::asks`].
     pub(crate) ask: usize,
     pub(crate) shift: Shift,
+    /// Of histograms only count and sum are wanted.
+    pub(crate) stats_only: bool,
 }
 
 /// What `@` and `offset` do to the instants of a selector.
@@ -154,6 +185,10 @@ pub(crate) struct Window {
     /// The steps at which a window ends, after `shift`.
     pub(crate) steps: Steps,
     pub(crate) shift: Shift,
+    /// How it is completed at its edges.
+    pub(crate) extended: Option<Extended>,
+    /// Of histograms only count and sum are wanted.
+    pub(crate) stats_only: bool,
     pub(crate) span: Span,
 }
 

@@ -26,7 +26,7 @@ impl Display for Expr {
                 f.write_str(&format_duration((value * 1e9) as i64 / 1_000_000))
             }
             ExprKind::Number { value, .. } => f.write_str(&plain(*value)),
-            ExprKind::String(text) => f.write_str(&quoted(&**text)),
+            ExprKind::String(text) => f.write_str(&quoted(text)),
             ExprKind::Vector(selector) => vector(f, selector),
             ExprKind::Matrix { selector, range } => {
                 name_and_matchers(f, selector)?;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use crate::model::{Labels, Sample, is_stale};
-use crate::promql::{MatrixSeries, Value, VectorElement};
+use crate::model::histogram::HistogramRef;
+use crate::model::histogram::float::FloatRef;
+use crate::model::{Labels, Sample, Value, is_stale};
+use crate::promql::{MatrixSeries, Value as Answered, VectorElement};
 
 use super::script::{Eval, Expectation, Expected, Notes};
 use super::series::SeriesValue;
@@ -31,24 +33,26 @@ fn almost_equal(a: f64, b: f64) -> bool {
 }
 
 /// Compares the value of an answer.
-pub(super) fn value(eval: &Eval, value: &Value) -> Compared {
+pub(super) fn value(eval: &Eval, value: &Answered) -> Compared {
     match (value, &eval.value) {
-        (Value::String { text, .. }, _) => match eval.text.as_deref().unwrap_or_default() {
+        (Answered::String { text, .. }, _) => match eval.text.as_deref().unwrap_or_default() {
             wanted if *wanted == **text => Ok(()),
             wanted => Err(format!("expected string {wanted:?} but got {text:?}")),
         },
-        (Value::Scalar(sample), Expected::Scalar(wanted)) => {
+        (Answered::Scalar(sample), Expected::Scalar(wanted)) => {
             if almost_equal(*wanted, sample.value) {
                 return Ok(());
             }
             Err(format!("expected scalar {wanted} but got {}", sample.value))
         }
-        (Value::Scalar(sample), Expected::Series(_)) => {
+        (Answered::Scalar(sample), Expected::Series(_)) => {
             Err(format!("expected vector or matrix result, but got scalar {}", sample.value))
         }
-        (Value::Vector(elements), Expected::Series(expected)) => vector(eval, elements, expected),
-        (Value::Matrix(series), Expected::Series(expected)) => matrix(eval, series, expected),
-        (Value::Vector(_) | Value::Matrix(_), Expected::Scalar(wanted)) => {
+        (Answered::Vector(elements), Expected::Series(expected)) => {
+            vector(eval, elements, expected)
+        }
+        (Answered::Matrix(series), Expected::Series(expected)) => matrix(eval, series, expected),
+        (Answered::Vector(_) | Answered::Matrix(_), Expected::Scalar(wanted)) => {
             Err(format!("expected scalar {wanted}, but got series"))
         }
     }
@@ -56,20 +60,22 @@ pub(super) fn value(eval: &Eval, value: &Value) -> Compared {
 
 fn vector(eval: &Eval, elements: &[VectorElement], expected: &ExpectedSeries) -> Compared {
     for (index, element) in elements.iter().enumerate() {
-        let VectorElement { labels, sample: Sample { value, .. } } = element;
+        let VectorElement { labels, sample: Sample { value, .. }, histogram } = element;
+        let got = match histogram {
+            Some(one) => Value::Histogram(one.as_ref().as_ref()),
+            None => Value::Float(*value),
+        };
+        let got_text = text(&got);
         let Some((place, wanted)) = expected.get(labels) else {
-            return Err(format!("unexpected metric {labels} in result, has value {value}"));
+            return Err(format!("unexpected metric {labels} in result, has value {got_text}"));
         };
         if eval.ordered && *place != index + 1 {
             let found = index + 1;
             return Err(format!("expected {labels} at position {place} but was at {found}"));
         }
-        match wanted.first() {
-            Some(SeriesValue::Float(wanted)) if almost_equal(*wanted, *value) => {}
-            wanted => {
-                let wanted = shown(wanted);
-                return Err(format!("expected {wanted} for {labels} but got {value}"));
-            }
+        if !wanted.first().is_some_and(|wanted| is_as_wanted(wanted, &got)) {
+            let wanted = shown(wanted.first());
+            return Err(format!("expected {wanted} for {labels} but got {got_text}"));
         }
     }
     let found = |labels: &Labels| elements.iter().any(|element| element.labels == *labels);
@@ -88,9 +94,51 @@ fn all_found(expected: &ExpectedSeries, found: impl Fn(&Labels) -> bool) -> Comp
 fn shown(value: Option<&SeriesValue>) -> String {
     match value {
         Some(SeriesValue::Float(value)) => value.to_string(),
-        Some(SeriesValue::Histogram { .. }) => "a histogram (not supported yet)".into(),
+        Some(SeriesValue::Histogram { one, .. }) => text(&Value::Histogram(one.as_ref().as_ref())),
         Some(SeriesValue::Gap) | None => "nothing".into(),
     }
+}
+
+fn text(value: &Value<'_>) -> String {
+    match value {
+        Value::Float(value) => value.to_string(),
+        Value::Histogram(one) => {
+            let (schema, hint) = (one.layout.schema, one.hint);
+            format!("{} (schema {schema}, {hint:?})", FloatRef::from(*one))
+        }
+    }
+}
+
+fn is_as_wanted(wanted: &SeriesValue, got: &Value<'_>) -> bool {
+    match (wanted, got) {
+        (SeriesValue::Float(wanted), Value::Float(got)) => almost_equal(*wanted, *got),
+        (SeriesValue::Histogram { one, has_hint }, Value::Histogram(got)) => {
+            let wanted = one.as_ref().as_ref();
+            (!has_hint || wanted.hint == got.hint) && same_histogram(wanted, *got)
+        }
+        _ => false,
+    }
+}
+
+/// Compares what is left without empty buckets: layouts exactly, counts almost.
+fn same_histogram(wanted: HistogramRef<'_>, got: HistogramRef<'_>) -> bool {
+    let compact = |one: HistogramRef<'_>| {
+        let mut one = FloatRef::from(one).owned();
+        one.compact();
+        one
+    };
+    let (wanted, got) = (compact(wanted), compact(got));
+    let pairs =
+        [(wanted.count, got.count), (wanted.sum, got.sum), (wanted.zero_count, got.zero_count)];
+    let mut all =
+        pairs.into_iter().chain(wanted.buckets.iter().copied().zip(got.buckets.iter().copied()));
+    let (a, b) = (&wanted.layout, &got.layout);
+    a.schema == b.schema
+        && a.zero_threshold == b.zero_threshold
+        && (!a.is_custom() || a.custom_bounds == b.custom_bounds)
+        && a.positive == b.positive
+        && a.negative == b.negative
+        && all.all(|(wanted, got)| almost_equal(wanted, got))
 }
 
 fn matrix(eval: &Eval, series: &[MatrixSeries], expected: &ExpectedSeries) -> Compared {
@@ -110,31 +158,27 @@ fn matrix(eval: &Eval, series: &[MatrixSeries], expected: &ExpectedSeries) -> Co
 
 fn one_series(eval: &Eval, found: &MatrixSeries, wanted: &[SeriesValue]) -> Compared {
     let labels = &found.labels;
-    let mut samples = found.column.timestamps.iter().zip(&found.column.floats);
+    let mut samples = found.column.samples();
     let mut timestamp_ms = eval.start_ms;
     let failed = |what: String| Err(format!("{what} for {labels} (result has {})", points(found)));
     for value in wanted {
         if timestamp_ms > eval.end_ms {
             return failed(format!("expected {} points, more than steps,", wanted.len()));
         }
-        match value {
-            SeriesValue::Gap => {}
-            SeriesValue::Histogram { .. } => {
-                return failed("expected histograms (not supported yet)".into());
-            }
-            SeriesValue::Float(value) => match samples.next() {
-                Some((at_ms, got)) if *at_ms == timestamp_ms && almost_equal(*value, *got) => {}
-                Some((at_ms, got)) => {
-                    let wanted = format!("expected {value} at {timestamp_ms}");
-                    return failed(format!("{wanted} but got {got} at {at_ms}"));
+        if *value != SeriesValue::Gap {
+            let wanted = || format!("expected {} at {timestamp_ms}", shown(Some(value)));
+            match samples.next() {
+                Some((at_ms, _, got)) if at_ms == timestamp_ms && is_as_wanted(value, &got) => {}
+                Some((at_ms, _, got)) => {
+                    return failed(format!("{} but got {} at {at_ms}", wanted(), text(&got)));
                 }
-                None => return failed(format!("expected {value} at {timestamp_ms}")),
-            },
+                None => return failed(wanted()),
+            }
         }
         timestamp_ms = timestamp_ms.saturating_add(eval.step_ms);
     }
     match samples.next() {
-        Some((at_ms, got)) => failed(format!("unexpected {got} at {at_ms}")),
+        Some((at_ms, _, got)) => failed(format!("unexpected {} at {at_ms}", text(&got))),
         None => Ok(()),
     }
 }
@@ -152,8 +196,8 @@ pub(super) fn sorted(series: &[MatrixSeries]) -> Compared {
 
 fn points(series: &MatrixSeries) -> String {
     let mut out = String::new();
-    for (at_ms, value) in series.column.timestamps.iter().zip(&series.column.floats).take(50) {
-        let _ = write!(out, "{value} @[{at_ms}] ");
+    for (at_ms, _, value) in series.column.samples().take(50) {
+        let _ = write!(out, "{} @[{at_ms}] ", text(&value));
     }
     out
 }

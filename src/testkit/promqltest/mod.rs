@@ -5,15 +5,16 @@
 //! selectors pinned by `@` and asked at other times, and as the middle step of a range query.
 //!
 //! Useful for: proving an engine, or a store under it, against data that upstream maintains.
-//! Not useful for: histograms and start timestamps, as stores do not hold them yet. They are read,
-//! and cases that depend on them fail.
+//! Not useful for: comparing two engines on data of one's own.
 
+mod classic;
 mod compare;
 mod forms;
 mod load;
 mod run;
 mod script;
 mod series;
+mod starts;
 #[cfg(test)]
 mod tests;
 

@@ -11,7 +11,7 @@ use crate::promql::{
 use crate::series::Queryable;
 use crate::testkit::ModelStore;
 
-use super::load::{Missing, ScriptStore, load};
+use super::load::{ScriptStore, load};
 use super::script::{CommandKind, Eval, Load, eval_lines, parse};
 use super::{compare, forms};
 
@@ -144,7 +144,7 @@ pub fn run_script_on(
             return report;
         }
     };
-    let mut run = Run { subject, store, missing: Missing::default(), broken: None };
+    let mut run = Run { subject, store, broken: None };
     run.clear();
     for command in commands {
         match command.kind {
@@ -162,19 +162,17 @@ pub fn run_script_on(
 struct Run<'a> {
     subject: &'a dyn Subject,
     store: &'a mut dyn ScriptStore,
-    missing: Missing,
     /// Why nothing can be trusted until the store is cleared.
     broken: Option<String>,
 }
 
 impl Run<'_> {
     fn clear(&mut self) {
-        self.missing.clear();
         self.broken = self.store.clear().err().map(|error| format!("clear failed: {error}"));
     }
 
     fn load(&mut self, series: &Load, line: usize) {
-        if let Err(error) = load(series, line, self.store, &mut self.missing) {
+        if let Err(error) = load(series, self.store) {
             self.broken = Some(format!("load in line {line} failed: {error}"));
         }
     }
@@ -185,9 +183,6 @@ impl Run<'_> {
         }
         let query = crate::promql::parse_with(&eval.query, &ParseOptions::all());
         let query = query.map_err(|error| format!("{}: {error}", eval.query))?;
-        if let Some(what) = self.missing.of(&query) {
-            return Err(format!("{}: not supported yet: {what}", eval.query));
-        }
         if eval.is_range {
             return self.range(eval).map_err(|error| format!("{}: {error}", eval.query));
         }
@@ -254,7 +249,9 @@ impl Run<'_> {
 fn element(series: MatrixSeries, timestamp_ms: i64) -> Option<VectorElement> {
     let index = series.column.timestamps.binary_search(&timestamp_ms).ok()?;
     let value = *series.column.floats.get(index)?;
-    Some(VectorElement { labels: series.labels, sample: Sample { timestamp_ms, value } })
+    let histogram = series.column.histograms.get(index).map(|one| Box::new(one.to_owned()));
+    let sample = Sample { timestamp_ms, value };
+    Some(VectorElement { labels: series.labels, sample, histogram })
 }
 
 /// The answer with its annotations checked; nothing if the query failed as it should.

@@ -16,6 +16,7 @@ use crate::model::regex::Regex;
 use crate::promql::parse_number;
 
 use super::series::{SeriesValue, metric_end, series};
+use super::starts::offsets;
 
 /// What is wrong with a script, and in which line.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,8 +48,9 @@ pub(super) struct Load {
 
 pub(super) struct LoadedSeries {
     pub(super) values: Vec<SeriesValue>,
-    /// Samples have start timestamps.
-    pub(super) has_starts: bool,
+    /// Since when each value counts, in milliseconds from its time on; empty if that is not known
+    /// of any.
+    pub(super) starts: Vec<Option<i64>>,
 }
 
 /// A query and what it is expected to answer.
@@ -178,24 +180,23 @@ impl<'a> Reader<'a> {
         };
         let step_ms = self.duration(step.trim())?;
         let mut all = BTreeMap::new();
-        let mut starts: Option<(Labels, usize)> = None;
+        let mut starts: Option<(Labels, Vec<Option<i64>>)> = None;
         while let Some(line) = self.take_block() {
             if let Some((metric, items)) = starts_line(line) {
                 if starts.is_some() {
                     return Err(self.error("@st line has no following sample line"));
                 }
                 let (labels, _) = series(metric).map_err(|error| self.error(error))?;
-                starts = Some((labels, starts_count(items).map_err(|error| self.error(error))?));
+                starts = Some((labels, offsets(items).map_err(|error| self.error(error))?));
                 continue;
             }
             let (labels, values) = series(line).map_err(|error| self.error(error))?;
-            let has_starts = starts.is_some();
-            if let Some(starts) = starts.take()
-                && starts != (labels.clone(), values.len())
-            {
-                return Err(self.error("@st line does not fit the sample line"));
-            }
-            all.insert(labels, LoadedSeries { values, has_starts });
+            let starts = match starts.take() {
+                None => Vec::new(),
+                Some((of, starts)) if of == labels && starts.len() == values.len() => starts,
+                Some(_) => return Err(self.error("@st line does not fit the sample line")),
+            };
+            all.insert(labels, LoadedSeries { values, starts });
         }
         if starts.is_some() {
             return Err(self.error("@st line has no following sample line"));
@@ -388,34 +389,6 @@ fn starts_line(line: &str) -> Option<(&str, &str)> {
     items.starts_with([' ', '\t']).then_some((metric, items))
 }
 
-/// How many positions the items of an `@st` line unfold into.
-fn starts_count(items: &str) -> Result<usize, String> {
-    let mut count = 0_usize;
-    for item in items.split_ascii_whitespace() {
-        let invalid = || format!("invalid ST item {item:?}");
-        let (what, times) = match item.split_once('x') {
-            Some((what, times)) => (what, Some(times.parse::<usize>().map_err(|_| invalid())?)),
-            None => (item, None),
-        };
-        let is_gap = what == "_";
-        if !is_gap {
-            starts_step(what).ok_or_else(invalid)?;
-        }
-        let more = times.map_or(1, |times| if is_gap { times } else { times.saturating_add(1) });
-        count = count.saturating_add(more);
-    }
-    Ok(count)
-}
-
-/// `-1m` or `-1m+30s`
-fn starts_step(text: &str) -> Option<()> {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (base, step) = unsigned.split_once(['+', '-']).unwrap_or((unsigned, "0"));
-    parse_duration_ms(base).ok()?;
-    parse_duration_ms(step).ok()?;
-    Some(())
-}
-
 /// A line that holds nothing but a number.
 fn bare_number(line: &str) -> Option<f64> {
     let (sign, digits) = match line.strip_prefix('-') {
@@ -429,7 +402,7 @@ fn bare_number(line: &str) -> Option<f64> {
 fn unquoted(text: &str) -> Option<String> {
     match crate::promql::parse(text).ok()?.kind {
         crate::promql::ast::ExprKind::String(inner) if !text.starts_with('\'') => {
-            Some(inner.to_string())
+            String::from_utf8(inner.to_vec()).ok()
         }
         _ => None,
     }

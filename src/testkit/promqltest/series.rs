@@ -10,6 +10,8 @@ use nom::multi::separated_list0;
 use nom::sequence::{delimited, pair, preceded, terminated};
 use nom::{IResult, Parser};
 
+use crate::model::histogram::float::{FloatHistogram, Overlays};
+use crate::model::histogram::{Histogram, Layout, ResetHint, Span};
 use crate::model::{Labels, stale_nan};
 use crate::promql::{parse_metric, parse_number};
 
@@ -23,34 +25,49 @@ pub(super) enum SeriesValue {
     Gap,
     /// A float sample.
     Float(f64),
-    /// A histogram sample: `base + step * count`.
-    Histogram { base: Arc<Histogram>, step: Option<Arc<Histogram>>, count: i64 },
+    /// A histogram sample. Its hint is to be compared only if it was written.
+    Histogram { one: Arc<Histogram>, has_hint: bool },
 }
 
 /// A histogram as it is written, `{{schema:1 count:2 buckets:[1 1]}}`.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct Histogram {
-    pub(super) schema: i64,
-    pub(super) sum: f64,
-    pub(super) count: f64,
-    pub(super) zero_count: f64,
-    pub(super) zero_threshold: f64,
-    pub(super) custom_values: Vec<f64>,
-    pub(super) offset: i64,
-    pub(super) buckets: Vec<f64>,
-    pub(super) negative_offset: i64,
-    pub(super) negative_buckets: Vec<f64>,
-    /// Written only if it is to be compared.
-    pub(super) reset_hint: Option<ResetHint>,
+struct Written {
+    schema: i32,
+    sum: f64,
+    count: f64,
+    zero_count: f64,
+    zero_threshold: f64,
+    custom_values: Vec<f64>,
+    offset: i32,
+    buckets: Vec<f64>,
+    negative_offset: i32,
+    negative_buckets: Vec<f64>,
+    hint: Option<ResetHint>,
 }
 
-/// What a histogram says of a counter reset before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum ResetHint {
-    Unknown,
-    Reset,
-    NotReset,
-    Gauge,
+impl Written {
+    fn histogram(&self) -> FloatHistogram {
+        let side = |offset, buckets: &[f64]| match buckets.len() {
+            0 => Vec::new(),
+            count => vec![Span::new(offset, count as u32)],
+        };
+        let layout = Layout {
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            positive: side(self.offset, &self.buckets),
+            negative: side(self.negative_offset, &self.negative_buckets),
+            custom_bounds: self.custom_values.clone(),
+        };
+        FloatHistogram {
+            layout: Arc::new(layout),
+            hint: self.hint.unwrap_or_default(),
+            is_loose: false,
+            sum: self.sum,
+            count: self.count,
+            zero_count: self.zero_count,
+            buckets: self.buckets.iter().chain(&self.negative_buckets).copied().collect(),
+        }
+    }
 }
 
 /// Reads a line of a `load` or of what an `eval` expects.
@@ -99,7 +116,7 @@ fn sequence(text: &str) -> Result<Vec<SeriesValue>, String> {
         if values.len() as u64 + item.length() > VALUES_MAX {
             return Err(format!("a series of more than {VALUES_MAX} values"));
         }
-        item.unfold(&mut values);
+        item.unfold(&mut values)?;
         rest = behind.trim_start();
     }
     Ok(values)
@@ -108,7 +125,7 @@ fn sequence(text: &str) -> Result<Vec<SeriesValue>, String> {
 enum Item {
     Gaps(u64),
     Floats { first: f64, step: f64, more: u64 },
-    Histograms { first: Arc<Histogram>, step: Option<(bool, Arc<Histogram>)>, more: u64 },
+    Histograms { first: Written, step: Option<(bool, Written)>, more: u64 },
 }
 
 impl Item {
@@ -119,7 +136,7 @@ impl Item {
         }
     }
 
-    fn unfold(self, values: &mut Vec<SeriesValue>) {
+    fn unfold(self, values: &mut Vec<SeriesValue>) -> Result<(), String> {
         match self {
             Self::Gaps(count) => (0..count).for_each(|_| values.push(SeriesValue::Gap)),
             Self::Floats { first, step, more } => {
@@ -133,17 +150,49 @@ impl Item {
                 }
             }
             Self::Histograms { first, step, more } => {
-                let base = first;
-                let negative = step.as_ref().is_some_and(|step| step.0);
-                let step = step.map(|(_, step)| step);
-                for count in 0..=more.cast_signed() {
-                    let count = if negative { -count } else { count };
-                    let (base, step) = (base.clone(), step.clone());
-                    values.push(SeriesValue::Histogram { base, step, count });
-                }
+                return unfold_histograms(&first, step.as_ref(), more, values);
             }
         }
+        Ok(())
     }
+}
+
+/// Each histogram is the one before it with the step added or taken away.
+fn unfold_histograms(
+    first: &Written,
+    step: Option<&(bool, Written)>,
+    more: u64,
+    values: &mut Vec<SeriesValue>,
+) -> Result<(), String> {
+    let mut now = first.histogram();
+    let (subtract, has_hint) = match step {
+        Some((subtract, step)) => (*subtract, step.hint.is_some()),
+        None => (false, first.hint.is_some()),
+    };
+    let step = step.map(|(_, step)| step.histogram());
+    let mut overlays = Overlays::default();
+    let mut push = |now: &FloatHistogram| {
+        let one = Arc::new(now.as_ref().to_histogram(None));
+        values.push(SeriesValue::Histogram { one, has_hint });
+    };
+    push(&now);
+    for _ in 0..more {
+        if let Some(step) = &step {
+            if now.layout.schema > step.layout.schema {
+                return Err("error combining histograms: the step has a lower schema".into());
+            }
+            let step = step.as_ref();
+            let done = match subtract {
+                true => now.subtract(step, &mut overlays),
+                false => now.add(step, &mut overlays),
+            };
+            done.map_err(|_| "error combining histograms: incompatible schemas")?;
+            // A layout of their own for all, as scripts say nothing of empty buckets.
+            now.is_loose = false;
+        }
+        push(&now);
+    }
+    Ok(())
 }
 
 fn item(input: &str) -> IResult<&str, Item> {
@@ -194,24 +243,23 @@ fn histograms(input: &str) -> IResult<&str, Item> {
         Some(_) => map(times, Some).parse(input)?,
         None => opt(times).parse(input)?,
     };
-    let step = step.map(|(sign, step)| (sign == '-', Arc::new(step)));
-    let first = Arc::new(first);
+    let step = step.map(|(sign, step)| (sign == '-', step));
     Ok((input, Item::Histograms { first, step, more: more.unwrap_or(0) }))
 }
 
-fn histogram(input: &str) -> IResult<&str, Histogram> {
+fn histogram(input: &str) -> IResult<&str, Written> {
     let inner = delimited(tag("{{"), take_until("}}"), tag("}}"));
     map_opt(inner, |text: &str| all_consuming(pairs).parse(text.trim()).ok()?.1).parse(input)
 }
 
 /// The pairs of a histogram; nothing if one of them is wrong or is there twice.
-fn pairs(input: &str) -> IResult<&str, Option<Histogram>> {
+fn pairs(input: &str) -> IResult<&str, Option<Written>> {
     let word = take_while1(|c: char| c.is_ascii_lowercase() || c == '_');
     let set = recognize(delimited(char('['), take_while(|c| c != ']'), char(']')));
     let value = alt((set, take_while1(|c: char| !c.is_whitespace())));
     let pair = pair(terminated(word, char(':')), value);
     let (input, pairs) = separated_list0(multispace1, pair).parse(input)?;
-    let mut histogram = Histogram::default();
+    let mut histogram = Written::default();
     let mut seen = Vec::with_capacity(pairs.len());
     for (key, value) in pairs {
         if seen.contains(&key) || histogram.set(key, value).is_none() {
@@ -222,10 +270,10 @@ fn pairs(input: &str) -> IResult<&str, Option<Histogram>> {
     Ok((input, Some(histogram)))
 }
 
-impl Histogram {
+impl Written {
     fn set(&mut self, key: &str, value: &str) -> Option<()> {
         let float = || all_consuming(number).parse(value).ok().map(|(_, value)| value);
-        let integer = || value.parse::<i64>().ok();
+        let integer = || value.parse::<i32>().ok();
         match key {
             "schema" => self.schema = integer()?,
             "sum" => self.sum = float()?,
@@ -238,7 +286,7 @@ impl Histogram {
             "n_offset" => self.negative_offset = integer()?,
             "n_buckets" => self.negative_buckets = numbers(value)?,
             "counter_reset_hint" => {
-                self.reset_hint = Some(match value {
+                self.hint = Some(match value {
                     "unknown" => ResetHint::Unknown,
                     "reset" => ResetHint::Reset,
                     "not_reset" => ResetHint::NotReset,
@@ -261,6 +309,7 @@ fn numbers(text: &str) -> Option<Vec<f64>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::histogram::Counts;
     use SeriesValue::{Float, Gap};
 
     fn values(text: &str) -> Vec<SeriesValue> {
@@ -288,13 +337,14 @@ mod tests {
 
     #[test]
     fn histograms_are_read_with_their_steps() {
-        let text = "{{schema:1 sum:-0.5 count:4 buckets:[1 2 1] offset:-2}}-{{count:1}}x2 {{}}";
+        let text = "{{schema:0 sum:-0.5 count:4 buckets:[1 2 1] offset:-2}}-{{count:1}}x2 {{}}";
         let values = values(text);
         assert_eq!(values.len(), 4);
-        let SeriesValue::Histogram { base, step, count } = &values[2] else { panic!() };
-        assert_eq!((base.schema, base.sum, base.offset), (1, -0.5, -2));
-        assert_eq!(base.buckets, [1.0, 2.0, 1.0]);
-        assert_eq!((step.as_ref().unwrap().count, *count), (1.0, -2));
+        let SeriesValue::Histogram { one, has_hint: false } = &values[2] else { panic!() };
+        assert_eq!((one.layout.schema, one.sum), (0, -0.5));
+        assert_eq!(one.layout.positive, [Span::new(-2, 3)]);
+        let Counts::Float { count, buckets, .. } = &one.counts else { panic!() };
+        assert_eq!((*count, &buckets[..]), (2.0, &[1.0, 2.0, 1.0][..]));
     }
 
     #[test]

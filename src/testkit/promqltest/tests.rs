@@ -33,6 +33,7 @@ impl Fixed {
                 warnings: self.warnings.clone(),
                 infos: Vec::new(),
                 samples_read: 0,
+                stats: None,
             }),
         }
     }
@@ -42,7 +43,11 @@ impl Subject for Fixed {
     fn instant(&self, _: &dyn Queryable, query: &str, at: i64) -> Result<Answer, EngineError> {
         self.asked.borrow_mut().push((query.into(), at, at, 0));
         let sample = Sample { timestamp_ms: at, value: self.value };
-        self.answer(Value::Vector(vec![VectorElement { labels: Labels::empty(), sample }]))
+        self.answer(Value::Vector(vec![VectorElement {
+            labels: Labels::empty(),
+            sample,
+            histogram: None,
+        }]))
     }
 
     fn range(
@@ -119,7 +124,7 @@ fn wrong_answers_are_failures_with_their_line() {
         ("", "unexpected metric {} in result, has value 1"),
         ("{} 1\n  {a=\"b\"} 1", "expected metric {a=\"b\"} with 1 not found"),
         ("1", "expected scalar 1, but got series"),
-        ("{} {{count:1}}", "expected a histogram (not supported yet) for {} but got 1"),
+        ("{} {{count:1}}", "expected {count:1, sum:0} (schema 0, Unknown) for {} but got 1"),
         ("expect fail\n  {} 1", "expected an error but got none"),
         ("expect warn\n  {} 1", "expected warning annotations are missing, found: []"),
     ];
@@ -189,23 +194,29 @@ fn failures_are_matched_by_their_text() {
 }
 
 #[test]
-fn what_stores_cannot_hold_fails_what_depends_on_it_until_it_is_cleared() {
-    let load = "load 5m\n  floats 1\n  mixed{x=\"1\"} 1 {{count:1}}\n\n\
-                load_with_nhcb 5m\n  h_bucket{le=\"1\"} 1\n\n\
-                load 1m\n  started@st 0s\n  started 1\n\n";
-    let fails = |query: &str| {
-        let script = format!("{load}eval instant at 0 {query}\n  {{}} 1\n");
-        run(&fixed(1.0), &script).failed.first().map(|failure| failure.message.clone())
+fn histograms_are_loaded_and_compared() {
+    let load = "load_with_nhcb 1m\n  h {{schema:0 sum:2 count:2 buckets:[1 1]}}x3\n  \
+                c_bucket{le=\"1\"} 1\n  c_bucket{le=\"+Inf\"} 3\n  c_sum 9\n\n";
+    let case = |query: &str, want: &str| {
+        let script = format!("{load}eval instant at 1m {query}\n  {want}\n");
+        run_script("test", &script, &script_options()).to_string()
     };
-    for query in ["floats", "rate(h_bucket[5m])", "mixed{x=\"2\"}", "missing"] {
-        assert_eq!(fails(query), None);
+    let passed = "1 passed, 0 failed";
+    let want = "{{schema:0 sum:2 count:2 buckets:[1 1 0] counter_reset_hint:not_reset}}";
+    assert_eq!(case("h", &format!("h {want}")), passed);
+    let listed = "{{schema:-53 sum:9 count:3 custom_values:[1] buckets:[1 2]}}";
+    assert_eq!(case("c", &format!("c {listed}")), passed);
+    for wrong in [
+        "{{schema:0 sum:2 count:2 buckets:[1 1] counter_reset_hint:gauge}}",
+        "{{schema:1 sum:2 count:2 buckets:[1 1]}}",
+        "{{schema:0 sum:2 count:2 buckets:[1 1.01]}}",
+        "{{schema:0 sum:2 count:2 buckets:[1 1] offset:1}}",
+        "{{schema:0 sum:2 count:2 buckets:[1 1] z_bucket_w:1}}",
+    ] {
+        assert!(case("h", &format!("h {wrong}")).ends_with("0 passed, 1 failed"), "{wrong}");
     }
-    let message = fails("sum(mixed)").unwrap();
-    assert_eq!(message, "sum(mixed): not supported yet: histograms (loaded in line 1)");
-    assert!(fails("floats + on() (h)").unwrap().contains("custom buckets (loaded in line 5)"));
-    assert!(fails("rate(started[5m])").unwrap().contains("start timestamps"));
-    let script = format!("{load}clear\neval instant at 0 mixed\n  {{}} 1\n");
-    assert_eq!(run(&fixed(1.0), &script).passed, 1);
+    assert!(case("h", "h 2").ends_with("0 passed, 1 failed"));
+    assert!(case("c", &format!("c {want}")).ends_with("0 passed, 1 failed"));
 }
 
 #[test]
@@ -233,16 +244,21 @@ fn a_query_that_cannot_be_read_fails_alone() {
 }
 
 /// Scripts of this project; Prometheus passes them too.
-const SCRIPTS: [(&str, &str); 11] = [
+const SCRIPTS: [(&str, &str); 16] = [
     ("aggregations", include_str!("../../../testdata/promql/aggregations.test")),
     ("at_offset", include_str!("../../../testdata/promql/at_offset.test")),
     ("errors", include_str!("../../../testdata/promql/errors.test")),
+    ("extended_ranges", include_str!("../../../testdata/promql/extended_ranges.test")),
     ("functions", include_str!("../../../testdata/promql/functions.test")),
     ("histogram_quantile", include_str!("../../../testdata/promql/histogram_quantile.test")),
+    ("info", include_str!("../../../testdata/promql/info.test")),
+    ("language", include_str!("../../../testdata/promql/language.test")),
+    ("native_histograms", include_str!("../../../testdata/promql/native_histograms.test")),
     ("operators", include_str!("../../../testdata/promql/operators.test")),
     ("over_time", include_str!("../../../testdata/promql/over_time.test")),
     ("rates", include_str!("../../../testdata/promql/rates.test")),
     ("selectors", include_str!("../../../testdata/promql/selectors.test")),
+    ("start_times", include_str!("../../../testdata/promql/start_times.test")),
     ("staleness", include_str!("../../../testdata/promql/staleness.test")),
     ("subqueries", include_str!("../../../testdata/promql/subqueries.test")),
 ];
@@ -257,6 +273,30 @@ fn the_engine_answers_all_scripts_of_this_project() {
         passed += report.passed;
     }
     assert!(passed > 300, "only {passed} cases");
+}
+
+/// Scripts that are not part of this project, such as Prometheus's own: `PROMQLTEST_DIR` names
+/// their folder.
+#[test]
+fn the_engine_answers_all_scripts_of_the_named_folder() {
+    let Some(dir) = std::env::var_os("PROMQLTEST_DIR") else {
+        eprintln!("SKIPPED: PROMQLTEST_DIR names no folder with scripts");
+        return;
+    };
+    let disk = crate::disk::RealDisk;
+    let dir = std::path::PathBuf::from(dir);
+    let (mut passed, mut failures) = (0, Vec::new());
+    for entry in crate::disk::Disk::list(&disk, &dir).unwrap() {
+        if entry.name.ends_with(".test") {
+            let text = crate::disk::Disk::read(&disk, &dir.join(&entry.name)).unwrap();
+            let text = String::from_utf8(text).unwrap();
+            let report = run_script(&entry.name, &text, &script_options());
+            assert_eq!(report.passed + report.failed.len(), script::eval_lines(&text).len());
+            passed += report.passed;
+            failures.extend((!report.failed.is_empty()).then(|| report.to_string()));
+        }
+    }
+    assert!(failures.is_empty() && passed > 0, "{passed} passed\n{}", failures.join("\n"));
 }
 
 /// Pieces that scripts are made of.

@@ -1,12 +1,16 @@
 //! Aggregations that need only a few numbers a group and step.
 
+use crate::model::histogram::float::FloatRows;
 use crate::promql::ast::AggregateOp;
+use crate::promql::engine::EngineError;
 use crate::promql::functions::{Mean, Sum};
 
 use super::super::StepColumn;
 use super::super::operator::{Bound, Head, Held};
+use super::super::remarks::ignored_in;
 use super::Task;
 use super::groups::{Grouping, Groups};
+use super::histograms::HistogramFold;
 
 /// Folds all series into their groups.
 pub(super) fn bind<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
@@ -28,7 +32,11 @@ pub(super) fn bind<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
             task.run.limits.hold(task.steps())?;
         }
         let fold = slot.get_or_insert_with(|| Fold::new(task.node.op, task.steps()));
-        fold.drop_name |= heads.get(index).is_some_and(|head| head.drop_name);
+        let head = heads.get(index);
+        fold.drop_name |= head.is_some_and(|head| head.drop_name);
+        if let (Some(rows), Some(head)) = (column.rows(), head) {
+            fold.add_histograms(rows, head, task)?;
+        }
         fold.add(column);
         Ok(())
     })?;
@@ -37,7 +45,7 @@ pub(super) fn bind<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
         let fold = folds.get_mut(group).and_then(Option::take);
         if let (Some(fold), Some(labels)) = (fold, groups.labels.get(group)) {
             heads.push(Head { labels: labels.clone(), drop_name: fold.drop_name });
-            columns.push(fold.finish());
+            columns.push(fold.finish(task));
         }
     }
     Ok(Box::new(Held { heads, columns }))
@@ -46,6 +54,8 @@ pub(super) fn bind<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
 /// One group: what is known of each step so far.
 struct Fold {
     state: State,
+    /// Of sums and means; made when the first histogram comes.
+    histograms: Option<HistogramFold>,
     /// Presence, and the values in the end.
     seen: StepColumn,
     drop_name: bool,
@@ -94,7 +104,7 @@ impl Fold {
             AggregateOp::Stdvar => spread(false),
             _ => State::Group,
         };
-        Self { state, seen, drop_name: false }
+        Self { state, histograms: None, seen, drop_name: false }
     }
 
     fn add(&mut self, column: &StepColumn) {
@@ -123,7 +133,39 @@ impl Fold {
         }
     }
 
-    fn finish(mut self) -> StepColumn {
+    /// Adds the histograms of a series; to be asked before its floats are added.
+    fn add_histograms(
+        &mut self,
+        rows: &FloatRows,
+        head: &Head,
+        task: &Task<'_, '_>,
+    ) -> Result<(), EngineError> {
+        let span = task.node.vector.span;
+        match &mut self.state {
+            State::Sum(_) | State::Avg(_) => {
+                let is_mean = matches!(self.state, State::Avg(_));
+                let fold = &mut self.histograms;
+                if fold.is_none() {
+                    task.run.limits.hold(rows.size())?;
+                }
+                let fold = fold.get_or_insert_with(|| HistogramFold::new(is_mean, task.steps()));
+                fold.add(rows, &self.seen, head, (task.run, span));
+            }
+            State::Count { counts, .. } => {
+                for step in rows.steps() {
+                    if let Some(count) = counts.get_mut(step) {
+                        *count += 1;
+                    }
+                    self.seen.set(step, 0.0);
+                }
+            }
+            State::Group => rows.steps().for_each(|step| self.seen.set(step, 0.0)),
+            _ => task.run.note(ignored_in(span, task.node.op.text())),
+        }
+        Ok(())
+    }
+
+    fn finish(mut self, task: &Task<'_, '_>) -> StepColumn {
         let (values, _) = self.seen.parts_mut();
         match &self.state {
             State::Sum(sums) => put(values, sums, |sum| sum.total()),
@@ -137,6 +179,9 @@ impl Fold {
                 let variance = spread.squares / spread.count;
                 if *root { variance.sqrt() } else { variance }
             }),
+        }
+        if let Some(histograms) = self.histograms {
+            histograms.finish(&mut self.seen, (task.run, task.node.vector.span));
         }
         self.seen
     }

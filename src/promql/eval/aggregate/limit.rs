@@ -3,6 +3,7 @@
 use xxhash_rust::xxh64::xxh64;
 
 use crate::model::Labels;
+use crate::model::histogram::float::FloatRows;
 use crate::promql::engine::EngineError;
 use crate::promql::notes::Note;
 use crate::promql::plan::{go_max, go_min};
@@ -63,8 +64,13 @@ fn filter<'r>(task: &Task<'_, 'r>, mut keeps: impl FnMut(usize, usize) -> bool) 
     task.each(|index, column| {
         let mut kept = StepColumn::new();
         kept.fill_with(task.steps(), |step| column.get(step).filter(|_| keeps(index, step)));
+        for (step, one) in column.rows().into_iter().flat_map(FloatRows::iter) {
+            if keeps(index, step) {
+                kept.rows_mut().push(step, one);
+            }
+        }
         if let (Some(head), false) = (task.inner.heads().get(index), kept.is_empty()) {
-            task.run.limits.hold(kept.count())?;
+            task.run.limits.hold(kept.size())?;
             held.heads.push(head.clone());
             held.columns.push(kept);
         }

@@ -5,6 +5,7 @@
 
 mod fold;
 mod groups;
+mod histograms;
 mod limit;
 mod top;
 mod values;

@@ -10,6 +10,7 @@ use crate::promql::print::number::general;
 
 use super::super::StepColumn;
 use super::super::operator::{Bound, Head, Held, Nothing};
+use super::super::remarks::ignored_in;
 use super::Task;
 use super::groups::{Grouping, Groups};
 
@@ -24,6 +25,10 @@ pub(super) fn bind<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
     task.each(|index, column| {
         let group = groups.of(index);
         let Some(steps) = best.get_mut(group) else { return Ok(()) };
+        let wants = |step: usize| counts.get(step).is_some_and(|count| *count > 0);
+        if column.rows().is_some_and(|rows| rows.steps().any(wants)) {
+            task.run.note(ignored_in(task.whole.span, task.node.op.text()));
+        }
         for (step, value) in column.iter() {
             if steps.is_empty() {
                 order.push(group);

@@ -1,7 +1,6 @@
 //! Aggregations that look at all values of a group and step: `quantile` and `count_values`.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 
 use crate::base::quote::quoted;
 use crate::model::METRIC_NAME;
@@ -10,9 +9,10 @@ use crate::promql::plan::{Parameter, go_max, go_min};
 use crate::promql::print::number::plain;
 use crate::promql::quantile::quantile as quantile_of;
 
-use super::super::StepColumn;
 use super::super::call::bad_quantile;
 use super::super::operator::{Bound, Head, Held};
+use super::super::remarks::ignored_in;
+use super::super::{StepColumn, StepValue};
 use super::Task;
 use super::groups::{Grouping, Groups};
 
@@ -28,7 +28,10 @@ pub(super) fn quantile<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
     task.each(|index, column| {
         let group = groups.of(index);
         let Some(steps) = values.get_mut(group) else { return Ok(()) };
-        if column.is_empty() {
+        if column.rows().is_some() {
+            task.run.note(ignored_in(task.node.vector.span, task.node.op.text()));
+        }
+        if column.float_count() == 0 {
             return Ok(());
         }
         if steps.is_empty() {
@@ -36,7 +39,7 @@ pub(super) fn quantile<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
             task.run.limits.hold(task.steps())?;
             steps.resize_with(task.steps(), Vec::new);
         }
-        task.run.limits.hold(column.count())?;
+        task.run.limits.hold(column.float_count())?;
         for (step, value) in column.iter() {
             if let Some(at_step) = steps.get_mut(step) {
                 at_step.push(value);
@@ -91,33 +94,66 @@ pub(super) fn count<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
     let groups = Groups::find(&heads, grouping);
     // With `without` the new label is one like the others.
     let is_dropped = grouping.without && (!grouping.keeps(label) || &**label == METRIC_NAME);
-    let mut places: HashMap<(usize, u64), usize> = HashMap::new();
-    let mut held = Held { heads: Vec::new(), columns: Vec::new() };
+    let mut counts = Counts {
+        task,
+        groups: &groups,
+        label: Some(&**label).filter(|_| !is_dropped),
+        floats: HashMap::new(),
+        texts: HashMap::new(),
+        held: Held { heads: Vec::new(), columns: Vec::new() },
+    };
     task.each(|index, column| {
         let group = groups.of(index);
-        for (step, value) in column.iter() {
-            let key = if is_dropped { 0 } else { key(value) };
-            let place = match places.entry((group, key)) {
-                Entry::Occupied(known) => *known.get(),
-                Entry::Vacant(vacant) => {
-                    task.run.limits.hold(task.steps())?;
-                    let labels = groups.labels.get(group).cloned().unwrap_or_default();
-                    let text = plain(value);
-                    let labels = if is_dropped { labels } else { labels.with(label, &text) };
-                    held.heads.push(Head::new(labels));
-                    let mut counts = StepColumn::new();
-                    counts.reset(task.steps());
-                    held.columns.push(counts);
-                    *vacant.insert(held.columns.len() - 1)
-                }
-            };
-            if let Some(counts) = held.columns.get_mut(place) {
-                counts.set(step, counts.get(step).unwrap_or_default() + 1.0);
-            }
+        for (step, value) in column.all() {
+            counts.add(group, step, value)?;
         }
         Ok(())
     })?;
-    task.run.unique(Box::new(held), task.whole.steps)
+    task.run.unique(Box::new(counts.held), task.whole.steps)
+}
+
+/// How often each value was met in each group.
+struct Counts<'c, 't, 'r> {
+    task: &'c Task<'t, 'r>,
+    groups: &'c Groups,
+    /// The label that tells the value; `None` if it is dropped.
+    label: Option<&'c str>,
+    floats: HashMap<(usize, u64), usize>,
+    /// Histograms by their text.
+    texts: HashMap<(usize, String), usize>,
+    held: Held,
+}
+
+impl Counts<'_, '_, '_> {
+    fn add(&mut self, group: usize, step: usize, value: StepValue<'_>) -> Result<(), EngineError> {
+        let next = self.held.columns.len();
+        let (place, text): (usize, &dyn Fn() -> String) = match &value {
+            _ if self.label.is_none() => {
+                (*self.floats.entry((group, 0)).or_insert(next), &String::new)
+            }
+            StepValue::Float(value) => {
+                let place = *self.floats.entry((group, key(*value))).or_insert(next);
+                (place, &|| plain(*value))
+            }
+            StepValue::Histogram(one) => {
+                let place = *self.texts.entry((group, one.to_string())).or_insert(next);
+                (place, &|| one.to_string())
+            }
+        };
+        if place == next {
+            self.task.run.limits.hold(self.task.steps())?;
+            let labels = self.groups.labels.get(group).cloned().unwrap_or_default();
+            let labels = self.label.map_or_else(|| labels.clone(), |l| labels.with(l, &text()));
+            self.held.heads.push(Head::new(labels));
+            let mut counts = StepColumn::new();
+            counts.reset(self.task.steps());
+            self.held.columns.push(counts);
+        }
+        if let Some(counts) = self.held.columns.get_mut(place) {
+            counts.set(step, counts.get(step).unwrap_or_default() + 1.0);
+        }
+        Ok(())
+    }
 }
 
 /// Values that are written alike have the same key.

@@ -41,6 +41,9 @@ pub(super) fn holds(op: BinaryOp, a: f64, b: f64) -> bool {
 
 /// The element that `a op b` leaves, if it leaves one.
 pub(super) fn element(op: BinaryOp, return_bool: bool, a: f64, b: f64) -> Option<f64> {
+    if op.is_trim() {
+        return None;
+    }
     if op.is_comparison() && !return_bool {
         holds(op, a, b).then_some(a)
     } else {
@@ -59,6 +62,11 @@ pub(super) fn combine(
     other: &[f64],
     present: Option<&[u64]>,
 ) {
+    if op.is_trim() {
+        // Only histograms have something to trim.
+        column.reset(column.len());
+        return;
+    }
     if let Some(present) = present {
         column.keep_where(present);
     }

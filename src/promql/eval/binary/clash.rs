@@ -4,12 +4,12 @@
 use crate::promql::ast::Cardinality;
 use crate::promql::engine::EngineError;
 
-use super::super::StepColumn;
 use super::super::aggregate::LabelIndex;
 use super::super::column::ones;
 use super::super::operator::{Head, Operator, Work};
-use super::arithmetic::element;
+use super::super::{StepColumn, StepValue};
 use super::join::Join;
+use super::mixed::{Combiner, Outcome, put};
 use super::signature::{Family, shared_labels};
 
 /// Steps at which two series of the one side had a value.
@@ -32,14 +32,14 @@ pub(super) fn resolve(
 ) -> Result<Resolved, EngineError> {
     let many = columns(join.many.as_ref(), &family.many, work)?;
     let one = columns(join.one.as_ref(), &family.one, work)?;
-    let held = many.iter().chain(&one).map(StepColumn::count).sum();
+    let held = many.iter().chain(&one).map(StepColumn::size).sum();
     join.run.limits.hold(held)?;
     let mut resolver = Resolver::new(join, family);
     let mut doubles = StepColumn::new();
     doubles.reset(join.steps);
     for step in 0..join.steps {
         let mut present = one.iter().enumerate().filter(|(_, column)| column.has(step));
-        let partner = present.next().and_then(|(j, column)| Some((j, column.get(step)?)));
+        let partner = present.next().and_then(|(j, column)| Some((j, column.value(step)?)));
         if present.next().is_some() {
             doubles.set(step, 1.0);
             continue;
@@ -47,7 +47,8 @@ pub(super) fn resolve(
         resolver.step(step, &many, partner)?;
     }
     join.run.limits.release(held);
-    let outputs = resolver.outputs;
+    let Resolver { outputs, combiner, .. } = resolver;
+    combiner.note(join.run, join.span);
     Ok(Resolved { outputs, doubles: Some(doubles).filter(|doubles| !doubles.is_empty()) })
 }
 
@@ -77,33 +78,36 @@ struct Resolver<'t, 'r> {
     pairs: Vec<Slot>,
     /// Outputs that have a value at the current step.
     met: Vec<usize>,
+    combiner: Combiner,
 }
 
 impl<'t, 'r> Resolver<'t, 'r> {
     fn new(join: &'t Join<'r>, family: &'t Family) -> Self {
         let pairs = vec![None; (family.many.len() + 1) * (family.one.len() + 1)];
         let labels = LabelIndex::default();
-        Self { join, family, labels, outputs: Vec::new(), pairs, met: Vec::new() }
+        let combiner = Combiner::new(join.op, join.return_bool);
+        Self { join, family, labels, outputs: Vec::new(), pairs, met: Vec::new(), combiner }
     }
 
     fn step(
         &mut self,
         step: usize,
         many: &[StepColumn],
-        partner: Option<(usize, f64)>,
+        partner: Option<(usize, StepValue<'_>)>,
     ) -> Result<(), EngineError> {
         self.met.clear();
         // Upstream swaps the operands of `group_right` but not their fill values.
-        let fill = self.join.matching.fill_right.map(|value| (self.family.one.len(), value));
+        let fill = self.join.matching.fill_right.map(StepValue::Float);
+        let fill = fill.map(|value| (self.family.one.len(), value));
         for (i, column) in many.iter().enumerate() {
-            if let (Some(value), Some(partner)) = (column.get(step), partner.or(fill)) {
+            if let (Some(value), Some(partner)) = (column.value(step), partner.or(fill)) {
                 self.pair(step, (i, value), partner)?;
             }
         }
         if let (Some(value), Some(partner), true) =
             (self.join.matching.fill_left, partner, self.met.is_empty())
         {
-            self.pair(step, (self.family.many.len(), value), partner)?;
+            self.pair(step, (self.family.many.len(), StepValue::Float(value)), partner)?;
         }
         Ok(())
     }
@@ -111,10 +115,16 @@ impl<'t, 'r> Resolver<'t, 'r> {
     fn pair(
         &mut self,
         step: usize,
-        many: (usize, f64),
-        one: (usize, f64),
+        many: (usize, StepValue<'_>),
+        one: (usize, StepValue<'_>),
     ) -> Result<(), EngineError> {
         let output = self.output(many.0, one.0)?;
+        let (left, right) = if self.join.swapped { (one.1, many.1) } else { (many.1, one.1) };
+        let outcome = self.combiner.element(left, right);
+        // Kinds that do not go together are no match at all.
+        if matches!(outcome, Outcome::Nothing) {
+            return Ok(());
+        }
         let is_one_to_one = self.join.matching.cardinality == Cardinality::OneToOne;
         if is_one_to_one && !self.met.is_empty() {
             return Err(EngineError::Execution(
@@ -129,10 +139,9 @@ impl<'t, 'r> Resolver<'t, 'r> {
             ));
         }
         self.met.push(output);
-        let (left, right) = if self.join.swapped { (one.1, many.1) } else { (many.1, one.1) };
-        let value = element(self.join.op, self.join.return_bool, left, right);
-        if let (Some(value), Some((_, _, column))) = (value, self.outputs.get_mut(output)) {
-            column.set(step, value);
+        let column = self.outputs.get_mut(output).map(|(_, _, column)| column);
+        if let (Outcome::Value(value), Some(column)) = (outcome, column) {
+            put(column, step, value);
         }
         Ok(())
     }
@@ -180,14 +189,14 @@ pub(super) fn refuse_doubles(
     if doubles.is_empty() {
         return Ok(());
     }
-    let mut inhabited = StepColumn::new();
+    let (mut inhabited, mut spare) = (StepColumn::new(), Vec::new());
     inhabited.reset(join.steps);
     if join.is_filled() {
         inhabited.fill(join.steps, 1.0);
     } else {
         let indexes: Vec<usize> = (0..join.many.heads().len()).collect();
         join.run.in_order(join.many.as_ref(), &indexes, join.steps, |_, column| {
-            inhabited.mark(column.words());
+            inhabited.mark(column.all_words(&mut spare));
             Ok(())
         })?;
     }

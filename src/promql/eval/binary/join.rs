@@ -5,7 +5,7 @@
 //! several results have the same labels, the steps decide; see [`super::clash`].
 
 use crate::model::Labels;
-use crate::promql::ast::{BinaryOp, Cardinality, Matching};
+use crate::promql::ast::{BinaryOp, Cardinality, Matching, Span};
 use crate::promql::engine::EngineError;
 use crate::promql::plan::{BinaryNode, Node};
 
@@ -14,6 +14,7 @@ use super::super::operator::{Bound, Head, Operator, Work, without_metadata};
 use super::super::run::Run;
 use super::arithmetic::{Place, combine};
 use super::clash::{Doubles, Resolved, refuse_doubles, resolve};
+use super::mixed::Combiner;
 use super::signature::{Family, families};
 use super::{bind_node, is_arithmetic};
 
@@ -28,6 +29,7 @@ pub(super) struct Join<'r> {
     /// True if the side that may have many is the right operand.
     pub(super) swapped: bool,
     pub(super) steps: usize,
+    pub(super) span: Span,
 }
 
 impl Join<'_> {
@@ -84,7 +86,8 @@ pub(super) fn bind<'r>(
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (right, left) } else { (left, right) };
     let (op, return_bool, steps) = (node.op, node.return_bool, whole.steps.count);
-    let join = Join { run, op, return_bool, matching, many, one, swapped, steps };
+    let span = whole.span;
+    let join = Join { run, op, return_bool, matching, many, one, swapped, steps, span };
     let mut table = Table::default();
     let mut clashes = Vec::new();
     for family in families(join.many.heads(), join.one.heads(), matching) {
@@ -98,7 +101,7 @@ pub(super) fn bind<'r>(
         if let Some(index) = shared.get(slot) {
             join.one.column(*index, &mut column, work)?;
         }
-        run.limits.hold(column.count())?;
+        run.limits.hold(column.size())?;
         Ok(column)
     })?;
     let resolved = run.collect(clashes.len(), |index, work| match clashes.get(index) {
@@ -204,6 +207,13 @@ impl Operator for Joined<'_> {
 impl Joined<'_> {
     fn combine(&self, many: &mut StepColumn, one: &StepColumn) {
         let place = if self.join.swapped { Place::Right } else { Place::Left };
+        let both_float = many.rows().is_none() && one.rows().is_none();
+        if !both_float || self.join.op.is_trim() {
+            let mut combiner = Combiner::new(self.join.op, self.join.return_bool);
+            combiner.combine(many, place, false, |step| one.value(step));
+            combiner.note(self.join.run, self.join.span);
+            return;
+        }
         let present = Some(one.words());
         combine(self.join.op, self.join.return_bool, many, place, one.values(), present);
     }

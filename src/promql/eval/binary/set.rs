@@ -124,10 +124,10 @@ fn decide(
 ) -> Result<Decider, EngineError> {
     let mut decider = Decider { present: StepColumn::new(), columns: Vec::new() };
     decider.present.reset(steps);
-    let mut column = work.take_column();
+    let (mut column, mut spare) = (work.take_column(), Vec::new());
     for index in indexes {
         side.column(*index, &mut column, work)?;
-        decider.present.mark(column.words());
+        decider.present.mark(column.all_words(&mut spare));
         if keeps {
             decider.columns.push(column.clone());
         }

@@ -1,16 +1,17 @@
-//! An expression over several lines, as `/format_query` answers it.
+//! An expression over several lines, as upstream's `Prettify` writes it.
 //!
 //! A part that is longer than a line is broken at its operands, and these are indented. What
 //! stands between operands is taken from the expression's own text, so that it is written in one
 //! place only.
 
-use crate::promql::ast::{Expr, ExprKind};
+use super::ast::{Expr, ExprKind};
 
 const LINE_BYTES_MAX: usize = 100;
 const INDENT: &str = "  ";
 
 /// The expression with lines that are short where that can be.
-pub(super) fn pretty(expr: &Expr) -> String {
+#[must_use]
+pub fn pretty(expr: &Expr) -> String {
     let mut out = String::new();
     put(&mut out, expr, 0);
     out
@@ -79,4 +80,44 @@ fn put_line(out: &mut String, text: &str, level: usize) {
 
 fn put_indent(out: &mut String, level: usize) {
     out.extend(std::iter::repeat_n(INDENT, level));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::promql::{ParseOptions, parse_with};
+
+    fn lines(query: &str) -> String {
+        pretty(&parse_with(query, &ParseOptions::all()).unwrap())
+    }
+
+    #[test]
+    fn what_fits_stays_on_one_line() {
+        assert_eq!(lines("sum(  rate(a[5m]))by(job)"), "sum by (job) (rate(a[5m]))");
+        assert_eq!(lines("max_over_time(rate(a[5m])[1h:5m])"), "max_over_time(rate(a[5m])[1h:5m])");
+    }
+
+    #[test]
+    fn what_is_longer_is_broken_at_its_operands() {
+        let long = "a".repeat(60);
+        let query =
+            format!("-sum by (x) ({long} + on (y) {long}) / quantile(0.9, {long}{{b='c'}})");
+        let want = format!(
+            "  -sum by (x) (\n      {long}\n    + on (y)\n      {long}\n  )\n/\n  \
+             quantile(0.9, {long}{{b=\"c\"}})"
+        );
+        assert_eq!(lines(&query), want);
+        let call = format!("label_replace({long}, \"{long}\", \"\\xff\", \"s\", \"r\")");
+        let want =
+            format!("label_replace(\n  {long},\n  \"{long}\",\n  \"\\xff\",\n  \"s\",\n  \"r\"\n)");
+        assert_eq!(lines(&call), want);
+    }
+
+    #[test]
+    fn a_long_subquery_is_broken_inside() {
+        let long = "a".repeat(90);
+        let query = format!("max_over_time((sum({long}) > 1)[1h:5m] offset 3m)");
+        let want = format!("max_over_time(\n  (\n    sum({long}) > 1\n  )[1h:5m] offset 3m\n)");
+        assert_eq!(lines(&query), want);
+    }
 }
