@@ -244,7 +244,7 @@ fn a_query_that_cannot_be_read_fails_alone() {
 }
 
 /// Scripts of this project; Prometheus passes them too.
-const SCRIPTS: [(&str, &str); 15] = [
+const SCRIPTS: [(&str, &str); 16] = [
     ("aggregations", include_str!("../../../testdata/promql/aggregations.test")),
     ("at_offset", include_str!("../../../testdata/promql/at_offset.test")),
     ("errors", include_str!("../../../testdata/promql/errors.test")),
