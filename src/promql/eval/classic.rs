@@ -81,8 +81,11 @@ enum Source {
     /// A series without a bound, and the bucket series of the same name.
     Native { series: usize, rivals: Vec<usize> },
     /// Bounds and indexes of the buckets, ascending by bound, and the native series of that name.
-    Classic { buckets: Vec<(f64, usize)>, rivals: Vec<usize> },
+    Classic { buckets: BucketSeries, rivals: Vec<usize> },
 }
+
+/// Bounds and indexes of series.
+type BucketSeries = Vec<(f64, usize)>;
 
 /// A histogram at a step.
 pub(super) enum Observed<'a> {
@@ -125,7 +128,7 @@ impl<'r> Histograms<'r> {
     pub(super) fn bind(run: &'r Run<'r>, vector: &'r Node) -> Result<Self, EngineError> {
         let inner = bind_node(run, vector)?;
         let (mut index, mut buf) = (LabelIndex::default(), LabelsBuf::new());
-        let (mut buckets, mut natives): (Vec<Vec<(f64, usize)>>, Vec<usize>) = Default::default();
+        let (mut buckets, mut natives): (Vec<BucketSeries>, Vec<usize>) = Default::default();
         for (series, head) in inner.heads().iter().enumerate() {
             let label = head.labels.get(BUCKET_BOUND).unwrap_or_default();
             let Some(bound) = parse_bound(label) else {
@@ -281,7 +284,7 @@ impl<'r> Histograms<'r> {
 /// All histograms, each with those of the other kind that have the same labels.
 fn sources(
     (natives, native_labels): (&[usize], &[Labels]),
-    (buckets, classic_labels): (Vec<Vec<(f64, usize)>>, &[Labels]),
+    (buckets, classic_labels): (Vec<BucketSeries>, &[Labels]),
 ) -> Vec<Source> {
     let mut by_labels: HashMap<&Labels, Vec<usize>> = HashMap::new();
     if !natives.is_empty() && !buckets.is_empty() {

@@ -125,7 +125,7 @@ fn sequence(text: &str) -> Result<Vec<SeriesValue>, String> {
 enum Item {
     Gaps(u64),
     Floats { first: f64, step: f64, more: u64 },
-    Histograms { first: Written, step: Option<(bool, Written)>, more: u64 },
+    Histograms { first: Box<Written>, step: Option<(bool, Written)>, more: u64 },
 }
 
 impl Item {
@@ -244,7 +244,7 @@ fn histograms(input: &str) -> IResult<&str, Item> {
         None => opt(times).parse(input)?,
     };
     let step = step.map(|(sign, step)| (sign == '-', step));
-    Ok((input, Item::Histograms { first, step, more: more.unwrap_or(0) }))
+    Ok((input, Item::Histograms { first: Box::new(first), step, more: more.unwrap_or(0) }))
 }
 
 fn histogram(input: &str) -> IResult<&str, Written> {

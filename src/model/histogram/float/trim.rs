@@ -13,11 +13,12 @@ impl FloatHistogram {
         let view = self.as_ref();
         let is_linear = view.is_custom();
         let (mut count, mut sum, mut is_trimmed) = (0.0, 0.0, false);
-        let mut populated = [false, false];
+        let (mut has_positive, mut has_negative) = (false, false);
         let mut kept = self.buckets.clone();
         for is_positive in [true, false] {
             for (position, bucket) in view.side(is_positive).filter(|(_, b)| b.count != 0.0) {
-                populated[usize::from(is_positive)] = true;
+                has_positive |= is_positive;
+                has_negative |= !is_positive;
                 let (rest, middle) = bucket.trimmed(at, keeps_lower, is_positive, is_linear);
                 count += rest;
                 sum += middle * rest;
@@ -30,7 +31,6 @@ impl FloatHistogram {
             }
         }
         if view.zero_count > 0.0 {
-            let [has_negative, has_positive] = populated;
             let mut zero = view.zero_bucket();
             match (has_positive, has_negative) {
                 (true, false) => zero.lower = 0.0,

@@ -89,7 +89,8 @@ impl ExtendedSlope {
             false => rows.rows.get(last)?.owned(),
         };
         let is_gauge = |one: &FloatHistogram| one.hint == ResetHint::Gauge;
-        found.not_gauge |= !self.counter && !(is_gauge(&left) && is_gauge(&right));
+        let are_gauges = is_gauge(&left) && is_gauge(&right);
+        found.not_gauge |= !(self.counter || are_gauges);
         let mut result = right.clone();
         let overlays = &mut self.lines.overlays;
         found.difference(result.subtract(left.as_ref(), overlays))?;
