@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 use promlite::promql::{EngineOptions, ParseOptions};
 use promlite::{
-    Append as _, Batch, Db, DbOptions, Engine, Labels, OnReject, RunOptions, SeriesRef, Value,
+    Append as _, Batch, Engine, Labels, OnReject, RunOptions, SeriesRef, Tsdb, TsdbOptions, Value,
 };
 use serde_json::Value as Json;
 
@@ -80,7 +80,7 @@ fn samples(random: &mut Random, name: &str, speed: f64, own: f64, end_ms: i64) -
     samples
 }
 
-fn store(data: &[Data], db: &Db) {
+fn store(data: &[Data], db: &Tsdb) {
     let mut batch = Batch::new();
     for series in data {
         let pairs = series.labels.iter().map(|(name, value)| (*name, value.as_str()));
@@ -119,7 +119,7 @@ struct Times {
     step_ms: i64,
 }
 
-fn our_values(engine: &Engine, db: &Db, query: &str, times: Times) -> Values {
+fn our_values(engine: &Engine, db: &Tsdb, query: &str, times: Times) -> Values {
     let Times { start_ms, end_ms, step_ms } = times;
     let run = RunOptions::default();
     let answer = match step_ms {
@@ -243,7 +243,7 @@ fn random_queries_are_answered_alike() {
     let mut random = Random::new(seed);
     let end_ms = now_ms() / 60_000 * 60_000;
     let data = data(&mut random, end_ms);
-    let db = Db::open_at(&dir.path().join("ours"), DbOptions::default()).unwrap();
+    let db = Tsdb::open_at(&dir.path().join("ours"), TsdbOptions::default()).unwrap();
     store(&data, &db);
     send(&data, prometheus);
 
