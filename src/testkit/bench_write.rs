@@ -92,8 +92,7 @@ pub fn read_labels(input: impl BufRead, limit: usize) -> Result<Vec<Labels>, Ben
 /// # Errors
 /// The directory's.
 pub fn write(dir: &Path, labels: &[Labels], scrapes: i64) -> Result<Written, BenchError> {
-    let mut options = TsdbOptions::default();
-    options.background = false;
+    let mut options = TsdbOptions { background: false, ..TsdbOptions::default() };
     options.wal.compression = Compression::None;
     let db = Tsdb::open_at(dir, options).map_err(|error| failed("open")(&error))?;
     let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
@@ -175,8 +174,7 @@ mod tests {
         let labels: Vec<Labels> = (0..1001).map(labels).collect();
         let written = write(dir.path(), &labels, 101).unwrap();
         assert_eq!((written.series, written.samples), (1001, 200_200));
-        let mut options = TsdbOptions::default();
-        options.background = false;
+        let options = TsdbOptions { background: false, ..TsdbOptions::default() };
         let db = Tsdb::open_at(dir.path(), options).unwrap();
         let found = db.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap().series;
         assert_eq!(found.len(), 1001);

@@ -243,7 +243,7 @@ fn random_queries_are_answered_alike() {
     let mut random = Random::new(seed);
     let end_ms = now_ms() / 60_000 * 60_000;
     let data = data(&mut random, end_ms);
-    let db = Tsdb::open_at(&dir.path().join("ours"), TsdbOptions::default()).unwrap();
+    let db = Tsdb::open_at(dir.path().join("ours"), TsdbOptions::default()).unwrap();
     store(&data, &db);
     send(&data, prometheus);
 
