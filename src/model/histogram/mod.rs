@@ -18,6 +18,7 @@ pub(crate) mod float;
 mod layout;
 mod many;
 mod one;
+mod powers;
 mod resolution;
 mod shared;
 mod text;
