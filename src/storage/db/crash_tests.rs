@@ -216,3 +216,42 @@ fn a_full_disk_refuses_samples_and_takes_them_again_when_there_is_room() {
     assert_eq!(db.flush().unwrap().blocks_written, 1);
     assert_eq!(contents(&db), ledger.acknowledged);
 }
+
+#[test]
+fn a_log_that_cannot_be_truncated_is_truncated_later() {
+    let disk = FaultyDisk::new();
+    let clock = Arc::new(ManualClock::at(0));
+    let mut options = TsdbOptions { background: false, ..TsdbOptions::default() };
+    options.wal =
+        WalOptions { segment_bytes: 32 << 10, compression: Compression::None, ..options.wal };
+    let registry = Registry::new();
+    let db =
+        Tsdb::open(disk.shared(), clock.clone(), Path::new("/data"), options, &registry).unwrap();
+    let labels = Labels::from_pairs([("__name__", "m")]).unwrap();
+    let mut batch = Batch::new();
+    // Four hours of samples, in segments of an hour or so.
+    for second in 0..4 * 3600 {
+        batch.clear();
+        batch.push_series(SeriesRef::UNKNOWN, labels.as_ref());
+        batch.push_sample(second * 1000, 1.0);
+        db.append(&mut batch, OnReject::RejectAll).unwrap();
+    }
+    disk.set_unreadable(Path::new("/data/wal/00000001"), 100..200).unwrap();
+    let first = db.maintain().unwrap();
+    assert!(first.blocks_written == 1 && first.log_error.is_some(), "{first:?}");
+    let before_bytes = db.stats().log_bytes;
+    assert_eq!(db.maintain().unwrap().log_error, None, "not at once");
+    let mut tries = 0;
+    while db.stats().log_bytes >= before_bytes {
+        tries += 1;
+        clock.set(tries * 16 * 60_000);
+        db.maintain().unwrap();
+        assert!(tries < 10, "{} bytes", db.stats().log_bytes);
+    }
+    // What the disk does not give counts as lost only after some tries.
+    assert!(tries > 1);
+    let mut column = Column::new();
+    let set = db.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap();
+    set.series[0].read(TimeRange::ALL, &mut column).unwrap();
+    assert_eq!(column.len(), 4 * 3600);
+}

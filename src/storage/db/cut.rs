@@ -2,6 +2,7 @@
 
 use crate::base::clock::Stopwatch;
 use crate::storage::block::BlockMeta;
+use crate::storage::wal::WalError;
 
 use super::maintain::new_ulid;
 use super::open::Inner;
@@ -18,12 +19,34 @@ impl Inner {
         // If it cannot be written or read, all that it holds is in memory still.
         self.take_over_cut(written, &stopwatch, report)?;
         self.head.truncate_memory(cut.end_ms);
-        if let Err(error) = self.head.truncate_log(cut.end_ms) {
-            tracing::warn!(%error, "the log could not be truncated; it stays longer than needed");
+        if let Err(error) = self.truncate_log(cut.end_ms) {
             report.log_error = Some(error.to_string());
         }
         self.show();
         Ok(())
+    }
+
+    /// Shortens the log by what is before `before_ms`, and notes whether that worked.
+    pub(super) fn truncate_log(&self, before_ms: i64) -> Result<(), WalError> {
+        let mut retry = self.log_retry.lock();
+        let done = self.head.truncate_log(before_ms, retry.unreadable());
+        retry.note(self.clock.now_ms(), done.is_ok());
+        let failures = retry.failures();
+        done.map(|_| ()).inspect_err(|error| {
+            tracing::warn!(%error, failures, "the log stays longer than needed; to be tried again");
+        })
+    }
+
+    /// Tries again to truncate the log if that has failed, some time after the failure: without
+    /// it, the log would grow until the next block is cut, and then fail again.
+    pub(super) fn retry_log(&self, report: &mut MaintainReport) {
+        if !self.log_retry.lock().is_due(self.clock.now_ms()) {
+            return;
+        }
+        let Some(end_ms) = self.block_list().head_start_ms() else { return };
+        if let Err(error) = self.truncate_log(end_ms) {
+            report.log_error = Some(error.to_string());
+        }
     }
 
     /// Turns all late samples into blocks, one for each window of time that has some. They lie

@@ -64,7 +64,7 @@ impl Tsdb {
         let _upkeep = inner.begin_upkeep()?;
         if let Some(end_ms) = inner.block_list().head_start_ms() {
             inner.head.truncate_memory(end_ms);
-            inner.head.truncate_log(end_ms)?;
+            inner.truncate_log(end_ms)?;
         }
         Ok(())
     }
@@ -155,6 +155,7 @@ impl Inner {
         report.blocks_removed += self.reload()?;
         // Before anything is written: it may make the room that writing needs.
         report.blocks_removed += self.retain()?;
+        self.retry_log(&mut report);
         // Memory comes first, so that long merges do not let it grow.
         while self.cut_due(&mut report)? || self.merge_next(&mut report)? {}
         report.blocks_removed += self.retain()?;

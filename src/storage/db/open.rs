@@ -11,7 +11,7 @@ use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::{LockGuard, RealDisk, SharedDisk, create_dir_synced};
 use crate::storage::head::{Head, LogPlace, ReplayStats};
-use crate::storage::wal::WalMetrics;
+use crate::storage::wal::{Retry, WalMetrics};
 
 use super::background::Background;
 use super::blocks::BlockList;
@@ -70,6 +70,8 @@ pub(super) struct Inner {
     pub(super) upkeep: Mutex<Option<Box<dyn LockGuard>>>,
     /// Set before the directory is closed, so that upkeep ends early.
     pub(super) is_ending: AtomicBool,
+    /// When the log is truncated again after a failure.
+    pub(super) log_retry: Mutex<Retry>,
     pub(super) metrics: DbMetrics,
     pub(super) replay: ReplayStats,
 }
@@ -127,6 +129,7 @@ impl Tsdb {
             blocks: RwLock::new(Arc::new(blocks)),
             upkeep: Mutex::new(Some(lock)),
             is_ending: AtomicBool::new(false),
+            log_retry: Mutex::default(),
             metrics,
             replay,
         });

@@ -10,7 +10,7 @@ use crate::base::metrics::Registry;
 use crate::disk::{Disk, RealDisk};
 use crate::model::{Labels, Sample};
 use crate::series::{Append, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange};
-use crate::storage::wal::{self, Compression, Wal, WalMetrics, WalOptions};
+use crate::storage::wal::{self, Compression, Unreadable, Wal, WalMetrics, WalOptions};
 
 const HOUR_MS: i64 = 3_600_000;
 
@@ -194,7 +194,7 @@ fn truncation_lets_go_of_old_chunks_and_series_and_of_old_segments() {
     let bytes_before = head.log_bytes().unwrap();
     let (end_ms, now_ms) = (2 * HOUR_MS, 399 * 30_000);
     head.truncate_memory(end_ms);
-    assert!(head.truncate_log(end_ms).unwrap());
+    assert!(head.truncate_log(end_ms, Unreadable::Fail).unwrap());
     assert!(head.log_bytes().unwrap() < bytes_before * 2 / 3);
     assert_eq!(head.series_count(), 200);
     assert_eq!(head.span(), Some(TimeRange::new(end_ms, now_ms)));

@@ -6,7 +6,7 @@ use roaring::RoaringTreemap;
 
 use crate::base::clock::Stopwatch;
 use crate::series::SeriesRef;
-use crate::storage::wal::{self, WalError};
+use crate::storage::wal::{self, Kept, Unreadable, WalError};
 
 use super::page::Page;
 use super::series::Series;
@@ -81,7 +81,11 @@ impl Head {
     /// checkpoint without the samples before `before_ms`. Says whether a checkpoint was made.
     ///
     /// Appends go on meanwhile, and after a failure too: the log is then longer than it need be.
-    pub(in crate::storage) fn truncate_log(&self, before_ms: i64) -> Result<bool, WalError> {
+    pub(in crate::storage) fn truncate_log(
+        &self,
+        before_ms: i64,
+        unreadable: Unreadable,
+    ) -> Result<bool, WalError> {
         let Some(place) = &self.log_place else { return Ok(false) };
         let stopwatch = Stopwatch::start();
         let segments = {
@@ -96,7 +100,8 @@ impl Head {
         self.metrics.checkpoints.inc();
         let keep = |series| self.is_wanted_in_log(series, before_ms);
         let (disk, dir) = (&place.disk, &place.dir);
-        let made = wal::checkpoint(disk, dir, upto, &place.options, &keep, before_ms);
+        let kept = Kept { keep: &keep, min_time_ms: before_ms };
+        let made = wal::checkpoint_with(disk, dir, upto, &place.options, kept, unreadable);
         let made = made.inspect_err(|_| self.metrics.checkpoints_failed.inc())?;
         place.metrics.count_corruptions(made.quarantined.len());
         // What was folded in is superfluous now. If it cannot be removed, a later round will.
