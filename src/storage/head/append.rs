@@ -14,9 +14,11 @@
 //! If the log fails, no sample of the batch is stored, though series that it created may stay
 //! until the next truncation, without samples.
 
+use parking_lot::MutexGuard;
+
 use crate::model::{Labels, Sample};
 use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, TimeRange, Verdict};
-use crate::storage::wal::{self, Compression, Records, RowEncoder};
+use crate::storage::wal::{self, Compression, Records, RowEncoder, Wal};
 
 use super::isolation::OpenBatch;
 use super::judge::{Conflict, Judge, Judgement};
@@ -26,6 +28,8 @@ use super::store::Stored;
 
 /// Memory of this many batches is kept for later ones.
 const SPARE_WORK_MAX: usize = 8;
+/// How often an append looks whether the log is free before it goes to sleep.
+const LOG_SPINS: u32 = 1000;
 /// Memory of a batch with more samples is not kept.
 const SPARE_ROWS_MAX: usize = 1 << 16;
 
@@ -265,9 +269,21 @@ impl Head {
         logged
     }
 
+    /// The log is held for one write. To be put to sleep and woken again takes several times as
+    /// long, so it is worth waiting awake for about that time.
+    fn lock_log(&self) -> MutexGuard<'_, Option<Wal>> {
+        for _ in 0..LOG_SPINS {
+            if let Some(log) = self.log.try_lock() {
+                return log;
+            }
+            std::hint::spin_loop();
+        }
+        self.log.lock()
+    }
+
     pub(super) fn log_records(&self, records: &Records) -> Result<(), AppendError> {
         let refused = |error: wal::WalError| AppendError::Log(error.to_string());
-        let mut log = self.log.lock();
+        let mut log = self.lock_log();
         let Some(wal) = log.as_mut() else { return Ok(()) };
         let position = wal.log_packed(records).map_err(refused)?;
         let syncer = wal.syncer();
