@@ -71,7 +71,7 @@ impl HubConfig {
         if let Some(count) = storage.max_exemplars {
             hub.db.max_exemplars = usize::try_from(count).unwrap_or(usize::MAX);
             if count > 0 {
-                let what = "exemplars are stored, but not taken from remote write yet";
+                let what = "exemplars are stored, but /api/v1/query_exemplars is not there yet";
                 hub.warnings.push(what.to_owned());
             }
         }
