@@ -40,11 +40,13 @@
 //! | `promql` (default) | parser and evaluator                                        |
 //! | `agent`            | scraping, discovery, sending (tokio, reqwest with rustls)   |
 //! | `hub`              | receiving, HTTP API, page (tokio, axum)                     |
+//! | `longterm`         | a bucket for a year: shipping, asking, compacting           |
+//! | `aws` `gcp` `azure` | buckets of these clouds; without them a folder             |
+//! | `thanos`           | gRPC StoreAPI, both sides (tonic)                           |
 //! | `testkit`          | a model store, the runner of PromQL test scripts            |
 //! | `full`             | all of the above                                            |
 //!
-//! The names `longterm`, `aws`, `gcp`, `azure`, `thanos` and `kubernetes` are reserved; they bring
-//! nothing yet.
+//! The name `kubernetes` is reserved; it brings nothing yet.
 //!
 //! # Map
 //! A sample's way: a target's page, [`wire::exposition`], [`model::relabel`], `agent::log`,
@@ -64,6 +66,8 @@ pub mod disk;
 mod error;
 #[cfg(feature = "hub")]
 pub mod hub;
+#[cfg(feature = "longterm")]
+pub mod longterm;
 pub mod model;
 #[cfg(feature = "promql")]
 pub mod promql;

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::histogram::{HistogramRef, Histograms};
+use super::joins::Joins;
 
 /// Samples of one series in time order. The arrays are equally long, but for those that say
 /// otherwise.
@@ -19,6 +20,25 @@ pub struct Column {
     pub histograms: Histograms,
     /// Since when the counter counts, 0 if that is not known. Empty if it is known of no sample.
     pub starts_ms: Vec<i64>,
+    /// The samples that do not continue the one before them. None for most series.
+    pub joins: Joins,
+    /// What each sample stands for. Empty if every one stands for itself, which is so of all data
+    /// that is not downsampled.
+    pub summaries: Vec<Summary>,
+}
+
+/// What a downsampled sample stands for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Summary {
+    /// How many samples were made into this one.
+    pub count: f64,
+    /// The length of the window that they come from; 0 of a sample that stands for itself.
+    pub resolution_ms: i64,
+}
+
+impl Summary {
+    /// Of a sample that stands for itself.
+    pub const ITSELF: Self = Self { count: 1.0, resolution_ms: 0 };
 }
 
 /// The value of a sample.
@@ -43,6 +63,8 @@ impl Column {
         self.floats.clear();
         self.histograms.clear();
         self.starts_ms.clear();
+        self.joins.clear();
+        self.summaries.clear();
     }
 
     /// How many samples there are.
@@ -64,6 +86,9 @@ impl Column {
         self.floats.push(value);
         if !self.starts_ms.is_empty() {
             self.starts_ms.push(0);
+        }
+        if !self.summaries.is_empty() {
+            self.summaries.push(Summary::ITSELF);
         }
     }
 
@@ -92,10 +117,30 @@ impl Column {
         }
     }
 
-    /// True if every sample is a float without a start.
+    /// Says what the last sample stands for.
+    pub fn set_last_summary(&mut self, summary: Summary) {
+        if summary != Summary::ITSELF && self.summaries.is_empty() {
+            self.summaries.resize(self.timestamps.len(), Summary::ITSELF);
+        }
+        if let Some(last) = self.summaries.last_mut() {
+            *last = summary;
+        }
+    }
+
+    /// True if every sample is a float that stands for itself and continues the one before it,
+    /// and none has a start.
     #[must_use]
     pub fn is_plain(&self) -> bool {
-        self.histograms.is_empty() && self.starts_ms.is_empty()
+        self.histograms.is_empty()
+            && self.starts_ms.is_empty()
+            && self.joins.is_empty()
+            && self.summaries.is_empty()
+    }
+
+    /// What the sample `index` stands for.
+    #[must_use]
+    pub fn summary(&self, index: usize) -> Summary {
+        self.summaries.get(index).copied().unwrap_or(Summary::ITSELF)
     }
 
     /// Since when the sample `index` counts; 0 if that is not known.
@@ -133,6 +178,13 @@ impl Column {
         let part = other.timestamps.get(range.clone()).unwrap_or_default();
         self.timestamps.extend_from_slice(part);
         self.floats.extend_from_slice(other.floats.get(range.clone()).unwrap_or_default());
+        self.joins.extend_from(&other.joins, range.clone(), base);
+        let summaries = other.summaries.get(range.clone()).unwrap_or_default();
+        if !summaries.is_empty() || !self.summaries.is_empty() {
+            self.summaries.resize(base, Summary::ITSELF);
+            self.summaries.extend_from_slice(summaries);
+            self.summaries.resize(self.timestamps.len(), Summary::ITSELF);
+        }
         let starts = other.starts_ms.get(range).unwrap_or_default();
         if starts.iter().any(|start_ms| *start_ms != 0) || !self.starts_ms.is_empty() {
             self.starts_ms.resize(base, 0);
@@ -147,6 +199,8 @@ impl Column {
         self.floats.truncate(length);
         self.histograms.truncate(length);
         self.starts_ms.truncate(length);
+        self.joins.truncate(length);
+        self.summaries.truncate(length);
     }
 
     /// Forgets the samples from `from` on for which `keep` is false. Reads each once.
@@ -196,6 +250,28 @@ mod tests {
         assert_eq!(copy.histograms.iter().map(|(index, _)| index).collect::<Vec<_>>(), [1]);
         copy.truncate(1);
         assert!(copy.histograms.is_empty() && copy.len() == 1);
+    }
+
+    #[test]
+    fn joins_and_summaries_move_with_their_samples() {
+        let mut column = Column::new();
+        for time in 0_i32..4 {
+            column.push(time.into(), f64::from(time));
+        }
+        column.joins.push(2, 0.5);
+        column.push(4, 4.0);
+        let summary = Summary { count: 3.0, resolution_ms: 300 };
+        column.set_last_summary(summary);
+        let mut copy = Column::new();
+        copy.push(-1, 0.0);
+        copy.extend_from(&column, 1..5);
+        assert_eq!((copy.joins.before(2), copy.joins.before(1)), (Some(0.5), None));
+        assert_eq!((copy.summary(4), copy.summary(0)), (summary, Summary::ITSELF));
+        assert!(!copy.is_plain());
+        copy.truncate(2);
+        assert!(copy.joins.is_empty() && copy.summaries.len() == 2);
+        copy.clear();
+        assert!(copy.is_plain());
     }
 
     #[test]

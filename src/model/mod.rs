@@ -7,6 +7,7 @@
 mod column;
 mod exemplar;
 pub mod histogram;
+mod joins;
 mod labels;
 mod matcher;
 mod metadata;
@@ -14,8 +15,9 @@ pub mod regex;
 pub mod relabel;
 mod sample;
 
-pub use column::{Column, Value};
+pub use column::{Column, Summary, Value};
 pub use exemplar::Exemplar;
+pub use joins::Joins;
 pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME, is_legacy_label_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricKind};

@@ -6,13 +6,15 @@
 //! Not useful for: evaluating anything ([`crate::promql`]) or keeping anything
 //! ([`crate::storage`]).
 
+mod aggregate;
 mod append;
 mod chunk;
 mod exemplars;
 mod merge;
 mod select;
 
-pub use crate::model::Column;
+pub use crate::model::{Column, Joins, Summary};
+pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
 pub use exemplars::{Exemplars, SeriesExemplars};

@@ -41,6 +41,9 @@ pub struct Hints {
     pub by: bool,
     /// At most this many results are of use; 0 for no limit.
     pub limit: usize,
+    /// The coarsest downsampled data that is wanted, by the length of its windows; 0 for raw
+    /// samples. A source falls back to coarser data where it has nothing finer.
+    pub max_resolution_ms: i64,
 }
 
 /// Why a question could not be answered.

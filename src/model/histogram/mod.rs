@@ -13,7 +13,10 @@
 
 mod bounds;
 mod check;
-#[cfg(feature = "promql")]
+#[cfg_attr(
+    not(feature = "promql"),
+    expect(dead_code, unused_imports, reason = "only the evaluator uses all of it")
+)]
 pub(crate) mod float;
 mod layout;
 mod many;
