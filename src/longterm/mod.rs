@@ -2,3 +2,6 @@
 //!
 //! Useful for: blocks in S3, GCS, Azure or a folder; asking them; keeping them small.
 //! Not useful for: the blocks themselves; see [`crate::storage::block`].
+
+#[cfg(feature = "thanos")]
+pub mod storeapi;
