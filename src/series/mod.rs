@@ -2,7 +2,8 @@
 //!
 //! Storage implements it, the query engine and the roles use it, and neither side knows the other.
 //!
-//! Useful for: reading series as whole columns, appending batches, merging several sources.
+//! Useful for: reading series as whole columns, appending batches, merging several sources,
+//! replicas among them.
 //! Not useful for: evaluating anything ([`crate::promql`]) or keeping anything
 //! ([`crate::storage`]).
 
@@ -10,7 +11,9 @@ mod aggregate;
 mod append;
 mod chunk;
 mod downsampled;
+mod dedup;
 mod exemplars;
+mod external;
 mod merge;
 mod select;
 
@@ -19,6 +22,8 @@ pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
 pub use downsampled::AggregateReader;
+pub use dedup::{Dedup, Deduplicated, merge_replica_chunks};
 pub use exemplars::{Exemplars, SeriesExemplars};
+pub use external::External;
 pub use merge::{Merged, merge_columns, merge_runs, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};

@@ -29,15 +29,15 @@ const AGGREGATES: [(i32, u32, Part); 5] = [
     (5, 8, Part::Counter),
 ];
 
-/// The numbers with which a request asks for an aggregate. The count is always among them: it
-/// tells how many samples a value stands for.
+/// The numbers with which a request asks for an aggregate.
 pub(super) const fn numbers_for(wanted: Aggregate) -> &'static [i32] {
     match wanted {
-        Aggregate::Average | Aggregate::Sum => &[1, 2],
+        Aggregate::Average => &[1, 2],
         Aggregate::Count => &[1],
-        Aggregate::Min => &[1, 3],
-        Aggregate::Max => &[1, 4],
-        Aggregate::Counter => &[1, 5],
+        Aggregate::Sum => &[2],
+        Aggregate::Min => &[3],
+        Aggregate::Max => &[4],
+        Aggregate::Counter => &[5],
     }
 }
 
@@ -93,15 +93,12 @@ impl<'a> ChunkWriter<'a> {
         let stored = AggregateChunk::parse(&chunk.data)?;
         let mut parts = Vec::with_capacity(AGGREGATES.len());
         for (number, field, part) in AGGREGATES {
-            if !self.numbers.contains(&number) {
-                continue;
-            }
             // Histograms have no lowest and no highest.
-            let (encoding, data) = stored.get(part).ok_or(WriteError::Absent(part))?;
-            parts.push(frames::Part { field, encoding, data });
+            let asked = stored.get(part).filter(|_| self.numbers.contains(&number));
+            parts.extend(asked.map(|(encoding, data)| frames::Part { field, encoding, data }));
         }
         if parts.is_empty() {
-            return Err(WriteError::OnlyDownsampled);
+            return Err(WriteError::NotAsked);
         }
         Ok(into.chunk((chunk.min_time_ms, chunk.max_time_ms), &parts)?)
     }
@@ -131,10 +128,8 @@ const fn raw(encoding: u8, data: &[u8]) -> frames::Part<'_> {
 #[derive(Debug)]
 pub(super) enum WriteError {
     Chunk(ChunkError),
-    /// It is downsampled and has no such aggregate.
-    Absent(Part),
-    /// It is downsampled, and no aggregate was asked for.
-    OnlyDownsampled,
+    /// It is downsampled and has nothing of what was asked for.
+    NotAsked,
     /// The whole answer came to an end.
     Refusal(Refusal),
 }
@@ -143,13 +138,7 @@ impl fmt::Display for WriteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Chunk(error) => error.fmt(f),
-            Self::Absent(part) => {
-                let name = format!("{part:?}").to_lowercase();
-                write!(f, "downsampled samples have no {name}")
-            }
-            Self::OnlyDownsampled => {
-                f.write_str("raw samples were asked for, and there are only downsampled ones")
-            }
+            Self::NotAsked => f.write_str("no aggregate that was asked for is there"),
             Self::Refusal(_) => f.write_str("the answer ended"),
         }
     }
