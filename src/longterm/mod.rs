@@ -4,3 +4,5 @@
 //! Not useful for: the blocks themselves; see [`crate::storage::block`].
 
 pub mod bucket;
+#[cfg(feature = "thanos")]
+pub mod storeapi;

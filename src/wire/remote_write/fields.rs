@@ -58,7 +58,7 @@ impl From<Truncated> for DecodeError {
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Varint(u64),
     Fixed64(u64),
     Bytes(&'a [u8]),
@@ -67,8 +67,8 @@ pub(super) enum Value<'a> {
 
 /// A field's number and value.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Field<'a> {
-    pub(super) number: u32,
+pub(crate) struct Field<'a> {
+    pub(crate) number: u32,
     value: Value<'a>,
 }
 
@@ -85,7 +85,7 @@ impl<'a> Field<'a> {
     }
 
     #[inline]
-    pub(super) const fn bytes(&self) -> Result<&'a [u8], DecodeError> {
+    pub(crate) const fn bytes(&self) -> Result<&'a [u8], DecodeError> {
         match self.value {
             Value::Bytes(bytes) => Ok(bytes),
             _ => Err(self.wrong()),
@@ -93,26 +93,26 @@ impl<'a> Field<'a> {
     }
 
     #[inline]
-    pub(super) const fn int64(&self) -> Result<i64, DecodeError> {
+    pub(crate) const fn int64(&self) -> Result<i64, DecodeError> {
         match self.value {
             Value::Varint(value) => Ok(value as i64),
             _ => Err(self.wrong()),
         }
     }
 
-    pub(super) const fn uint64(&self) -> Result<u64, DecodeError> {
+    pub(crate) const fn uint64(&self) -> Result<u64, DecodeError> {
         match self.value {
             Value::Varint(value) => Ok(value),
             _ => Err(self.wrong()),
         }
     }
 
-    pub(super) fn sint64(&self) -> Result<i64, DecodeError> {
+    pub(crate) fn sint64(&self) -> Result<i64, DecodeError> {
         self.uint64().map(zigzag)
     }
 
     /// Appends the numbers of a repeated `sint64`, packed or one alone.
-    pub(super) fn sint64s(&self, into: &mut Vec<i64>) -> Result<(), DecodeError> {
+    pub(crate) fn sint64s(&self, into: &mut Vec<i64>) -> Result<(), DecodeError> {
         match self.value {
             Value::Varint(value) => into.push(zigzag(value)),
             Value::Bytes(bytes) => {
@@ -127,7 +127,7 @@ impl<'a> Field<'a> {
     }
 
     /// Appends the numbers of a repeated `double`, packed or one alone.
-    pub(super) fn doubles(&self, into: &mut Vec<f64>) -> Result<(), DecodeError> {
+    pub(crate) fn doubles(&self, into: &mut Vec<f64>) -> Result<(), DecodeError> {
         match self.value {
             Value::Fixed64(bits) => into.push(f64::from_bits(bits)),
             Value::Bytes(bytes) => {
@@ -143,7 +143,7 @@ impl<'a> Field<'a> {
     }
 
     #[inline]
-    pub(super) const fn double(&self) -> Result<f64, DecodeError> {
+    pub(crate) const fn double(&self) -> Result<f64, DecodeError> {
         match self.value {
             Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
             _ => Err(self.wrong()),
@@ -161,16 +161,16 @@ const GROUP_DEPTH_MAX: u32 = 64;
 
 /// Goes through the fields of a message.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fields<'a>(Cursor<'a>);
+pub(crate) struct Fields<'a>(Cursor<'a>);
 
 impl<'a> Fields<'a> {
-    pub(super) const fn of(message: &'a [u8]) -> Self {
+    pub(crate) const fn of(message: &'a [u8]) -> Self {
         Self(Cursor::new(message))
     }
 
     /// The next field that is no group.
     #[inline]
-    pub(super) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
+    pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, DecodeError> {
         let mut open_groups = 0;
         while !self.0.is_empty() {
             let tag = self.0.uvarint()?;

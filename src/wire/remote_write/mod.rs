@@ -3,7 +3,7 @@
 //! A request is a protobuf message in one snappy block: [`v1`] is the message, [`snappy`] the
 //! block. Useful for: sender and receiver of remote write 1. Not useful for: HTTP itself.
 
-mod fields;
+pub(crate) mod fields;
 pub mod snappy;
 pub mod v1;
 

@@ -1,0 +1,90 @@
+//! A series that a store sent.
+
+use std::sync::Arc;
+
+use crate::chunk::{AGGREGATE, AggregateChunk, ChunkError};
+use crate::model::{Column, Labels};
+use crate::series::{
+    Aggregate, AggregateReader, Chunk, QueryError, Select, Series, TimeRange, merge_runs,
+};
+
+use super::answer::Found;
+
+/// A series with all its chunks in memory.
+pub(super) struct RemoteSeries {
+    labels: Labels,
+    /// By first and last time. They overlap if the store has several blocks for one time, or
+    /// samples of several replicas without the label that tells them apart.
+    chunks: Vec<Chunk>,
+    wanted: Aggregate,
+    /// Who sent it, for errors.
+    address: Arc<str>,
+}
+
+impl RemoteSeries {
+    pub(super) fn boxed(found: Found, ask: &Select, address: &Arc<str>) -> Box<dyn Series> {
+        Box::new(Self {
+            labels: found.labels,
+            chunks: found.chunks,
+            wanted: Aggregate::wanted_by(ask.hints.func.as_deref()),
+            address: address.clone(),
+        })
+    }
+
+    fn within(&self, range: TimeRange) -> impl Iterator<Item = &Chunk> {
+        self.chunks.iter().filter(move |chunk| chunk.range().overlaps(range))
+    }
+
+    fn corrupt(&self, error: ChunkError) -> QueryError {
+        QueryError::Corrupt(format!("store {}: series {}: {error}", self.address, self.labels))
+    }
+}
+
+const FIVE_MINUTES_MS: i64 = 300_000;
+const HOUR_MS: i64 = 3_600_000;
+
+/// The length of the windows of a chunk, which stores do not tell: by the distance between their
+/// samples. The few windows of a series with large gaps may be taken for longer ones.
+fn resolution_ms(chunk: &Chunk) -> Result<i64, ChunkError> {
+    if chunk.encoding != AGGREGATE {
+        return Ok(0);
+    }
+    // Without counts there is one part, with a first and a last sample more if it is a counter.
+    let windows = i64::from(AggregateChunk::parse(&chunk.data)?.window_count()?);
+    let span_ms = chunk.max_time_ms.saturating_sub(chunk.min_time_ms);
+    // Windows end a millisecond before a multiple of their length.
+    let ends_with_hour = chunk.min_time_ms.wrapping_add(1) % HOUR_MS == 0;
+    let is_wide = span_ms >= windows.saturating_sub(2).saturating_mul(HOUR_MS);
+    Ok(if ends_with_hour && is_wide { HOUR_MS } else { FIVE_MINUTES_MS })
+}
+
+impl Series for RemoteSeries {
+    fn labels(&self) -> &Labels {
+        &self.labels
+    }
+
+    fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
+        let start = into.len();
+        let mut starts = Vec::new();
+        let mut reader: Option<(i64, AggregateReader)> = None;
+        for chunk in self.within(range) {
+            starts.push(into.len());
+            let pushed = resolution_ms(chunk).and_then(|resolution_ms| {
+                let kept = reader.take().filter(|(known_ms, _)| *known_ms == resolution_ms);
+                let fresh = || (resolution_ms, AggregateReader::new(self.wanted, resolution_ms));
+                reader.insert(kept.unwrap_or_else(fresh)).1.push(chunk, range, into)
+            });
+            if let Err(error) = pushed {
+                into.truncate(start);
+                return Err(self.corrupt(error));
+            }
+        }
+        merge_runs(into, &starts);
+        Ok(())
+    }
+
+    fn chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
+        into.extend(self.within(range).cloned());
+        Ok(())
+    }
+}

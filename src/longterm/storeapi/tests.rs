@@ -1,0 +1,1 @@
+//! The server through the client, and both against upstream's tables.
