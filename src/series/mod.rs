@@ -18,5 +18,5 @@ pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
 pub use exemplars::{Exemplars, SeriesExemplars};
-pub use merge::{Merged, merge_columns, merge_runs, merge_sets};
+pub use merge::{Merged, forget_before, merge_columns, merge_runs, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};
