@@ -201,7 +201,7 @@ impl<'a> Run<'a> {
 
 /// A histogram whose neighbour before comes from somewhere else does not know any more whether
 /// the counter began anew between the two.
-fn forget_before(column: &mut Column, index: usize) {
+pub fn forget_before(column: &mut Column, index: usize) {
     let hint = column.histograms.get(index).map(|histogram| histogram.hint);
     if hint.is_some_and(|hint| hint != ResetHint::Gauge) {
         column.histograms.set_hint(index, ResetHint::Unknown);

@@ -10,13 +10,10 @@
 mod aggregate;
 mod append;
 mod chunk;
-<<<<<<< HEAD
 mod dedup;
 mod downsampled;
-=======
 mod downsampled;
 mod dedup;
->>>>>>> grpc
 mod exemplars;
 mod external;
 mod merge;
@@ -26,14 +23,12 @@ pub use crate::model::{Column, Joins, Summary};
 pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
-<<<<<<< HEAD
 pub use dedup::{Dedup, Deduplicated, merge_replica_chunks};
 pub use downsampled::AggregateReader;
-=======
 pub use downsampled::AggregateReader;
 pub use dedup::{Dedup, Deduplicated, merge_replica_chunks};
->>>>>>> grpc
 pub use exemplars::{Exemplars, SeriesExemplars};
 pub use external::External;
 pub use merge::{Merged, merge_columns, merge_runs, merge_sets};
+pub use merge::{Merged, forget_before, merge_columns, merge_runs, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};

@@ -56,6 +56,8 @@ pub enum QueryError {
     Io(String),
     /// The source is not ready yet or is closing.
     Unavailable(String),
+    /// The question asks for more than it may: which limit, and what it is set to.
+    Limit(String),
 }
 
 impl fmt::Display for QueryError {
@@ -64,6 +66,7 @@ impl fmt::Display for QueryError {
             Self::Corrupt(what) => write!(f, "corrupt data: {what}"),
             Self::Io(what) => write!(f, "read failed: {what}"),
             Self::Unavailable(what) => write!(f, "not available: {what}"),
+            Self::Limit(what) => write!(f, "limit exceeded: {what}"),
         }
     }
 }

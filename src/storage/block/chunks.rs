@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::base::varint::{Cursor, put_uvarint};
 use crate::disk::{BufferedFile, Disk, SharedDisk};
 use crate::series::Chunk;
-use crate::storage::index::ChunkMeta;
+use crate::storage::index::{ChunkMeta, Part};
 
 use super::BlockError;
 
@@ -15,6 +15,25 @@ pub(super) const CHUNKS: &str = "chunks";
 const HEADER: [u8; 8] = [0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0];
 /// What a chunk takes beside its bytes, at most: length, encoding, checksum.
 const OVERHEAD_BYTES: u64 = 5 + 1 + 4;
+
+/// Encoding and bytes of the chunk that starts where `bytes` do; `None` if its checksum is not
+/// right.
+#[must_use]
+pub fn chunk_part(bytes: &[u8]) -> Option<Part<(u8, &[u8])>> {
+    let mut cursor = Cursor::new(bytes);
+    let Ok(length) = cursor.uvarint() else {
+        return Some(Part::Short(bytes.len() as u64 + OVERHEAD_BYTES));
+    };
+    let head_bytes = (bytes.len() - cursor.len()) as u64;
+    let whole = length.saturating_add(head_bytes + 1 + 4);
+    let parts = usize::try_from(length).ok().and_then(|length| {
+        let body = cursor.take(length.checked_add(1)?).ok()?;
+        Some((body, cursor.u32_be().ok()?))
+    });
+    let Some((body, checksum)) = parts else { return Some(Part::Short(whole)) };
+    let (encoding, data) = body.split_first()?;
+    (crc32c::crc32c(body) == checksum).then_some(Part::Whole((*encoding, data)))
+}
 
 /// The segments of a block, mapped.
 #[derive(Debug)]
@@ -58,18 +77,11 @@ impl ChunkReader {
             .segments
             .get((reference >> 32) as usize)
             .ok_or_else(|| corrupt("chunk in a segment that is not there"))?;
-        let mut cursor = Cursor::new(segment.get(offset as usize..).unwrap_or_default());
-        let mut parts = || {
-            let length = usize::try_from(cursor.uvarint().ok()?).ok()?;
-            let body = cursor.take(length.checked_add(1)?).ok()?;
-            Some((body, cursor.u32_be().ok()?))
-        };
-        let (body, checksum) = parts().ok_or_else(|| corrupt("chunk behind the segment's end"))?;
-        if crc32c::crc32c(body) != checksum {
-            return Err(corrupt("chunk checksum mismatch"));
+        match chunk_part(segment.get(offset as usize..).unwrap_or_default()) {
+            Some(Part::Whole(chunk)) => Ok(chunk),
+            Some(Part::Short(_)) => Err(corrupt("chunk behind the segment's end")),
+            None => Err(corrupt("chunk checksum mismatch")),
         }
-        let (encoding, data) = body.split_first().ok_or_else(|| corrupt("empty chunk"))?;
-        Ok((*encoding, data))
     }
 
     /// The bytes of a chunk, kept beyond the life of the reader.

@@ -24,6 +24,7 @@ mod tests;
 mod tombstones;
 mod writer;
 
+pub use chunks::chunk_part;
 pub use error::BlockError;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
 pub use reader::Block;

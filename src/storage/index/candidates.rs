@@ -4,7 +4,7 @@ use crate::model::{MatchOp, Matcher};
 
 /// Values that a matcher's positive form (`=`, `=~`) can match, besides the empty one.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Candidates {
+pub enum Candidates {
     /// All of them.
     All,
     /// Exactly these.
@@ -14,7 +14,9 @@ pub(super) enum Candidates {
 }
 
 impl Candidates {
-    pub(super) fn of(matcher: &Matcher) -> Self {
+    /// What the text of the matcher alone tells.
+    #[must_use]
+    pub fn of(matcher: &Matcher) -> Self {
         let text = matcher.value();
         match matcher.op() {
             MatchOp::Equal | MatchOp::NotEqual => Self::Values(vec![text.to_owned()]),

@@ -24,7 +24,9 @@ pub enum IndexError {
 }
 
 impl IndexError {
-    pub(super) const fn corrupt(what: &'static str, offset: u64) -> Self {
+    /// A part that is not what it should be.
+    #[must_use]
+    pub const fn corrupt(what: &'static str, offset: u64) -> Self {
         Self::Corrupt { what, offset }
     }
 
@@ -35,7 +37,7 @@ impl IndexError {
     }
 
     /// For `map_err` behind a read of a cursor.
-    pub(super) fn cut(what: &'static str, offset: u64) -> impl Fn(Truncated) -> Self + Copy {
+    pub fn cut(what: &'static str, offset: u64) -> impl Fn(Truncated) -> Self + Copy {
         move |Truncated| Self::corrupt(what, offset)
     }
 }

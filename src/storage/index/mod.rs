@@ -6,6 +6,7 @@
 //! Not useful for: the chunks themselves; see [`crate::storage::block`].
 
 mod candidates;
+mod entry;
 mod error;
 mod postings;
 mod postings_writer;
@@ -13,22 +14,30 @@ mod reader;
 mod select;
 mod spill;
 mod symbols;
+mod tables;
 mod toc;
 mod writer;
 
+pub use candidates::Candidates;
+pub use entry::{Part, list_part, series_part};
 pub use error::IndexError;
-pub use postings::{BigEndianList, PostingsCursor, SliceCursor, intersects};
+pub use postings::{
+    BigEndianList, PostingsCursor, SliceCursor, collect_into, intersect_into, intersects, subtract,
+    unite,
+};
 pub use postings_writer::SymbolPair;
 pub use reader::{ChunkMeta, IndexReader, SeriesScratch};
 pub use select::{PostingsSource, select_postings};
 pub use symbols::SymbolTable;
+pub use tables::{IndexTables, ListPlace};
+pub use toc::{TOC_BYTES, Toc};
 pub use writer::IndexWriter;
 
 /// The first bytes of an index.
-const MAGIC: u32 = 0xbaaa_d700;
+pub const MAGIC: u32 = 0xbaaa_d700;
 /// The version that is written.
 const VERSION: u8 = 2;
 /// Series entries start at multiples of this; a series id is its offset divided by it.
-const SERIES_ALIGNMENT_BYTES: u64 = 16;
+pub const SERIES_ALIGNMENT_BYTES: u64 = 16;
 /// Of so many entries of a sorted table one is known by its place, the others are walked to.
 const SAMPLING: usize = 32;

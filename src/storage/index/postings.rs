@@ -159,7 +159,7 @@ pub fn intersects<Id: Copy + Ord>(ids: &[Id], cursor: impl PostingsCursor<Id = I
 }
 
 /// Appends the ids that are in both.
-pub(super) fn intersect_into<Id: Copy + Ord>(
+pub fn intersect_into<Id: Copy + Ord>(
     ids: &[Id],
     cursor: impl PostingsCursor<Id = Id>,
     into: &mut Vec<Id>,
@@ -171,7 +171,7 @@ pub(super) fn intersect_into<Id: Copy + Ord>(
 }
 
 /// Appends all ids of a list.
-pub(super) fn collect_into<C: PostingsCursor>(mut cursor: C, into: &mut Vec<C::Id>) {
+pub fn collect_into<C: PostingsCursor>(mut cursor: C, into: &mut Vec<C::Id>) {
     into.reserve(cursor.remaining());
     while let Some(id) = cursor.next_id() {
         into.push(id);
@@ -179,13 +179,13 @@ pub(super) fn collect_into<C: PostingsCursor>(mut cursor: C, into: &mut Vec<C::I
 }
 
 /// Turns several ascending lists behind one another into one; runs make the sort cheap.
-pub(super) fn unite<Id: Copy + Ord>(ids: &mut Vec<Id>) {
+pub fn unite<Id: Copy + Ord>(ids: &mut Vec<Id>) {
     ids.sort();
     ids.dedup();
 }
 
 /// Removes from `ids` what is in `unwanted`; both ascend.
-pub(super) fn subtract<Id: Copy + Ord>(ids: &mut Vec<Id>, unwanted: &[Id]) {
+pub fn subtract<Id: Copy + Ord>(ids: &mut Vec<Id>, unwanted: &[Id]) {
     if unwanted.is_empty() {
         return;
     }

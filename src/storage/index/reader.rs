@@ -1,22 +1,20 @@
 //! Reads an index where it lies, without copying it into memory.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 
 use crate::base::varint::{Cursor, Truncated};
 use crate::model::{LabelsBuf, LabelsRef};
 
+use super::entry::{Part, entry_error, label_numbers, list_part, read_chunks, series_part};
 use super::postings::BigEndianList;
 use super::postings_writer::SymbolPair;
 use super::select::PostingsSource;
-use super::symbols::{SymbolCache, Symbols, checked_section, partition};
+use super::symbols::SymbolCache;
+use super::tables::IndexTables;
 use super::toc::{TOC_BYTES, Toc};
-use super::{IndexError, MAGIC, SAMPLING, SERIES_ALIGNMENT_BYTES};
-
-const TABLE: &str = "postings offset table";
-const LIST: &str = "postings list";
-const SERIES: &str = "series entry";
+use super::{IndexError, MAGIC, SERIES_ALIGNMENT_BYTES};
 
 /// Where a chunk of a series is, and what time it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,46 +30,17 @@ pub struct ChunkMeta {
 /// Memory for reading series entries, reused from one to the next.
 #[derive(Debug, Default)]
 pub struct SeriesScratch {
-    labels: LabelsBuf,
-    symbols: SymbolCache,
+    pub(super) labels: LabelsBuf,
+    pub(super) symbols: SymbolCache,
     /// The chunks of the series read last, by time.
     pub chunks: Vec<ChunkMeta>,
 }
 
-/// An opened index. Holds one of 32 places of its tables in memory, and checks each part when it
-/// is read.
+/// An opened index. Checks each part when it is read.
 #[derive(Debug)]
 pub struct IndexReader {
     index: Bytes,
-    toc: Toc,
-    symbols: Symbols,
-    /// The entries of the postings table, without the count before them.
-    table: Bytes,
-    names: BTreeMap<Box<str>, NameEntries>,
-}
-
-/// The entries of one label name in the postings table.
-#[derive(Debug, Default)]
-struct NameEntries {
-    count: u32,
-    /// Where every [`SAMPLING`]th entry starts in the table.
-    sampled: Vec<u32>,
-}
-
-/// One entry of the postings table.
-struct Entry<'a> {
-    name: &'a str,
-    value: &'a str,
-    offset: u64,
-}
-
-fn entry<'a>(cursor: &mut Cursor<'a>) -> Option<Entry<'a>> {
-    if cursor.uvarint().ok()? != 2 {
-        return None;
-    }
-    let name = std::str::from_utf8(cursor.length_prefixed().ok()?).ok()?;
-    let value = std::str::from_utf8(cursor.length_prefixed().ok()?).ok()?;
-    Some(Entry { name, value, offset: cursor.uvarint().ok()? })
+    tables: IndexTables,
 }
 
 impl IndexReader {
@@ -91,14 +60,8 @@ impl IndexReader {
             return Err(IndexError::Version(version));
         }
         let toc = Toc::decode(&index)?;
-        let symbols = Symbols::open(&index, toc.symbols)?;
-        let section = checked_section(&index, toc.postings_table, TABLE)?;
-        let corrupt = || IndexError::corrupt(TABLE, toc.postings_table);
-        let mut cursor = Cursor::new(&section);
-        let count = cursor.u32_be().map_err(|_| corrupt())?;
-        let table = section.slice_ref(cursor.rest());
-        let names = sample_names(&table, count).ok_or_else(corrupt)?;
-        Ok(Self { index, toc, symbols, table, names })
+        let tables = IndexTables::open(&index, toc.symbols, toc.postings_table, toc)?;
+        Ok(Self { index, tables })
     }
 
     /// Bytes of the whole index.
@@ -110,48 +73,17 @@ impl IndexReader {
     /// How many strings the index has.
     #[must_use]
     pub const fn symbol_count(&self) -> usize {
-        self.symbols.count()
+        self.tables.symbols.count()
     }
 
     /// All strings of the index, ascending.
     pub fn symbols(&self) -> impl Iterator<Item = Result<&str, IndexError>> {
-        self.symbols.iter()
+        self.tables.symbols.iter()
     }
 
     /// The names of labels, ascending.
     pub fn label_names(&self) -> impl Iterator<Item = &str> {
-        self.names.keys().map(|name| &**name).filter(|name| !name.is_empty())
-    }
-
-    fn corrupt_table(&self) -> IndexError {
-        IndexError::corrupt(TABLE, self.toc.postings_table)
-    }
-
-    /// Hands each value of a label, ascending, and its list to `each`, from the first value that
-    /// is not below `from` on, until `each` returns false.
-    fn walk_values<'a>(
-        &'a self,
-        name: &str,
-        from: &str,
-        each: &mut dyn FnMut(&'a str, u64) -> Result<bool, IndexError>,
-    ) -> Result<(), IndexError> {
-        let Some(entries) = self.names.get(name) else { return Ok(()) };
-        let at = |sample: usize| {
-            let start = *entries.sampled.get(sample)? as usize;
-            self.table.get(start..).map(Cursor::new)
-        };
-        let after = partition(entries.sampled.len(), |sample| {
-            at(sample).and_then(|mut cursor| entry(&mut cursor)).is_some_and(|e| e.value <= from)
-        });
-        let sample = after.saturating_sub(1);
-        let mut cursor = at(sample).ok_or_else(|| self.corrupt_table())?;
-        for _ in sample * SAMPLING..entries.count as usize {
-            let entry = entry(&mut cursor).ok_or_else(|| self.corrupt_table())?;
-            if entry.value >= from && !each(entry.value, entry.offset)? {
-                break;
-            }
-        }
-        Ok(())
+        self.tables.label_names()
     }
 
     /// Hands each value of a label to `each`, ascending, until it returns false.
@@ -163,7 +95,7 @@ impl IndexReader {
         name: &str,
         each: &mut dyn FnMut(&str) -> bool,
     ) -> Result<(), IndexError> {
-        self.walk_values(name, "", &mut |value, _| Ok(each(value)))
+        self.tables.walk_offsets(name, "", &mut |value, _| Ok(each(value)))
     }
 
     /// Hands each value of a label and its series to `each`, ascending, until it returns false.
@@ -175,23 +107,16 @@ impl IndexReader {
         name: &str,
         each: &mut dyn FnMut(&str, BigEndianList<'_>) -> bool,
     ) -> Result<(), IndexError> {
-        self.walk_values(name, "", &mut |value, offset| Ok(each(value, self.list(offset)?)))
+        self.tables.walk_offsets(name, "", &mut |value, offset| Ok(each(value, self.list(offset)?)))
     }
 
     /// The list at an offset of the file.
     fn list(&self, offset: u64) -> Result<BigEndianList<'_>, IndexError> {
-        let corrupt = IndexError::cut(LIST, offset);
         let start = usize::try_from(offset).unwrap_or(usize::MAX);
-        let mut cursor = Cursor::new(self.index.get(start..).unwrap_or_default());
-        let length = cursor.u32_be().map_err(corrupt)? as usize;
-        let body = cursor.take(length).map_err(corrupt)?;
-        let is_sound = cursor.u32_be().map_err(corrupt)? == crc32c::crc32c(body);
-        let mut body = Cursor::new(body);
-        let count = body.u32_be().map_err(corrupt)? as usize;
-        if !is_sound || body.len() != count * 4 {
-            return Err(IndexError::corrupt(LIST, offset));
+        match list_part(self.index.get(start..).unwrap_or_default(), offset)? {
+            Part::Whole(ids) => Ok(BigEndianList::new(ids)),
+            Part::Short(_) => Err(IndexError::corrupt("postings list", offset)),
         }
-        Ok(BigEndianList::new(body.rest()))
     }
 
     /// The labels and chunks of a series; the chunks are in `scratch.chunks`.
@@ -203,20 +128,7 @@ impl IndexReader {
         id: u32,
         scratch: &'s mut SeriesScratch,
     ) -> Result<LabelsRef<'s>, IndexError> {
-        let offset = u64::from(id) * SERIES_ALIGNMENT_BYTES;
-        let corrupt = IndexError::cut(SERIES, offset);
-        let mut cursor = Cursor::new(self.series_body(id)?);
-        let label_count = cursor.uvarint().map_err(corrupt)?;
-        scratch.labels.clear();
-        for _ in 0..label_count {
-            let (name, value) = label_numbers(&mut cursor).ok_or_else(|| corrupt(Truncated))?;
-            let name = scratch.symbols.get(&self.symbols, name)?;
-            let value = scratch.symbols.get(&self.symbols, value)?;
-            scratch.labels.push(name, value);
-        }
-        scratch.chunks.clear();
-        read_chunks(&mut cursor, &mut scratch.chunks).ok_or_else(|| corrupt(Truncated))?;
-        scratch.labels.finish().map_err(|_| corrupt(Truncated))
+        self.tables.decode_series(id, self.series_body(id)?, scratch)
     }
 
     /// The labels of a series as numbers of symbols, and its chunks; they replace what is in
@@ -230,7 +142,7 @@ impl IndexReader {
         labels: &mut Vec<SymbolPair>,
         chunks: &mut Vec<ChunkMeta>,
     ) -> Result<(), IndexError> {
-        let corrupt = IndexError::cut(SERIES, u64::from(id) * SERIES_ALIGNMENT_BYTES);
+        let corrupt = entry_error(id);
         let mut cursor = Cursor::new(self.series_body(id)?);
         labels.clear();
         for _ in 0..cursor.uvarint().map_err(corrupt)? {
@@ -243,17 +155,13 @@ impl IndexReader {
     /// The bytes of a series entry.
     fn series_body(&self, id: u32) -> Result<&[u8], IndexError> {
         let offset = u64::from(id) * SERIES_ALIGNMENT_BYTES;
-        let corrupt = IndexError::cut(SERIES, offset);
-        let series = self.toc.series..self.index.len().saturating_sub(TOC_BYTES) as u64;
-        if !series.contains(&offset) {
-            return Err(corrupt(Truncated));
+        let end = self.index.len().saturating_sub(TOC_BYTES) as u64;
+        let is_within = (self.tables.toc().series..end).contains(&offset);
+        let bytes = if is_within { self.index.get(offset as usize..) } else { None };
+        match series_part(bytes.unwrap_or_default(), id)? {
+            Part::Whole(body) => Ok(body),
+            Part::Short(_) => Err(entry_error(id)(Truncated)),
         }
-        let mut cursor = Cursor::new(self.index.get(offset as usize..).unwrap_or_default());
-        let body = cursor.length_prefixed().map_err(corrupt)?;
-        if cursor.u32_be().map_err(corrupt)? != crc32c::crc32c(body) {
-            return Err(corrupt(Truncated));
-        }
-        Ok(body)
     }
 
     /// Adds the label names of a series to `names`.
@@ -266,75 +174,14 @@ impl IndexReader {
         names: &mut BTreeSet<&'a str>,
         scratch: &mut SeriesScratch,
     ) -> Result<(), IndexError> {
-        let corrupt = IndexError::cut(SERIES, u64::from(id) * SERIES_ALIGNMENT_BYTES);
+        let corrupt = entry_error(id);
         let mut cursor = Cursor::new(self.series_body(id)?);
         for _ in 0..cursor.uvarint().map_err(corrupt)? {
             let (name, _) = label_numbers(&mut cursor).ok_or_else(|| corrupt(Truncated))?;
-            names.insert(scratch.symbols.get(&self.symbols, name)?);
+            names.insert(self.tables.cached_symbol(&mut scratch.symbols, name)?);
         }
         Ok(())
     }
-}
-
-fn label_numbers(cursor: &mut Cursor<'_>) -> Option<(u32, u32)> {
-    let mut number = || u32::try_from(cursor.uvarint().ok()?).ok();
-    Some((number()?, number()?))
-}
-
-/// Reads how many chunks there are, and them. Deltas are read as they are; who reads the samples
-/// does not rely on the order.
-fn read_chunks(cursor: &mut Cursor<'_>, into: &mut Vec<ChunkMeta>) -> Option<()> {
-    let count = cursor.uvarint().ok()?;
-    let mut last: Option<ChunkMeta> = None;
-    for _ in 0..count {
-        let min_time_ms = match last {
-            None => cursor.varint().ok()?,
-            Some(last) => last.max_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?),
-        };
-        let max_time_ms = min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
-        let reference = match last {
-            None => cursor.uvarint().ok()?,
-            Some(last) => last.reference.wrapping_add_signed(cursor.varint().ok()?),
-        };
-        let chunk = ChunkMeta { min_time_ms, max_time_ms, reference };
-        into.push(chunk);
-        last = Some(chunk);
-    }
-    Some(())
-}
-
-/// Walks over the whole postings table once. `None` if it is not in order.
-fn sample_names(table: &Bytes, count: u32) -> Option<BTreeMap<Box<str>, NameEntries>> {
-    let mut names: BTreeMap<Box<str>, NameEntries> = BTreeMap::new();
-    let mut cursor = Cursor::new(table);
-    let mut current = ("", NameEntries::default());
-    let mut last_value = "";
-    for _ in 0..count {
-        let start = (table.len() - cursor.len()) as u32;
-        let entry = entry(&mut cursor)?;
-        let is_first = current.1.count == 0;
-        if is_first {
-            current.0 = entry.name;
-        } else if entry.name != current.0 {
-            if entry.name < current.0 {
-                return None;
-            }
-            let (name, entries) =
-                std::mem::replace(&mut current, (entry.name, NameEntries::default()));
-            names.insert(name.into(), entries);
-        } else if entry.value <= last_value {
-            return None;
-        }
-        if (current.1.count as usize).is_multiple_of(SAMPLING) {
-            current.1.sampled.push(start);
-        }
-        current.1.count += 1;
-        last_value = entry.value;
-    }
-    if current.1.count > 0 {
-        names.insert(current.0.into(), current.1);
-    }
-    Some(names)
 }
 
 impl PostingsSource for IndexReader {
@@ -348,7 +195,7 @@ impl PostingsSource for IndexReader {
 
     fn pair(&self, name: &str, value: &str) -> Result<Option<BigEndianList<'_>>, IndexError> {
         let mut found = None;
-        self.walk_values(name, value, &mut |here, offset| {
+        self.tables.walk_offsets(name, value, &mut |here, offset| {
             if here == value {
                 found = Some(self.list(offset)?);
             }
@@ -358,7 +205,7 @@ impl PostingsSource for IndexReader {
     }
 
     fn value_count(&self, name: &str) -> usize {
-        self.names.get(name).map_or(0, |entries| entries.count as usize)
+        self.tables.value_count(name)
     }
 
     fn values<'a>(
@@ -371,7 +218,7 @@ impl PostingsSource for IndexReader {
         if name.is_empty() {
             return Ok(());
         }
-        self.walk_values(name, prefix, &mut |value, offset| {
+        self.tables.walk_offsets(name, prefix, &mut |value, offset| {
             if !value.starts_with(prefix) {
                 return Ok(false);
             }
@@ -388,13 +235,13 @@ impl PostingsSource for IndexReader {
         name: &str,
         check: &mut dyn FnMut(&str) -> bool,
     ) -> Result<bool, IndexError> {
-        let Some(wanted) = self.symbols.find(name) else { return Ok(check("")) };
-        let corrupt = IndexError::cut(SERIES, u64::from(id) * SERIES_ALIGNMENT_BYTES);
+        let Some(wanted) = self.tables.symbols.find(name) else { return Ok(check("")) };
+        let corrupt = entry_error(id);
         let mut cursor = Cursor::new(self.series_body(id)?);
         for _ in 0..cursor.uvarint().map_err(corrupt)? {
             let (name, value) = label_numbers(&mut cursor).ok_or_else(|| corrupt(Truncated))?;
             if name == wanted {
-                return Ok(check(self.symbols.get(value)?));
+                return Ok(check(self.tables.symbols.get(value)?));
             }
         }
         Ok(check(""))

@@ -5,23 +5,29 @@ use crate::base::varint::Cursor;
 use super::IndexError;
 
 /// Six offsets and a checksum.
-pub(super) const TOC_BYTES: usize = 6 * 8 + 4;
+pub const TOC_BYTES: usize = 6 * 8 + 4;
 
 /// Where the parts of an index start, in bytes from its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) struct Toc {
-    pub(super) symbols: u64,
-    pub(super) series: u64,
+pub struct Toc {
+    /// The strings.
+    pub symbols: u64,
+    /// The entries of the series.
+    pub series: u64,
     /// A part that is no longer written; the end of the series.
-    pub(super) label_indices: u64,
+    pub label_indices: u64,
     /// A part that is no longer written; the start of the postings table.
-    pub(super) label_indices_table: u64,
-    pub(super) postings: u64,
-    pub(super) postings_table: u64,
+    pub label_indices_table: u64,
+    /// The lists of series.
+    pub postings: u64,
+    /// Where the list of each label is; ends before this table.
+    pub postings_table: u64,
 }
 
 impl Toc {
-    pub(super) fn encode(&self) -> Vec<u8> {
+    /// The table as it stands at the end of an index.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(TOC_BYTES);
         for offset in [
             self.symbols,
@@ -38,8 +44,11 @@ impl Toc {
         out
     }
 
-    /// Reads the table at the end of `index`.
-    pub(super) fn decode(index: &[u8]) -> Result<Self, IndexError> {
+    /// Reads the table at the end of `index`, or of the last bytes of one.
+    ///
+    /// # Errors
+    /// Too few bytes, or a checksum that is not right.
+    pub fn decode(index: &[u8]) -> Result<Self, IndexError> {
         let offset = index.len().saturating_sub(TOC_BYTES);
         let corrupt = IndexError::cut("table of contents", offset as u64);
         let mut cursor = Cursor::new(index.get(offset..).unwrap_or_default());

@@ -1,0 +1,605 @@
+//! One block of the bucket: its header when it is needed, series when they are asked for.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use parking_lot::Mutex;
+use ulid::Ulid;
+
+use crate::disk::write_atomic;
+use crate::longterm::bucket::Bucket;
+use crate::model::{Labels, LabelsRef, Matcher};
+use crate::series::TimeRange;
+use crate::storage::index::{
+    ListPlace, Part, SERIES_ALIGNMENT_BYTES, SeriesScratch, list_part, series_part,
+};
+
+use super::GatewayOptions;
+use super::cache::{Cache, Expanded, Item, Key, Kind};
+use super::error::GatewayError;
+use super::fetch::Fetch;
+use super::header::{IndexHeader, build_header};
+use super::limits::{Held, Meters};
+use super::metrics::GatewayMetrics;
+use super::postings::{combine, defer, groups};
+
+/// Series entries are read so many at a time.
+const ENTRIES_PER_BATCH: usize = 10_000;
+/// A series entry is taken to be so many times as long as they are on average, between these
+/// bounds; one that is longer is read twice.
+const ENTRY_GUESS_FACTOR: u64 = 4;
+const ENTRY_GUESS_BYTES: Range<u64> = 256..64 << 10;
+/// The same of chunks. Thanos reads so many bytes for any of them.
+const CHUNK_GUESS_BYTES: u64 = 16_000;
+
+/// What all blocks of a gateway share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) bucket: Bucket,
+    pub(super) options: GatewayOptions,
+    pub(super) cache: Cache,
+    pub(super) metrics: GatewayMetrics,
+}
+
+impl Shared {
+    pub(super) fn fetch<'a>(&'a self, meters: &'a Meters) -> Fetch<'a> {
+        Fetch { bucket: &self.bucket, meters, gap_bytes: self.options.gap_bytes }
+    }
+}
+
+/// What `meta.json` tells of a block.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct About {
+    pub(super) ulid: Ulid,
+    /// The external labels.
+    pub(super) labels: Labels,
+    pub(super) range: TimeRange,
+    pub(super) resolution_ms: i64,
+    /// The size of the index; asked for if it is not known.
+    pub(super) index_bytes: Option<u64>,
+    /// The names of the chunk segments below `chunks/`, ascending, with their sizes. Listed if
+    /// they are not known.
+    pub(super) segments: Vec<(String, Option<u64>)>,
+    /// The longest series entry and chunk; 0 if not known.
+    pub(super) series_max_bytes: u64,
+    pub(super) chunk_max_bytes: u64,
+    pub(super) series_count: u64,
+}
+
+/// A chunk segment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    pub(super) key: String,
+    /// The largest number if it is not known.
+    pub(super) size_bytes: u64,
+}
+
+/// A block that can be asked.
+#[derive(Debug)]
+pub(super) struct GateBlock {
+    pub(super) about: About,
+    index_key: String,
+    header: Mutex<Option<Arc<IndexHeader>>>,
+    used_ms: AtomicI64,
+    segments: Mutex<Option<Arc<[Segment]>>>,
+}
+
+/// Where a chunk is, and how long it is at most as far as that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct ChunkWant {
+    pub(super) reference: u64,
+    pub(super) min_time_ms: i64,
+    pub(super) max_time_ms: i64,
+    pub(super) guess_bytes: u32,
+}
+
+impl ChunkWant {
+    pub(super) const fn range(&self) -> TimeRange {
+        TimeRange::new(self.min_time_ms, self.max_time_ms)
+    }
+
+    pub(super) const fn segment(&self) -> u32 {
+        (self.reference >> 32) as u32
+    }
+
+    pub(super) const fn offset(&self) -> u64 {
+        self.reference & u32::MAX as u64
+    }
+}
+
+/// A series of a block, and those of its chunks that are in the wanted range.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// With the external labels.
+    pub(super) labels: Labels,
+    pub(super) chunks: Box<[ChunkWant]>,
+}
+
+impl GateBlock {
+    pub(super) fn new(about: About) -> Self {
+        let index_key = format!("{}/index", about.ulid);
+        Self {
+            about,
+            index_key,
+            header: Mutex::default(),
+            used_ms: AtomicI64::new(0),
+            segments: Mutex::default(),
+        }
+    }
+
+    /// The header, loaded if need be; one thread at a time does that.
+    pub(super) fn header(
+        &self,
+        shared: &Shared,
+        meters: &Meters,
+    ) -> Result<Arc<IndexHeader>, GatewayError> {
+        self.used_ms.store(shared.options.clock.now_ms(), Ordering::Relaxed);
+        let mut slot = self.header.lock();
+        if let Some(header) = &*slot {
+            return Ok(Arc::clone(header));
+        }
+        let loaded = self.load_header(shared, meters);
+        let counted = if loaded.is_ok() {
+            &shared.metrics.header_loads
+        } else {
+            &shared.metrics.header_load_failures
+        };
+        counted.inc();
+        let header = Arc::new(loaded?);
+        *slot = Some(Arc::clone(&header));
+        Ok(header)
+    }
+
+    /// Lets go of a header that nobody asked for since `before_ms`.
+    pub(super) fn drop_idle(&self, before_ms: i64) {
+        if self.used_ms.load(Ordering::Relaxed) < before_ms {
+            *self.header.lock() = None;
+        }
+    }
+
+    /// Bytes of the header that is loaded.
+    pub(super) fn header_bytes(&self) -> usize {
+        self.header.lock().as_ref().map_or(0, |header| header.size_bytes())
+    }
+
+    fn header_path(&self, shared: &Shared) -> Option<PathBuf> {
+        let (_, folder) = shared.options.header_folder.as_ref()?;
+        Some(folder.join(self.about.ulid.to_string()).join("index-header"))
+    }
+
+    fn load_header(&self, shared: &Shared, meters: &Meters) -> Result<IndexHeader, GatewayError> {
+        if let Some(header) = self.stored_header(shared) {
+            return Ok(header);
+        }
+        let fetch = shared.fetch(meters);
+        let size = match self.about.index_bytes {
+            Some(size) => size,
+            None => shared.bucket.head(&self.index_key)?.size_bytes,
+        };
+        let bytes = build_header(size, &|ranges| {
+            let read = fetch.ranges(&self.index_key, ranges).map_err(HeaderError::Fetch)?;
+            Ok(read.0)
+        });
+        let bytes = bytes.map_err(|error| match error {
+            HeaderError::Fetch(error) => error,
+            HeaderError::Index(error) => GatewayError::index(&self.index_key)(error),
+        })?;
+        let mapped = self.store_header(shared, &bytes).unwrap_or(bytes);
+        IndexHeader::decode(&mapped).map_err(GatewayError::index(&self.index_key))
+    }
+
+    /// The header in the folder, if there is a sound one.
+    fn stored_header(&self, shared: &Shared) -> Option<IndexHeader> {
+        let (disk, _) = shared.options.header_folder.as_ref()?;
+        let path = self.header_path(shared)?;
+        if !disk.exists(&path) {
+            return None;
+        }
+        let opened = disk.map(&path).map_err(|error| error.to_string());
+        let opened = opened.and_then(|bytes| {
+            IndexHeader::decode(&bytes).map_err(|error| error.to_string())
+        });
+        match opened {
+            Ok(header) => Some(header),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), error, "index header is made anew");
+                None
+            }
+        }
+    }
+
+    /// Puts the header into the folder; the same bytes, mapped. Without a folder, or with one that
+    /// refuses, it stays in memory.
+    fn store_header(&self, shared: &Shared, bytes: &Bytes) -> Option<Bytes> {
+        let (disk, _) = shared.options.header_folder.as_ref()?;
+        let path = self.header_path(shared)?;
+        let stored = path.parent().map_or(Ok(()), |dir| disk.create_dir_all(dir));
+        let stored = stored.and_then(|()| write_atomic(&**disk, &path, bytes));
+        match stored.and_then(|()| disk.map(&path)) {
+            Ok(mapped) => Some(mapped),
+            Err(error) => {
+                tracing::warn!(path = %path.display(), %error, "index header is not kept");
+                None
+            }
+        }
+    }
+
+    /// Removes the header from the folder, since the block is gone.
+    pub(super) fn forget_header(&self, shared: &Shared) {
+        let Some((disk, _)) = &shared.options.header_folder else { return };
+        let dir = self.header_path(shared).and_then(|path| path.parent().map(PathBuf::from));
+        if let Some(dir) = dir.filter(|dir| disk.exists(dir))
+            && let Err(error) = disk.remove_dir_all(&dir)
+        {
+            tracing::warn!(path = %dir.display(), %error, "index header is not removed");
+        }
+    }
+
+    /// The chunk segments, in the order in which references count them.
+    pub(super) fn segments(&self, shared: &Shared) -> Result<Arc<[Segment]>, GatewayError> {
+        let mut slot = self.segments.lock();
+        if let Some(segments) = &*slot {
+            return Ok(Arc::clone(segments));
+        }
+        let prefix = format!("{}/chunks/", self.about.ulid);
+        let segments: Arc<[Segment]> = if self.about.segments.is_empty() {
+            let mut listed = shared.bucket.list(&prefix)?;
+            listed.sort_by(|a, b| a.key.cmp(&b.key));
+            listed.into_iter().map(|o| Segment { key: o.key, size_bytes: o.size_bytes }).collect()
+        } else {
+            let named = self.about.segments.iter().map(|(name, size)| Segment {
+                key: format!("{prefix}{name}"),
+                size_bytes: size.unwrap_or(u64::MAX),
+            });
+            named.collect()
+        };
+        *slot = Some(Arc::clone(&segments));
+        Ok(segments)
+    }
+
+    fn corrupt(&self, offset: u64, what: &str) -> GatewayError {
+        GatewayError::corrupt(&self.index_key, offset, what)
+    }
+
+    /// The series that satisfy `matchers`, but for those that are left to be checked.
+    pub(super) fn expand(
+        &self,
+        shared: &Shared,
+        meters: &Meters,
+        header: &IndexHeader,
+        question: &Question,
+    ) -> Result<Arc<Expanded>, GatewayError> {
+        let key = Key {
+            kind: Kind::Expanded,
+            block: self.about.ulid,
+            segment: 0,
+            at: question.hash,
+        };
+        if let Some(Item::Expanded(known)) = shared.cache.get(&key)
+            && known.question == question.text
+        {
+            return Ok(known);
+        }
+        let index = GatewayError::index(&self.index_key);
+        let tables = header.tables();
+        let mut found = Expanded {
+            question: question.text.clone(),
+            ids: Vec::new(),
+            unchecked: Vec::new(),
+        };
+        if let Some(mut groups) = groups(tables, &question.matchers).map_err(index)? {
+            let average = self.average_entry_bytes(header);
+            found.unchecked = defer(&mut groups, average);
+            let mut places: Vec<ListPlace> =
+                groups.iter().flat_map(|group| group.places.iter().copied()).collect();
+            let needs_all = !groups.iter().any(|group| group.keeps);
+            if needs_all {
+                places.extend(tables.place("", "").map_err(index)?);
+            }
+            let (lists, _held) = self.lists(shared, meters, header, &places)?;
+            let all = if needs_all { lists.last() } else { None };
+            found.ids = combine(&groups, all, &lists);
+        }
+        let found = Arc::new(found);
+        shared.cache.put(key, Item::Expanded(Arc::clone(&found)));
+        Ok(found)
+    }
+
+    /// The lists at `places`, without length, count and checksum.
+    fn lists(
+        &self,
+        shared: &Shared,
+        meters: &Meters,
+        header: &IndexHeader,
+        places: &[ListPlace],
+    ) -> Result<(Vec<Bytes>, Held), GatewayError> {
+        let key = |place: &ListPlace| Key {
+            kind: Kind::Postings,
+            block: self.about.ulid,
+            segment: 0,
+            at: place.start,
+        };
+        let mut lists: Vec<Option<Bytes>> =
+            places.iter().map(|place| shared.cache.get_bytes(&key(place))).collect();
+        let mut held = meters.memory.hold(0)?;
+        let mut missing: Vec<(usize, ListPlace)> = Vec::new();
+        for (index, (list, place)) in lists.iter().zip(places).enumerate() {
+            match list {
+                // It stays in memory even if the cache lets go of it.
+                Some(list) => held.grow(list.len() as u64)?,
+                None => missing.push((index, *place)),
+            }
+        }
+        missing.sort_by_key(|(_, place)| place.start);
+        let guesses: Vec<Range<u64>> =
+            missing.iter().map(|(_, place)| place.start..place.end).collect();
+        let end = header.tables().toc().postings_table;
+        let index = GatewayError::index(&self.index_key);
+        let read = shared.fetch(meters).parts(&self.index_key, end, &guesses, &|at, bytes| {
+            let offset = guesses.get(at).map_or(0, |guess| guess.start);
+            Ok(match list_part(bytes, offset).map_err(index)? {
+                Part::Whole(ids) => Part::Whole(bytes.slice_ref(ids)),
+                Part::Short(length) => Part::Short(length),
+            })
+        })?;
+        shared.metrics.postings_refetches.add(read.refetched as u64);
+        for ((at, place), list) in missing.iter().zip(read.parts) {
+            shared.cache.put_bytes(key(place), &list);
+            if let Some(slot) = lists.get_mut(*at) {
+                *slot = Some(list);
+            }
+        }
+        held.join(read.held);
+        Ok((lists.into_iter().flatten().collect(), held))
+    }
+
+    fn average_entry_bytes(&self, header: &IndexHeader) -> u64 {
+        let toc = header.tables().toc();
+        toc.postings.saturating_sub(toc.series) / self.about.series_count.max(1)
+    }
+
+    fn entry_guess_bytes(&self, header: &IndexHeader) -> u64 {
+        // The length before and the checksum behind an entry are not in the number.
+        match self.about.series_max_bytes {
+            0 => (self.average_entry_bytes(header) * ENTRY_GUESS_FACTOR)
+                .clamp(ENTRY_GUESS_BYTES.start, ENTRY_GUESS_BYTES.end),
+            known => known.min(ENTRY_GUESS_BYTES.end) + 16,
+        }
+    }
+
+    /// Hands the entries of series to `each`, in order, in bounded batches, until it returns false.
+    pub(super) fn entries(
+        &self,
+        shared: &Shared,
+        meters: &Meters,
+        header: &IndexHeader,
+        ids: &[u32],
+        each: &mut dyn FnMut(u32, &[u8]) -> Result<bool, GatewayError>,
+    ) -> Result<(), GatewayError> {
+        let guess_bytes = self.entry_guess_bytes(header);
+        let toc = header.tables().toc();
+        for batch in ids.chunks(ENTRIES_PER_BATCH) {
+            let key = |id: u32| Key {
+                kind: Kind::Series,
+                block: self.about.ulid,
+                segment: 0,
+                at: u64::from(id),
+            };
+            let mut entries: Vec<Option<Bytes>> =
+                batch.iter().map(|id| shared.cache.get_bytes(&key(*id))).collect();
+            let mut missing = Vec::new();
+            let mut guesses = Vec::new();
+            for (at, id) in batch.iter().enumerate() {
+                if entries.get(at).is_some_and(Option::is_some) {
+                    continue;
+                }
+                let start = u64::from(*id) * SERIES_ALIGNMENT_BYTES;
+                if !(toc.series..toc.postings).contains(&start) {
+                    return Err(self.corrupt(start, "a series outside of the series"));
+                }
+                // An entry ends before the next one.
+                let next = batch.get(at + 1).map(|next| u64::from(*next) * SERIES_ALIGNMENT_BYTES);
+                let end = (start + guess_bytes).min(next.unwrap_or(u64::MAX)).min(toc.postings);
+                missing.push((at, *id));
+                guesses.push(start..end.max(start));
+            }
+            let index = GatewayError::index(&self.index_key);
+            let fetch = shared.fetch(meters);
+            let read = fetch.parts(&self.index_key, toc.postings, &guesses, &|at, bytes| {
+                let id = missing.get(at).map_or(0, |one| one.1);
+                Ok(match series_part(bytes, id).map_err(index)? {
+                    Part::Whole(body) => Part::Whole(bytes.slice_ref(body)),
+                    Part::Short(length) => Part::Short(length),
+                })
+            })?;
+            shared.metrics.series_refetches.add(read.refetched as u64);
+            for ((at, id), entry) in missing.iter().zip(read.parts) {
+                shared.cache.put_bytes(key(*id), &entry);
+                if let Some(slot) = entries.get_mut(*at) {
+                    *slot = Some(entry);
+                }
+            }
+            for (id, entry) in batch.iter().zip(entries) {
+                if !each(*id, &entry.unwrap_or_default())? {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The series that satisfy the question and have chunks in `range`. What they take in memory
+    /// is added to `held`.
+    pub(super) fn find(
+        &self,
+        shared: &Shared,
+        meters: &Meters,
+        question: &Question,
+        range: TimeRange,
+        held: &mut Held,
+    ) -> Result<Vec<Found>, GatewayError> {
+        let header = self.header(shared, meters)?;
+        let expanded = self.expand(shared, meters, &header, question)?;
+        let unchecked = question.unchecked(&expanded);
+        let mut finder = Finder {
+            guess_bytes: self.chunk_guess_bytes(),
+            range,
+            found: Vec::with_capacity(expanded.ids.len()),
+            open: None,
+        };
+        let mut scratch = SeriesScratch::default();
+        let mut joined = crate::model::LabelsBuf::new();
+        let index = GatewayError::index(&self.index_key);
+        self.entries(shared, meters, &header, &expanded.ids, &mut |id, body| {
+            let labels = header.tables().decode_series(id, body, &mut scratch).map_err(index)?;
+            if !unchecked.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or(""))) {
+                finder.step_over(&scratch);
+                return Ok(true);
+            }
+            let labels = with_external(labels, &self.about.labels, &mut joined)
+                .ok_or_else(|| self.corrupt(u64::from(id) * SERIES_ALIGNMENT_BYTES, "labels"))?;
+            if let Some(bytes) = finder.take(labels, &scratch) {
+                held.grow(bytes)?;
+                meters.series(1)?;
+                meters.chunks(finder.found.last().map_or(0, |found| found.chunks.len()))?;
+            }
+            Ok(true)
+        })?;
+        Ok(finder.found)
+    }
+
+    fn chunk_guess_bytes(&self) -> u64 {
+        match self.about.chunk_max_bytes {
+            0 => CHUNK_GUESS_BYTES,
+            // Length, encoding and checksum may or may not be in the number.
+            known => known.saturating_add(16).min(u64::from(u32::MAX)),
+        }
+    }
+}
+
+/// Why a header was not made.
+enum HeaderError {
+    Fetch(GatewayError),
+    Index(crate::storage::index::IndexError),
+}
+
+impl From<crate::storage::index::IndexError> for HeaderError {
+    fn from(error: crate::storage::index::IndexError) -> Self {
+        Self::Index(error)
+    }
+}
+
+/// The matchers of a question, without those on external labels, in an order that does not depend
+/// on how it was written.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) matchers: Vec<Matcher>,
+    text: Box<str>,
+    hash: u64,
+}
+
+impl Question {
+    pub(super) fn new(matchers: Vec<Matcher>) -> Self {
+        let mut texts: Vec<(String, Matcher)> =
+            matchers.into_iter().map(|matcher| (matcher.to_string(), matcher)).collect();
+        texts.sort_by(|a, b| a.0.cmp(&b.0));
+        texts.dedup_by(|a, b| a.0 == b.0);
+        let text: Vec<&str> = texts.iter().map(|one| &*one.0).collect();
+        let text = text.join(",").into_boxed_str();
+        let hash = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
+        Self { matchers: texts.into_iter().map(|one| one.1).collect(), text, hash }
+    }
+
+    /// The matchers that `expanded` was not chosen by.
+    pub(super) fn unchecked(&self, expanded: &Expanded) -> Vec<&Matcher> {
+        expanded.unchecked.iter().filter_map(|number| self.matchers.get(*number)).collect()
+    }
+}
+
+/// Labels of a series with those of its block, which win.
+fn with_external(
+    labels: LabelsRef<'_>,
+    external: &Labels,
+    joined: &mut crate::model::LabelsBuf,
+) -> Option<Labels> {
+    if external.is_empty() {
+        return Some(labels.to_labels());
+    }
+    joined.clear();
+    let mut others = external.iter().peekable();
+    for (name, value) in labels.iter() {
+        while let Some((other, text)) = others.next_if(|(other, _)| *other < name) {
+            joined.push(other, text);
+        }
+        if others.peek().is_none_or(|(other, _)| *other != name) {
+            joined.push(name, value);
+        }
+    }
+    others.for_each(|(other, text)| joined.push(other, text));
+    joined.finish().ok().map(LabelsRef::to_labels)
+}
+
+/// Gathers series. The chunks of a block lie in the order of its series, so that each one ends
+/// before the next that is known: that of the same series, or the first of a later one.
+struct Finder {
+    guess_bytes: u64,
+    range: TimeRange,
+    found: Vec<Found>,
+    /// The number of the series whose last chunk waits for the next one.
+    open: Option<usize>,
+}
+
+impl Finder {
+    /// Closes the last chunk before that at `reference`.
+    fn close(&mut self, reference: u64) {
+        let last = self.open.take().and_then(|at| self.found.get_mut(at));
+        if let Some(chunk) = last.and_then(|found| found.chunks.last_mut()) {
+            chunk.guess_bytes = self.distance(chunk.reference, reference);
+        }
+    }
+
+    fn distance(&self, from: u64, to: u64) -> u32 {
+        let is_same_segment = from >> 32 == to >> 32 && from < to;
+        let distance = if is_same_segment { to - from } else { self.guess_bytes };
+        distance.min(self.guess_bytes) as u32
+    }
+
+    fn step_over(&mut self, scratch: &SeriesScratch) {
+        if let Some(first) = scratch.chunks.first() {
+            self.close(first.reference);
+        }
+    }
+
+    /// Takes a series if it has chunks in the range; tells what it takes in memory.
+    fn take(&mut self, labels: Labels, scratch: &SeriesScratch) -> Option<u64> {
+        self.step_over(scratch);
+        let mut chunks = Vec::new();
+        let mut is_last = false;
+        for (at, chunk) in scratch.chunks.iter().enumerate() {
+            if !TimeRange::new(chunk.min_time_ms, chunk.max_time_ms).overlaps(self.range) {
+                continue;
+            }
+            let next = scratch.chunks.get(at + 1).map(|next| next.reference);
+            is_last = next.is_none();
+            chunks.push(ChunkWant {
+                reference: chunk.reference,
+                min_time_ms: chunk.min_time_ms,
+                max_time_ms: chunk.max_time_ms,
+                guess_bytes: self.distance(chunk.reference, next.unwrap_or(0)),
+            });
+        }
+        if chunks.is_empty() {
+            return None;
+        }
+        if is_last {
+            self.open = Some(self.found.len());
+        }
+        let chunks_bytes = chunks.len() * size_of::<ChunkWant>();
+        let bytes = labels.memory_bytes() + chunks_bytes + size_of::<Found>();
+        self.found.push(Found { labels, chunks: chunks.into() });
+        Some(bytes as u64)
+    }
+}

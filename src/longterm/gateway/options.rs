@@ -1,0 +1,63 @@
+//! What a gateway may use.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::base::clock::{SharedClock, SystemClock};
+use crate::base::metrics::Registry;
+use crate::disk::SharedDisk;
+
+/// How a gateway is set up. The defaults fit a program with some hundred MiB to spare.
+#[derive(Debug, Clone)]
+pub struct GatewayOptions {
+    /// Where index headers are kept from one run to the next, in the layout of Thanos's store
+    /// gateway (`<folder>/<ULID>/index-header`). Without it they are held in memory while in use,
+    /// and fetched again after [`header_idle_ms`](Self::header_idle_ms).
+    pub header_folder: Option<(SharedDisk, PathBuf)>,
+    /// A header that nobody asked for so long is let go of.
+    pub header_idle_ms: i64,
+    /// Bytes for what was read before: postings, series entries, pages of chunks. 0 keeps nothing.
+    pub cache_bytes: usize,
+    /// Bytes that all questions together may hold at one time, beside the cache. A question that
+    /// needs more ends with an error.
+    pub memory_bytes: u64,
+    /// Series that one question may select; 0 for no limit.
+    pub series_max: u64,
+    /// Samples that one question may select, counted as 120 for each chunk; 0 for no limit.
+    pub samples_max: u64,
+    /// Bytes that one question may fetch from the bucket; 0 for no limit.
+    pub fetched_bytes_max: u64,
+    /// Holes of up to so many bytes between wanted ranges are fetched with them.
+    pub gap_bytes: u64,
+    /// Chunks of neighbouring series are fetched together, about so many bytes at a time.
+    pub group_bytes: u64,
+    /// How many blocks or objects are read at a time by one question.
+    pub concurrency: usize,
+    /// Whether data that is coarser than asked for stands in where there is nothing finer. The
+    /// answer then carries a warning. Thanos leaves a hole instead.
+    pub coarser_fallback: bool,
+    /// Counts what happens, under the names of Thanos's store gateway.
+    pub metrics: Arc<Registry>,
+    /// Tells how long a header was idle.
+    pub clock: SharedClock,
+}
+
+impl Default for GatewayOptions {
+    fn default() -> Self {
+        Self {
+            header_folder: None,
+            header_idle_ms: 5 * 60 * 1000,
+            cache_bytes: 64 << 20,
+            memory_bytes: 256 << 20,
+            series_max: 0,
+            samples_max: 0,
+            fetched_bytes_max: 0,
+            gap_bytes: 512 << 10,
+            group_bytes: 4 << 20,
+            concurrency: 8,
+            coarser_fallback: true,
+            metrics: Arc::default(),
+            clock: SystemClock::shared(),
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The entry of one series: its labels and the places of its chunks.
+
+use crate::base::varint::{Cursor, Truncated, uvarint_bytes};
+
+use super::reader::ChunkMeta;
+use super::{IndexError, SERIES_ALIGNMENT_BYTES};
+
+const SERIES: &str = "series entry";
+const LIST: &str = "postings list";
+
+/// A part of a file that was read without knowing how long it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Part<T> {
+    /// All of it was there, and its checksum is right.
+    Whole(T),
+    /// So many bytes from its start on are needed.
+    Short(u64),
+}
+
+/// For `map_err` behind a read of the entry of a series.
+pub(super) fn entry_error(id: u32) -> impl Fn(Truncated) -> IndexError + Copy {
+    IndexError::cut(SERIES, u64::from(id) * SERIES_ALIGNMENT_BYTES)
+}
+
+/// The body of the entry of a series that starts where `bytes` do.
+///
+/// # Errors
+/// A checksum that is not right.
+pub fn series_part(bytes: &[u8], id: u32) -> Result<Part<&[u8]>, IndexError> {
+    let mut cursor = Cursor::new(bytes);
+    let Ok(length) = cursor.uvarint() else {
+        return Ok(Part::Short((bytes.len() as u64).saturating_add(16)));
+    };
+    let whole = length.saturating_add(uvarint_bytes(length) as u64 + 4);
+    let parts = usize::try_from(length).ok().and_then(|length| {
+        let body = cursor.take(length).ok()?;
+        Some((body, cursor.u32_be().ok()?))
+    });
+    let Some((body, checksum)) = parts else { return Ok(Part::Short(whole)) };
+    if checksum != crc32c::crc32c(body) {
+        return Err(entry_error(id)(Truncated));
+    }
+    Ok(Part::Whole(body))
+}
+
+/// The ids in a list that starts where `bytes` do, which is at `offset` of the index.
+///
+/// # Errors
+/// A checksum or a count that is not right.
+pub fn list_part(bytes: &[u8], offset: u64) -> Result<Part<&[u8]>, IndexError> {
+    let mut cursor = Cursor::new(bytes);
+    let Ok(length) = cursor.u32_be() else { return Ok(Part::Short(12)) };
+    let whole = u64::from(length) + 8;
+    let Ok(body) = cursor.take(length as usize) else { return Ok(Part::Short(whole)) };
+    let Ok(checksum) = cursor.u32_be() else { return Ok(Part::Short(whole)) };
+    let mut ids = Cursor::new(body);
+    let count = ids.u32_be().map_err(IndexError::cut(LIST, offset))? as usize;
+    if checksum != crc32c::crc32c(body) || ids.len() != count * 4 {
+        return Err(IndexError::corrupt(LIST, offset));
+    }
+    Ok(Part::Whole(ids.rest()))
+}
+
+pub(super) fn label_numbers(cursor: &mut Cursor<'_>) -> Option<(u32, u32)> {
+    let mut number = || u32::try_from(cursor.uvarint().ok()?).ok();
+    Some((number()?, number()?))
+}
+
+/// Reads how many chunks there are, and them. Deltas are read as they are; who reads the samples
+/// does not rely on the order.
+pub(super) fn read_chunks(cursor: &mut Cursor<'_>, into: &mut Vec<ChunkMeta>) -> Option<()> {
+    let count = cursor.uvarint().ok()?;
+    let mut last: Option<ChunkMeta> = None;
+    for _ in 0..count {
+        let min_time_ms = match last {
+            None => cursor.varint().ok()?,
+            Some(last) => last.max_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?),
+        };
+        let max_time_ms = min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
+        let reference = match last {
+            None => cursor.uvarint().ok()?,
+            Some(last) => last.reference.wrapping_add_signed(cursor.varint().ok()?),
+        };
+        let chunk = ChunkMeta { min_time_ms, max_time_ms, reference };
+        into.push(chunk);
+        last = Some(chunk);
+    }
+    Some(())
+}
