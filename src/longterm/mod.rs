@@ -3,4 +3,5 @@
 //! Useful for: blocks in S3, GCS, Azure or a folder; asking them; keeping them small.
 //! Not useful for: the blocks themselves; see [`crate::storage::block`].
 
+pub mod bucket;
 pub mod compact;
