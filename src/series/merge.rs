@@ -93,7 +93,8 @@ pub fn merge_sets(sets: Vec<SeriesSet>) -> SeriesSet {
     merged
 }
 
-fn join_equals(sorted: Vec<Box<dyn Series>>) -> Vec<Box<dyn Series>> {
+/// Series in label order, those of equal labels as one.
+pub(super) fn join_equals(sorted: Vec<Box<dyn Series>>) -> Vec<Box<dyn Series>> {
     let mut joined: Vec<Box<dyn Series>> = Vec::with_capacity(sorted.len());
     let mut rest = sorted.into_iter().peekable();
     while let Some(first) = rest.next() {

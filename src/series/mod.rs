@@ -2,14 +2,17 @@
 //!
 //! Storage implements it, the query engine and the roles use it, and neither side knows the other.
 //!
-//! Useful for: reading series as whole columns, appending batches, merging several sources.
+//! Useful for: reading series as whole columns, appending batches, merging several sources,
+//! replicas among them.
 //! Not useful for: evaluating anything ([`crate::promql`]) or keeping anything
 //! ([`crate::storage`]).
 
 mod aggregate;
 mod append;
 mod chunk;
+mod dedup;
 mod exemplars;
+mod external;
 mod merge;
 mod select;
 
@@ -17,6 +20,8 @@ pub use crate::model::{Column, Joins, Summary};
 pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
+pub use dedup::{Dedup, Deduplicated, merge_replica_chunks};
 pub use exemplars::{Exemplars, SeriesExemplars};
+pub use external::External;
 pub use merge::{Merged, merge_columns, merge_runs, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};
