@@ -6,3 +6,4 @@
 pub mod bucket;
 #[cfg(feature = "thanos")]
 pub mod storeapi;
+pub mod compact;

@@ -12,4 +12,5 @@ mod golden_tests;
 pub mod head;
 pub mod index;
 pub mod inspect;
+pub mod merge;
 pub mod wal;

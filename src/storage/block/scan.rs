@@ -61,6 +61,18 @@ impl BlockScan {
         &self.labels
     }
 
+    /// Where the series lies in the index: ascending, and worth looking at for its distances.
+    #[must_use]
+    pub const fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// What the index says of the chunks of the series, in its order.
+    #[must_use]
+    pub fn spans(&self) -> &[ChunkMeta] {
+        &self.chunks
+    }
+
     /// Appends the chunks of the series, without deleted samples, by time.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use ulid::Ulid;
 
 use crate::series::AppendError;
 use crate::storage::block::BlockError;
+use crate::storage::merge::MergeError;
 use crate::storage::wal::WalError;
 
 /// Why a data directory could not be opened, maintained or closed.
@@ -62,6 +63,15 @@ impl std::error::Error for TsdbError {
             Self::Append(error) => Some(error),
             Self::Block(error) => Some(error),
             _ => None,
+        }
+    }
+}
+
+impl From<MergeError> for TsdbError {
+    fn from(error: MergeError) -> Self {
+        match error {
+            MergeError::Block(error) => Self::Block(error),
+            MergeError::Ended => Self::Closed,
         }
     }
 }

@@ -16,9 +16,8 @@ use crate::chunk::EncodeOptions;
 use crate::disk::{SharedDisk, create_dir_synced};
 use crate::model::{Column, Labels, LabelsRef};
 use crate::storage::block::{Block, BlockError, BlockMeta, BlockWriter, encode_chunks};
+use crate::storage::merge::{MergeError, Union, merge_blocks};
 
-use super::TsdbError;
-use super::compact::merge_blocks;
 use super::levels::ranges_ms;
 use super::maintain::new_ulid;
 
@@ -311,10 +310,10 @@ impl Place<'_> {
         let start_ms = spans().map(|meta| meta.min_time_ms).min().unwrap_or_default();
         let end_ms = spans().map(|meta| meta.max_time_ms).max().unwrap_or_default();
         let meta = BlockMeta::new(new_ulid(self.clock), start_ms, end_ms);
-        let options = EncodeOptions::default();
-        let merged = merge_blocks(self.disk, self.dir, &blocks, meta, options, &|| false);
+        let mut union = Union::new(EncodeOptions::default());
+        let merged = merge_blocks(self.disk, self.dir, &blocks, meta, &mut union, &|| false);
         merged.map_err(|error| match error {
-            TsdbError::Block(error) => ImportError::Block(error),
+            MergeError::Block(error) => ImportError::Block(error),
             other => ImportError::Block(BlockError::Refused(other.to_string())),
         })
     }

@@ -141,7 +141,8 @@ fn much_deleted<'a>(metas: &[&'a BlockMeta], ranges_ms: &[i64]) -> Option<&'a Bl
 }
 
 /// What the block that is merged from `sources` says of itself.
-pub(super) fn merged_meta(ulid: Ulid, sources: &[&BlockMeta]) -> BlockMeta {
+#[must_use]
+pub fn merged_meta(ulid: Ulid, sources: &[&BlockMeta]) -> BlockMeta {
     let start_ms = sources.iter().map(|meta| meta.min_time_ms).min().unwrap_or_default();
     let end_ms = sources.iter().map(|meta| meta.max_time_ms).max().unwrap_or_default();
     let mut merged = BlockMeta::new(ulid, start_ms, end_ms);

@@ -6,10 +6,11 @@ use ulid::Ulid;
 
 use crate::base::clock::Stopwatch;
 use crate::storage::block::{Block, BlockError, BlockMeta, Compaction};
+use crate::storage::merge::{Union, merge_blocks};
 
 use super::maintain::new_ulid;
 use super::open::Inner;
-use super::{MaintainReport, TsdbError, compact, levels};
+use super::{MaintainReport, TsdbError, levels};
 
 impl Inner {
     /// Merges the blocks that are next; says whether there was something to do. Blocks that are
@@ -47,10 +48,11 @@ impl Inner {
         let ulid = new_ulid(&*self.clock);
         let metas: Vec<&BlockMeta> = sources.iter().map(|block| block.meta()).collect();
         let meta = levels::merged_meta(ulid, &metas);
-        let (is_ending, options) = (|| self.is_ending(), self.options.encoding());
-        let written =
-            compact::merge_blocks(&self.disk, &self.dir, sources, meta, options, &is_ending);
-        let written = written.inspect_err(|_| self.metrics.compactions_failed.inc())?;
+        let (is_ending, mut union) = (|| self.is_ending(), Union::new(self.options.encoding()));
+        let written = merge_blocks(&self.disk, &self.dir, sources, meta, &mut union, &is_ending);
+        let written = written
+            .map_err(TsdbError::from)
+            .inspect_err(|_| self.metrics.compactions_failed.inc())?;
         let seconds = stopwatch.seconds();
         if let Some(meta) = written {
             report.blocks_removed += self.take_over(ulid)?;

@@ -53,6 +53,7 @@ mod tests;
 pub use appender::Appender;
 pub use error::TsdbError;
 pub use import::{ImportError, ImportOptions, ImportReport, Importer, import};
+pub use levels::merged_meta;
 pub use open::Tsdb;
 pub use options::TsdbOptions;
 pub use query::Querier;

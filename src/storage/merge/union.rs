@@ -1,12 +1,15 @@
-//! Chunks of one series from several blocks as chunks that do not share time.
+//! All samples of several blocks.
 
 use crate::chunk::{self, ChunkError, EncodeOptions};
 use crate::series::{Chunk, Column, merge_columns};
 use crate::storage::block::encode_chunks;
 
-/// Joins chunks, with memory that is used again for the next series.
+use super::{JoinChunks, Part};
+
+/// Keeps every sample; where several blocks have one for the same time, the first of them wins.
+/// Has memory that is used again for the next series.
 #[derive(Debug)]
-pub(super) struct Joiner {
+pub struct Union {
     options: EncodeOptions,
     /// The chunks by time, each with the place that it was given at.
     by_time: Vec<(usize, Chunk)>,
@@ -23,15 +26,19 @@ fn is_same(a: &Chunk, b: &Chunk) -> bool {
         && a.data == b.data
 }
 
-impl Joiner {
+impl Union {
     /// `options` say how the samples of chunks that share time become chunks again.
-    pub(super) fn new(options: EncodeOptions) -> Self {
+    #[must_use]
+    pub fn new(options: EncodeOptions) -> Self {
         Self { options, by_time: Vec::new(), columns: Vec::new(), merged: Column::new() }
     }
 
     /// Replaces chunks that share time by others that do not, and brings all into the order of
     /// time. Where several have a sample for the same time, the first in `chunks` wins.
-    pub(super) fn join(&mut self, chunks: &mut Vec<Chunk>) -> Result<(), ChunkError> {
+    ///
+    /// # Errors
+    /// A chunk that is not what it should be.
+    pub fn join(&mut self, chunks: &mut Vec<Chunk>) -> Result<(), ChunkError> {
         // Blocks that are neighbours in time give their chunks in this order already.
         if is_apart(chunks) {
             return Ok(());
@@ -84,6 +91,12 @@ impl Joiner {
     }
 }
 
+impl JoinChunks for Union {
+    fn join(&mut self, chunks: &mut Vec<Chunk>, _: &[Part]) -> Result<(), ChunkError> {
+        self.join(chunks)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -120,7 +133,7 @@ mod tests {
             }
             let given: Vec<Chunk> = parts.iter().map(chunk).collect();
             let mut chunks = given.clone();
-            let mut joiner = Joiner::new(EncodeOptions::default());
+            let mut joiner = Union::new(EncodeOptions::default());
             joiner.join(&mut chunks).unwrap();
             prop_assert!(is_apart(&chunks));
             let mut column = Column::new();
@@ -145,7 +158,7 @@ mod tests {
         let one = chunk(&BTreeMap::from([(1, 1), (2, 2)]));
         let next = chunk(&BTreeMap::from([(5, 1)]));
         let mut chunks = vec![one.clone(), next.clone(), one.clone(), one.clone()];
-        Joiner::new(EncodeOptions::default()).join(&mut chunks).unwrap();
+        Union::new(EncodeOptions::default()).join(&mut chunks).unwrap();
         assert_eq!(chunks, [one, next]);
     }
 }
