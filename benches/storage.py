@@ -149,7 +149,7 @@ class Bench:
 class Prometheus:
     """A server on a directory; ready, or failed with its log."""
 
-    def __init__(self, args, data, log):
+    def __init__(self, args, data, log, flags=()):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.address = "127.0.0.1:%d" % free.getsockname()[1]
@@ -159,7 +159,7 @@ class Prometheus:
         self.log_path = log
         self.log = open(log, "w")
         command = [args.prometheus, f"--config.file={config}", f"--storage.tsdb.path={data}",
-                   f"--web.listen-address={self.address}"]
+                   f"--web.listen-address={self.address}", *flags]
         say("  $ " + " ".join(command))
         start = time.monotonic()
         self.child = subprocess.Popen(command, stdout=self.log, stderr=subprocess.STDOUT)

@@ -98,6 +98,19 @@ fn names_go_at_each_operation_unless_that_is_delayed() {
 }
 
 #[test]
+fn of_series_that_merge_the_earliest_value_says_whether_the_name_goes() {
+    let gone = stale_nan();
+    let ask = |values: &[f64], query: &str| {
+        let store = store(&[("a", values)]);
+        let run = RunOptions::default();
+        lines(&delayed().range(&store, query, 0, MINUTE_MS, MINUTE_MS, &run).unwrap())
+    };
+    assert_eq!(ask(&[1.0, 2.0], "a > 1 or -a"), ["{} -1@0 2@1"]);
+    assert_eq!(ask(&[2.0, 1.0], "a > 1 or -a"), [r#"{__name__="a"} 2@0 -1@1"#]);
+    assert_eq!(ask(&[gone, 1.0], "a > 1 or -a"), ["{} -1@1"]);
+}
+
+#[test]
 fn series_that_become_equal_are_merged_only_if_they_never_meet() {
     let gone = stale_nan();
     let apart = store(&[("a", &[1.0, gone, gone]), ("b", &[gone, 2.0, 3.0])]);

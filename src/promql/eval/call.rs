@@ -60,7 +60,7 @@ pub(super) fn negate<'r>(run: &'r Run<'r>, vector: &'r Node) -> Bound<'r> {
         }
     });
     let negated = Box::new(Changed { inner, heads, change: Some(change) });
-    if run.delayed_name_removal { Ok(negated) } else { Ok(merge(negated)) }
+    if run.delayed_name_removal { Ok(negated) } else { merge(negated) }
 }
 
 /// A function of one value.
@@ -209,7 +209,7 @@ pub(super) fn relabel<'r>(
         None => head.clone(),
     };
     let heads = inner.heads().iter().map(relabelled).collect();
-    Ok(merge(Box::new(Changed { inner, heads, change: None })))
+    merge(Box::new(Changed { inner, heads, change: None }))
 }
 
 /// `sort` and its like: of use only where the order is kept, which is at a single instant.

@@ -40,7 +40,7 @@ pub(super) fn bind<'r>(run: &'r Run<'r>, node: &'r InfoNode, steps: Steps) -> Bo
     refuse_doubles(run, inner.as_ref(), &groups, steps)?;
     let (heads, rows) = rows.into_iter().unzip();
     // Series with equal labels are an error even where names are dropped at the end.
-    Ok(merge(Box::new(Enriched { inner, heads, rows })))
+    merge(Box::new(Enriched { inner, heads, rows }))
 }
 
 /// The values that the identifying labels have on the series to be enriched.

@@ -30,7 +30,7 @@ impl Run<'_> {
         if steps.instant && self.delayed_name_removal {
             return Ok(inner);
         }
-        Ok(merge(inner))
+        merge(inner)
     }
 
     /// Refuses series with equal label sets even if they never meet.
@@ -55,16 +55,39 @@ impl Run<'_> {
             }
         }
         debug_assert!(steps.count > 0, "series exist only where there are steps");
-        Ok(merge(inner))
+        merge(inner)
     }
 }
 
 /// Merges series with equal label sets; an error at a step where two of them have a value.
-pub(super) fn merge<'r>(inner: Box<dyn Operator + 'r>) -> Box<dyn Operator + 'r> {
-    let Some(parts) = equal_sets(inner.heads()) else { return inner };
-    let first = |part: &Vec<usize>| inner.heads().get(*part.first()?).cloned();
-    let heads = parts.iter().filter_map(first).collect();
-    Box::new(Merged { inner, heads, parts })
+pub(super) fn merge<'r>(inner: Box<dyn Operator + 'r>) -> Bound<'r> {
+    let Some(parts) = equal_sets(inner.heads()) else { return Ok(inner) };
+    let mut work = Work::default();
+    let heads = parts.iter().filter_map(|part| head_of(&*inner, part, &mut work).transpose());
+    let heads = heads.collect::<Result<_, _>>()?;
+    Ok(Box::new(Merged { inner, heads, parts }))
+}
+
+/// The head of series with equal label sets. Where they do not agree whether the name is to be
+/// dropped, the one with the earliest value decides, as in `rangeEval`. That is rare enough to
+/// compute them once more.
+fn head_of(
+    inner: &(dyn Operator + '_),
+    part: &[usize],
+    work: &mut Work,
+) -> Result<Option<Head>, EngineError> {
+    let heads = || part.iter().filter_map(|index| inner.heads().get(*index));
+    let Some(mut decisive) = heads().next() else { return Ok(None) };
+    if heads().any(|head| head.drop_name != decisive.drop_name) {
+        let (mut column, mut earliest) = (StepColumn::new(), usize::MAX);
+        for (index, head) in part.iter().zip(heads()) {
+            inner.column(*index, &mut column, work)?;
+            if let Some((step, _)) = column.all().next().filter(|(step, _)| *step < earliest) {
+                (decisive, earliest) = (head, step);
+            }
+        }
+    }
+    Ok(Some(decisive.clone()))
 }
 
 /// Indexes of series by label set, in order of appearance; `None` if all sets differ.

@@ -136,7 +136,7 @@ fn named<'r>(run: &'r Run<'r>, node: &'r Node) -> Bound<'r> {
         Head::new(if head.drop_name { without_metadata(&head.labels) } else { head.labels.clone() })
     };
     let heads = inner.heads().iter().map(clean).collect();
-    Ok(merge(Box::new(Cleaned { inner, heads })))
+    merge(Box::new(Cleaned { inner, heads }))
 }
 
 fn vector<'r>(run: &'r Run<'r>, node: &'r Node) -> Result<Value, EngineError> {
