@@ -127,7 +127,7 @@ fn counters() -> Result<Vec<Vec<u8>>, Box<dyn Error>> {
             value += next(500) as f64;
             appender.append(1_767_571_200_000 + step * 15_000 + late_ms, value)?;
         }
-        chunks.push(appender.bytes().to_vec());
+        chunks.push(appender.to_bytes().to_vec());
     }
     Ok(chunks)
 }

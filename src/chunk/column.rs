@@ -141,8 +141,7 @@ impl Encoder<'_> {
         let encoding = open.encoding() as u8;
         let data = match open {
             OpenChunk::Xor(mut appender) => {
-                let data = Bytes::copy_from_slice(appender.bytes());
-                appender.restart();
+                let data = appender.finish_and_restart();
                 self.spare = Some(appender);
                 data
             }

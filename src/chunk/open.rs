@@ -40,10 +40,24 @@ impl OpenChunk {
         }
     }
 
-    /// The chunk so far.
+    /// A copy of the chunk so far, in no more memory than it needs.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        either!(self, appender => appender.bytes())
+    pub fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Xor(appender) => appender.to_bytes(),
+            Self::Xor2(appender) => Bytes::copy_from_slice(appender.bytes()),
+            Self::Histogram(appender) => Bytes::copy_from_slice(appender.bytes()),
+        }
+    }
+
+    /// How many bytes the chunk has so far.
+    #[must_use]
+    pub fn len_bytes(&self) -> usize {
+        match self {
+            Self::Xor(appender) => appender.len_bytes(),
+            Self::Xor2(appender) => appender.bytes().len(),
+            Self::Histogram(appender) => appender.bytes().len(),
+        }
     }
 
     /// How many samples there are.

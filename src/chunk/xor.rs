@@ -25,7 +25,10 @@ enum Stage {
     Many,
 }
 
-/// Writes one chunk, sample by sample. Its bytes are a readable chunk at any time.
+/// Writes one chunk, sample by sample.
+///
+/// The number of samples is put in front of them when the chunk is asked for: most chunks of a
+/// head have left the cache when it is their turn, and each sample would wait for their first line.
 #[derive(Debug, Clone)]
 pub struct XorAppender {
     bits: BitWriter,
@@ -75,9 +78,22 @@ impl XorAppender {
     /// its own memory, which is then as large as a chunk of this series needs.
     #[must_use]
     pub fn finish_and_restart(&mut self) -> Bytes {
-        let data = Bytes::copy_from_slice(self.bytes());
+        let data = self.to_bytes();
         self.restart();
         data
+    }
+
+    /// Takes the newest samples out again, which takes as long as to read and write the others.
+    ///
+    /// # Errors
+    /// None for a chunk that this appender has written.
+    pub(crate) fn take_back(&mut self, samples: u32) -> Result<(), ChunkError> {
+        let (mut times, mut floats) = (Vec::new(), Vec::new());
+        decode_xor(&self.to_bytes(), (i64::MIN, i64::MAX), &mut times, &mut floats)?;
+        let kept = times.len().saturating_sub(samples as usize);
+        self.restart();
+        let mut rest = times.into_iter().zip(floats).take(kept);
+        rest.try_for_each(|(timestamp_ms, value)| self.append(timestamp_ms, value))
     }
 
     /// Appends a sample that is newer than those before.
@@ -99,9 +115,6 @@ impl XorAppender {
         self.max_time_ms = timestamp_ms;
         self.value = value;
         self.count = count;
-        if let Some(header) = self.bits.header_mut() {
-            *header = count.to_be_bytes();
-        }
         Ok(())
     }
 
@@ -142,10 +155,21 @@ impl XorAppender {
         }
     }
 
-    /// The chunk so far.
+    /// A copy of the chunk so far, in no more memory than it needs.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
-        self.bits.bytes()
+    pub fn to_bytes(&self) -> Bytes {
+        let mut data = self.bits.bytes().to_vec();
+        if let Some(header) = data.first_chunk_mut() {
+            *header = self.count.to_be_bytes();
+        }
+        Bytes::from(data)
+    }
+
+    /// How many bytes the chunk has so far.
+    #[must_use]
+    #[inline]
+    pub const fn len_bytes(&self) -> usize {
+        self.bits.len_bytes()
     }
 
     /// How many samples there are.
@@ -180,7 +204,10 @@ impl XorAppender {
 
     /// The finished chunk, in no more memory than it needs.
     #[must_use]
-    pub fn finish(self) -> Bytes {
+    pub fn finish(mut self) -> Bytes {
+        if let Some(header) = self.bits.header_mut() {
+            *header = self.count.to_be_bytes();
+        }
         Bytes::from(self.bits.into_bytes().into_boxed_slice())
     }
 }
@@ -545,6 +572,6 @@ mod tests {
             appender.append(time, 1.0).unwrap();
         }
         assert_eq!(appender.append(65_535, 1.0), Err(ChunkError::Full));
-        assert_eq!(decode(appender.bytes(), ALL).unwrap().len(), 65_535);
+        assert_eq!(decode(&appender.to_bytes(), ALL).unwrap().len(), 65_535);
     }
 }

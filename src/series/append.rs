@@ -221,6 +221,21 @@ impl Batch {
         })
     }
 
+    /// The series from `series_index` on, as [`Batch::entry`] gives each.
+    #[inline]
+    pub(crate) fn entries_from(
+        &self,
+        series_index: usize,
+    ) -> impl Iterator<Item = BatchEntry> + use<'_> {
+        let before = self.before(series_index).map_or((0, 0), |e| (e.labels_end, e.samples_end));
+        let (mut labels_end, mut samples_end) = before;
+        self.entries.get(series_index..).unwrap_or_default().iter().map(move |entry| {
+            let (has_labels, samples) = (entry.labels_end > labels_end, samples_end..entry.samples_end);
+            (labels_end, samples_end) = (entry.labels_end, entry.samples_end);
+            BatchEntry { series: entry.series, has_labels, samples }
+        })
+    }
+
     /// Where the samples of a series stand in [`Batch::samples`].
     #[must_use]
     pub fn sample_range(&self, series_index: usize) -> std::ops::Range<usize> {
@@ -397,5 +412,10 @@ mod tests {
         assert_eq!(batch.labels(1), second.as_ref());
         assert_eq!((batch.sample_range(0), batch.sample_range(1)), (0..2, 2..3));
         assert_eq!((batch.series_ref(0), batch.series_ref(1)), (SeriesRef(0), SeriesRef(7)));
+        batch.push_known(SeriesRef(9));
+        for start in 0..5 {
+            let singly = (start..3).map(|index| batch.entry(index).unwrap());
+            assert_eq!(batch.entries_from(start).collect::<Vec<_>>(), singly.collect::<Vec<_>>());
+        }
     }
 }

@@ -203,7 +203,7 @@ fn encoded(
             for (time_ms, value) in column.timestamps.iter().zip(&column.floats) {
                 appender.append(*time_ms, *value).unwrap();
             }
-            (appender.bytes().to_vec(), None)
+            (appender.to_bytes().to_vec(), None)
         }
         Encoding::Xor2 => {
             let mut appender = Xor2Appender::new();

@@ -108,12 +108,12 @@ fn chunks_of_heads_are_written_again_with_their_counter_resets() {
             let previous = before.and_then(OpenChunk::as_histogram);
             let again = encode(encoding, &column, previous);
             if before.is_some() && again.as_histogram().is_some() {
-                assert_eq!(again.bytes(), chunk.data, "{encoding} in {}", path.display());
+                assert_eq!(again.to_bytes(), chunk.data, "{encoding} in {}", path.display());
                 let flags = chunk.data[if chunk.encoding > 4 { 0 } else { 2 }];
                 headers[usize::from(flags >> 6)] += 1;
             } else {
                 let same = |data: &[u8]| without_reset(chunk.encoding, data);
-                assert_eq!(same(again.bytes()), same(&chunk.data), "{encoding}");
+                assert_eq!(same(&again.to_bytes()), same(&chunk.data), "{encoding}");
             }
             open.insert(chunk.series, again);
             written[usize::from(chunk.encoding)] += 1;

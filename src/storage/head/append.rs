@@ -6,6 +6,9 @@
 //!    go first. Records are put together and packed before the log is locked.
 //! 3. It is **stored** in the chunks, and then the batch is whole: readers see it.
 //!
+//! A float that only makes the open chunk of its series longer, as nearly all do, is stored when it
+//! is judged. Readers see it no sooner than the others, and it is taken out again with them.
+//!
 //! Batches go through this side by side; all hold the gate for reading. A series is claimed by one
 //! batch at a time, so the log has its samples in the order of the chunks, and a replay comes to
 //! the same verdicts. A batch that meets a series of another batch takes everything back, waits at
@@ -68,9 +71,13 @@ pub(super) struct Work {
     pub(super) rows: Vec<Row>,
     pub(super) histograms: Vec<HistogramRow>,
     pub(super) late: Vec<LateRow>,
-    /// Where in the first two the parts of the batch end, but for the last: inside of a part a
-    /// series has samples of one kind.
-    pub(super) parts: Vec<(usize, usize)>,
+    /// Those of the rows that were not stored at once.
+    pub(super) waiting: Vec<Row>,
+    /// What was stored at once.
+    pub(super) stored: Tally,
+    /// Where the parts of the batch end, but for the last: inside of a part a series has samples
+    /// of one kind.
+    parts: Vec<Ends>,
     /// Series that the log does not know.
     pub(super) unnamed: Vec<(SeriesRef, Labels)>,
     /// Series that are not in the label index yet.
@@ -88,6 +95,8 @@ impl Work {
             rows: Vec::new(),
             histograms: Vec::new(),
             late: Vec::new(),
+            waiting: Vec::new(),
+            stored: Tally::default(),
             parts: Vec::new(),
             unnamed: Vec::new(),
             created: Vec::new(),
@@ -102,6 +111,8 @@ impl Work {
         self.rows.clear();
         self.histograms.clear();
         self.late.clear();
+        self.waiting.clear();
+        self.stored = Tally::default();
         self.parts.clear();
         self.unnamed.clear();
         self.created.clear();
@@ -110,17 +121,44 @@ impl Work {
         self.records.clear();
     }
 
+    /// Ends a part.
+    pub(super) fn end_part(&mut self) {
+        self.parts.push(self.ends());
+    }
+
+    const fn ends(&self) -> Ends {
+        let (rows, histograms) = (self.rows.len(), self.histograms.len());
+        Ends { rows, histograms, waiting: self.waiting.len() }
+    }
+
     /// The rows of every part.
-    fn parts(&self) -> impl Iterator<Item = (&[Row], &[HistogramRow])> {
-        let mut start = (0, 0);
-        let last = (self.rows.len(), self.histograms.len());
-        self.parts.iter().copied().chain([last]).map(move |end| {
-            let rows = self.rows.get(start.0..end.0).unwrap_or_default();
-            let histograms = self.histograms.get(start.1..end.1).unwrap_or_default();
+    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
+        let mut start = Ends::default();
+        self.parts.iter().copied().chain([self.ends()]).map(move |end| {
+            let part = Part {
+                rows: self.rows.get(start.rows..end.rows).unwrap_or_default(),
+                waiting: self.waiting.get(start.waiting..end.waiting).unwrap_or_default(),
+                histograms: self.histograms.get(start.histograms..end.histograms).unwrap_or_default(),
+            };
             start = end;
-            (rows, histograms)
+            part
         })
     }
+}
+
+/// Where a part ends in the lists of its rows.
+#[derive(Debug, Clone, Copy, Default)]
+struct Ends {
+    rows: usize,
+    histograms: usize,
+    waiting: usize,
+}
+
+/// The rows of a part.
+struct Part<'a> {
+    rows: &'a [Row],
+    waiting: &'a [Row],
+    histograms: &'a [HistogramRow],
 }
 
 impl Append for Head {
@@ -241,7 +279,7 @@ impl Head {
             let names = work.unnamed.iter().map(|(series, labels)| (*series, labels.as_ref()));
             records.add(|out| wal::encode_series(out, names));
         }
-        for (rows, histograms) in work.parts() {
+        for Part { rows, histograms, .. } in work.parts() {
             if self.options.float_starts || !histograms.is_empty() {
                 for row in rows {
                     let Sample { timestamp_ms, value } = row.sample;
@@ -292,11 +330,11 @@ impl Head {
     }
 
     fn store(&self, work: &Work, batch: &Batch) {
-        let mut tally = Tally::default();
+        let mut tally = work.stored;
         let options = &self.options.chunks();
-        for (rows, histograms) in work.parts() {
+        for Part { waiting, histograms, .. } in work.parts() {
             self.series.for_rows(
-                rows,
+                waiting,
                 |row| row.series,
                 |series, row| {
                     let Some(series) = series else { return };
@@ -370,7 +408,7 @@ impl Head {
 }
 
 /// What was stored.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Tally {
     pub(super) floats: u64,
     pub(super) histograms: u64,
@@ -386,6 +424,14 @@ impl Default for Tally {
 }
 
 impl Tally {
+    /// Counts a float that only made a chunk longer.
+    #[inline]
+    pub(super) fn count_at_once(&mut self, time_ms: i64) {
+        self.floats += 1;
+        self.span.start_ms = self.span.start_ms.min(time_ms);
+        self.span.end_ms = self.span.end_ms.max(time_ms);
+    }
+
     /// Counts one sample; returns how many are stored.
     #[inline]
     pub(super) fn count(

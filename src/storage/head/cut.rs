@@ -4,7 +4,7 @@
 //! rest of the range is divided evenly; twice the wanted samples end a chunk in any case.
 //! `computeChunkEndTime` and `rangeForTimestamp` are upstream's names of it.
 
-use crate::chunk::OpenChunk;
+use crate::chunk::{OpenChunk, XorAppender};
 
 /// Samples that a chunk should hold.
 const SAMPLES_WANTED: u16 = 120;
@@ -52,7 +52,7 @@ impl Growing {
             min_time_ms: open.min_time_ms(),
             max_time_ms: open.max_time_ms(),
             sample_count: open.sample_count(),
-            len_bytes: open.bytes().len(),
+            len_bytes: open.len_bytes(),
         }
     }
 }
@@ -67,6 +67,17 @@ pub(super) fn is_due(chunk: Growing, time_ms: i64, next_cut_ms: &mut i64) -> boo
         *next_cut_ms = estimated_end_ms(chunk.min_time_ms, chunk.max_time_ms, *next_cut_ms, 4.0);
     }
     time_ms >= *next_cut_ms || chunk.sample_count >= SAMPLES_MAX
+}
+
+/// True if a sample at `time_ms` neither ends the chunk nor brings the estimate of its end: when
+/// [`is_due`] would be false and change nothing.
+#[inline]
+pub(super) const fn goes_on(chunk: &XorAppender, time_ms: i64, next_cut_ms: i64) -> bool {
+    let sample_count = chunk.sample_count();
+    time_ms < next_cut_ms
+        && sample_count < SAMPLES_MAX
+        && sample_count != SAMPLES_AT_ESTIMATE
+        && chunk.len_bytes() <= BYTES_MAX
 }
 
 /// As [`is_due`], for a chunk of histograms, which is measured in bytes: `estimate` is where it was

@@ -61,6 +61,8 @@ pub(super) struct Judge<'a, 'b> {
     work: &'a mut Work,
     open: &'a mut OpenBatch<'b>,
     bounds: Judged,
+    /// The batch has no histograms.
+    is_floats: bool,
     /// The last series that was found: the next one is most often its neighbour.
     last: SeriesRef,
     pub(super) judgement: Judgement,
@@ -76,8 +78,9 @@ impl<'a, 'b> Judge<'a, 'b> {
         let first_ms = batch.samples().first().map_or(i64::MAX, |sample| sample.timestamp_ms);
         let bounds =
             head.bounds.for_batch(first_ms, head.options.range_ms, head.options.late_window_ms);
-        let last = SeriesRef::UNKNOWN;
-        Self { head, batch, work, open, bounds, last, judgement: Judgement::default() }
+        let is_floats = batch.histograms().is_empty();
+        let (last, judgement) = (SeriesRef::UNKNOWN, Judgement::default());
+        Self { head, batch, work, open, bounds, is_floats, last, judgement }
     }
 
     /// Goes through all entries, page by page.
@@ -122,7 +125,8 @@ impl<'a, 'b> Judge<'a, 'b> {
         next: &mut usize,
         mut found: Option<SeriesRef>,
     ) -> Result<Step, Conflict> {
-        while let Some(entry) = self.batch.entry(*next) {
+        let batch = self.batch;
+        for entry in batch.entries_from(*next) {
             let is_found = found.is_some();
             let name = found.take().unwrap_or_else(|| self.guess(&entry));
             if page_of(name) != number {
@@ -199,10 +203,9 @@ impl<'a, 'b> Judge<'a, 'b> {
         if !self.open.may_follow(series.batch()) {
             return Err(Conflict);
         }
-        let has_histograms = !self.batch.histograms().is_empty();
-        for index in entry.samples {
-            let Some(sample) = self.batch.samples().get(index).copied() else { continue };
-            let is_plain = !has_histograms && matches!(series.newest.value, NewestValue::Float(_));
+        let samples = self.batch.samples().get(entry.samples.clone()).unwrap_or_default();
+        for (index, sample) in entry.samples.zip(samples.iter().copied()) {
+            let is_plain = self.is_floats && matches!(series.newest.value, NewestValue::Float(_));
             // What nearly every sample is: a float that is newer than the float before it.
             if is_plain
                 && sample.timestamp_ms > series.newest.timestamp_ms
@@ -237,7 +240,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             Fate::Same => {}
             Fate::Refuse(verdict) => {
                 self.refuse(index, verdict);
-                let stored = series.stored_newest();
+                let stored = series.newest_before(self.open.number);
                 let alone = self.fate(series, stored, sample.timestamp_ms, offer);
                 self.judgement.is_batch_refused |= matches!(alone, Fate::Refuse(_));
             }
@@ -348,10 +351,17 @@ impl<'a, 'b> Judge<'a, 'b> {
         sample: Sample,
     ) {
         self.promise(series, name, SampleKind::Float);
-        let start_ms = if self.head.options.float_starts { self.batch.start_ms(index) } else { 0 };
-        self.work.rows.push(Row { series: name, sample, start_ms });
-        let value = NewestValue::Float(sample.value);
-        series.newest = Newest { timestamp_ms: sample.timestamp_ms, value };
+        let Sample { timestamp_ms, value } = sample;
+        let keeps_starts = self.head.options.float_starts;
+        let start_ms = if keeps_starts { self.batch.start_ms(index) } else { 0 };
+        let row = Row { series: name, sample, start_ms };
+        self.work.rows.push(row);
+        if !keeps_starts && series.store_at_once(timestamp_ms, value) {
+            self.work.stored.count_at_once(timestamp_ms);
+            return;
+        }
+        self.work.waiting.push(row);
+        series.newest = Newest { timestamp_ms, value: NewestValue::Float(value) };
     }
 
     fn promise_histogram(
@@ -374,7 +384,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         if series.batch() == self.open.number {
             // The log sorts the samples of a part by kind.
             if series.newest.kind().is_some_and(|before| before != kind) {
-                self.work.parts.push((self.work.rows.len(), self.work.histograms.len()));
+                self.work.end_part();
             }
         } else {
             series.claim(self.open);

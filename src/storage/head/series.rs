@@ -172,13 +172,22 @@ impl Series {
         if self.batch == batch.number {
             return;
         }
-        if batch.must_remember(self.batch) {
-            let rare = self.rare.get_or_insert_default();
-            rare.hidden.push((self.batch, self.batch_samples));
-        } else if let Some(rare) = &mut self.rare {
-            rare.hidden = Vec::new();
+        if self.rare.is_some() || batch.must_remember(self.batch) {
+            self.remember(batch);
         }
         (self.batch, self.batch_samples) = (batch.number, 0);
+    }
+
+    /// Notes which batches before the one that comes now some reader may not see.
+    #[cold]
+    fn remember(&mut self, batch: &OpenBatch<'_>) {
+        let rare = self.rare.get_or_insert_default();
+        rare.hidden.retain(|(before, _)| batch.must_remember(*before));
+        if batch.must_remember(self.batch) {
+            rare.hidden.push((self.batch, self.batch_samples));
+        } else if rare.hidden.is_empty() {
+            rare.hidden = Vec::new();
+        }
     }
 
     /// The last batch that claimed the series.
@@ -187,12 +196,35 @@ impl Series {
         self.batch
     }
 
-    /// Takes back every promise of the batch, if it has claimed the series.
+    /// Takes back every promise of the batch, if it has claimed the series, and every sample that
+    /// was stored at once.
     pub(super) fn take_back(&mut self, batch: &OpenBatch<'_>) {
-        if self.batch == batch.number {
-            self.batch = NO_BATCH;
-            self.newest = self.stored_newest();
+        if self.batch != batch.number {
+            return;
         }
+        if self.batch_samples > 0
+            && let Some(OpenChunk::Xor(open)) = &mut self.open
+            && let Err(error) = open.take_back(self.batch_samples)
+        {
+            tracing::error!(%error, "samples that are in no log are in memory");
+        }
+        (self.batch, self.batch_samples) = (NO_BATCH, 0);
+        self.newest = self.stored_newest();
+    }
+
+    /// The newest sample in the chunks that the batch has not brought.
+    pub(super) fn newest_before(&self, batch: u64) -> Newest {
+        let own = if self.batch == batch { self.batch_samples } else { 0 };
+        if own > 0
+            && let Some(OpenChunk::Xor(open)) = &self.open
+        {
+            let mut before = open.clone();
+            if before.take_back(own).is_ok() {
+                let value = NewestValue::Float(before.last_value());
+                return Newest { timestamp_ms: before.max_time_ms(), value };
+            }
+        }
+        self.stored_newest()
     }
 
     /// Notes that a sample of the batch that claimed the series is stored.
@@ -280,7 +312,7 @@ impl Series {
                 min_time_ms: open.min_time_ms(),
                 max_time_ms: open.max_time_ms(),
                 encoding: open.encoding() as u8,
-                data: bytes::Bytes::copy_from_slice(open.bytes()),
+                data: open.to_bytes(),
             }));
         }
     }

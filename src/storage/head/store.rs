@@ -28,6 +28,25 @@ pub(super) enum Stored {
 }
 
 impl Series {
+    /// Stores a float that was promised a place and is not logged yet, if it changes nothing but
+    /// the end of the open chunk; false if it does. So it can be taken out again
+    /// ([`Series::take_back`]), and until it is logged no reader sees it, as its batch is not whole.
+    ///
+    /// It saves looking for the series again when the batch is logged.
+    #[inline]
+    pub(super) fn store_at_once(&mut self, timestamp_ms: i64, value: f64) -> bool {
+        let Some(OpenChunk::Xor(open)) = &mut self.open else { return false };
+        // Behind those that wait it waits too.
+        let goes_on = open.max_time_ms() == self.newest.timestamp_ms
+            && cut::goes_on(open, timestamp_ms, self.next_cut_ms);
+        if !goes_on || open.append(timestamp_ms, value).is_err() {
+            return false;
+        }
+        self.newest = Newest { timestamp_ms, value: NewestValue::Float(value) };
+        self.count_stored();
+        true
+    }
+
     /// Stores a float if it is newer than all others.
     #[inline]
     pub(super) fn store_float(
@@ -49,7 +68,7 @@ impl Series {
                 min_time_ms: open.min_time_ms(),
                 max_time_ms: open.max_time_ms(),
                 sample_count: open.sample_count(),
-                len_bytes: open.bytes().len(),
+                len_bytes: open.len_bytes(),
             };
             if cut::is_due(chunk, timestamp_ms, &mut self.next_cut_ms) {
                 push_closed(

@@ -82,7 +82,7 @@ fn float_chunks_are_encoded_again_byte_by_byte() {
                 for (time, value) in timestamps.iter().zip(floats) {
                     appender.append(*time, *value).unwrap();
                 }
-                assert_eq!(appender.bytes(), chunk.data, "{labels} at {}", chunk.min_time_ms);
+                assert_eq!(appender.to_bytes(), chunk.data, "{labels} at {}", chunk.min_time_ms);
                 encoded += 1;
             }
         }

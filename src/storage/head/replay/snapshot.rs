@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::chunk::OpenChunk;
 use crate::model::Exemplar;
 use crate::series::{Chunk, SeriesRef, TimeRange};
 use crate::storage::wal::{ExemplarRow, PAGE_BYTES, Position, WalError};
@@ -94,11 +95,12 @@ impl Head {
                 if series.closed.iter().any(|closed| closed.place().is_none()) {
                     return Ok(None);
                 }
-                let open = series.open.as_ref().map(|open| OpenRow {
+                let data = series.open.as_ref().map(OpenChunk::to_bytes);
+                let open = series.open.as_ref().zip(data.as_ref()).map(|(open, data)| OpenRow {
                     min_time_ms: open.min_time_ms(),
                     max_time_ms: open.max_time_ms(),
                     encoding: open.encoding(),
-                    data: open.bytes(),
+                    data,
                     last: open.last_value(),
                 });
                 let labels = series.labels.as_ref();

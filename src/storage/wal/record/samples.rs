@@ -51,7 +51,12 @@ impl Block {
         let row = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
         let Some(row): Option<&mut [u8; ROW_BYTES_MAX]> = row else { return };
         let at = put_varint_at(row, 0, from_base);
-        let at = put_varint_at(row, at, from_base_ms);
+        let at = if from_base_ms == 0 && at < 5 {
+            // Mostly all samples of a commit have one time, and behind a short varint is a zero.
+            at + 1
+        } else {
+            put_varint_at(row, at, from_base_ms)
+        };
         store(row, at, value.to_bits().to_be());
         self.len += at + 8;
     }
@@ -64,10 +69,16 @@ fn store(row: &mut [u8; ROW_BYTES_MAX], at: usize, value: u64) {
     }
 }
 
-/// Puts a varint at `at`, gives the place behind it. Bytes behind it may be changed too.
+/// Puts a varint at `at`, gives the place behind it. Of the eight bytes from `at` on, those behind
+/// it become zero, if it is that short.
 #[inline]
 fn put_varint_at(row: &mut [u8; ROW_BYTES_MAX], at: usize, value: i64) -> usize {
     let bits = ((value << 1) ^ (value >> 63)) as u64;
+    if bits < 1 << 14 {
+        let goes_on = (bits >= 1 << 7) as u64;
+        store(row, at, ((bits & 0x7f) | goes_on << 7 | bits >> 7 << 8).to_le());
+        return at + 1 + goes_on as usize;
+    }
     if bits >= 1 << 28 {
         return put_long_varint_at(row, at, bits);
     }
