@@ -1,6 +1,6 @@
 //! A hub: receives remote write, keeps the samples, answers PromQL.
 //!
-//! `cargo run --release --features hub --example hub -- --config hub.yml --data-dir data`
+//! `cargo run --release --features full --example hub -- --config hub.yml --data-dir data`
 
 mod support;
 
@@ -24,7 +24,7 @@ struct Arguments {
     /// Where to serve the API, the page and remote write
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:9090")]
     listen: String,
-    /// Address for Thanos queriers; not supported yet
+    /// Where to serve Thanos queriers; needs external labels that no other hub has
     #[arg(long, value_name = "HOST:PORT")]
     grpc: Option<String>,
 }
@@ -36,14 +36,12 @@ const WRONG_USAGE: u8 = 2;
 async fn main() -> ExitCode {
     let arguments = Arguments::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    if arguments.grpc.is_some() {
-        return fail(WRONG_USAGE, &"--grpc is not supported yet");
-    }
     let config = match HubConfig::load(&RealDisk, &arguments.config) {
         Ok(config) => config,
         Err(error) => return fail(WRONG_USAGE, &error),
     };
-    let options = HubOptions::new(config, arguments.data_dir, arguments.listen);
+    let mut options = HubOptions::new(config, arguments.data_dir, arguments.listen);
+    options.grpc_listen = arguments.grpc;
     let hub = match Hub::start(options).await {
         Ok(hub) => hub,
         Err(error) => return fail(1, &error),

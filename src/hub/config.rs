@@ -7,7 +7,7 @@ use crate::model::Labels;
 use crate::promql::EngineOptions;
 use crate::storage::db::TsdbOptions;
 use crate::storage::wal::Compression;
-use crate::wire::config::{Config, ConfigError};
+use crate::wire::config::{Config, ConfigError, ThanosConfig};
 
 use super::receive::ReceiveOptions;
 
@@ -19,6 +19,9 @@ pub struct HubConfig {
     pub external_labels: Labels,
     /// How long to keep what.
     pub db: TsdbOptions,
+    /// Where a year is kept, who is asked too, and which labels tell replicas apart. If any of
+    /// it is set, questions are answered with the external labels, as a Thanos querier does.
+    pub thanos: ThanosConfig,
     /// What to take from senders.
     pub receive: ReceiveOptions,
     /// How queries run.
@@ -56,6 +59,7 @@ impl HubConfig {
         }
         let mut hub = Self {
             external_labels: config.external_labels.clone(),
+            thanos: config.thanos.clone(),
             warnings: config.warnings.clone(),
             ..Self::default()
         };
@@ -74,6 +78,10 @@ impl HubConfig {
                 let what = "exemplars are stored, but /api/v1/query_exemplars is not there yet";
                 hub.warnings.push(what.to_owned());
             }
+        }
+        if hub.thanos.objstore.is_some() && hub.external_labels.is_empty() {
+            let what = "a bucket is shared: this hub needs external_labels that no other has";
+            return Err(config.refuse(&["thanos"], what));
         }
         if storage.wal_compression == Some(false) {
             hub.db.wal.compression = Compression::None;

@@ -17,12 +17,16 @@
 
 mod api;
 mod config;
+#[cfg(feature = "thanos")]
+mod grpc;
 mod http;
 mod metrics;
 mod page;
 mod receive;
+mod replicas;
 mod run;
 mod service;
+mod sources;
 #[cfg(test)]
 mod tests;
 

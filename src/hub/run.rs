@@ -15,13 +15,14 @@ use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::{RealDisk, SharedDisk, register_process};
 use crate::promql::Engine;
+use crate::series::Queryable;
 use crate::storage::db::{Tsdb, TsdbError};
 
 use super::HubConfig;
-use super::api::HeadStatus;
 use super::http;
 use super::metrics::register_build;
-use super::service::{Service, Store};
+use super::service::Service;
+use super::sources::Sources;
 
 /// How long requests that have begun may take when the hub stops, and how long the queries among
 /// them may take to notice that they are recalled.
@@ -38,6 +39,8 @@ pub struct HubOptions {
     pub data_dir: PathBuf,
     /// `host:port`; `:port` for all addresses of this machine, port 0 for any free one.
     pub listen: String,
+    /// `host:port` for Thanos queriers; none if they are not served.
+    pub grpc_listen: Option<String>,
     /// Where the folder lies.
     pub disk: SharedDisk,
     /// What time it is.
@@ -51,6 +54,7 @@ impl HubOptions {
             config,
             data_dir: data_dir.into(),
             listen: listen.into(),
+            grpc_listen: None,
             disk: RealDisk::shared(),
             clock: SystemClock::shared(),
         }
@@ -68,6 +72,8 @@ pub enum HubError {
         /// The system's answer.
         source: io::Error,
     },
+    /// What is configured cannot be done.
+    Config(String),
     /// The data directory cannot be opened or closed.
     Tsdb(TsdbError),
     /// A part of the hub ended before its time.
@@ -79,7 +85,7 @@ impl fmt::Display for HubError {
         match self {
             Self::Listen { address, source } => write!(f, "listen on {address}: {source}"),
             Self::Tsdb(error) => error.fmt(f),
-            Self::Broken(what) => f.write_str(what),
+            Self::Config(what) | Self::Broken(what) => f.write_str(what),
         }
     }
 }
@@ -89,7 +95,7 @@ impl std::error::Error for HubError {
         match self {
             Self::Listen { source, .. } => Some(source),
             Self::Tsdb(error) => Some(error),
-            Self::Broken(_) => None,
+            Self::Config(_) | Self::Broken(_) => None,
         }
     }
 }
@@ -107,6 +113,7 @@ pub struct Hub {
     db: Tsdb,
     service: Arc<Service>,
     registry: Registry,
+    sources: Sources,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<io::Result<()>>,
 }
@@ -120,7 +127,8 @@ impl Hub {
     /// # Errors
     /// See [`HubError`].
     pub async fn start(options: HubOptions) -> Result<Self, HubError> {
-        let HubOptions { config, data_dir, listen, disk, clock } = options;
+        let HubOptions { config, data_dir, listen, grpc_listen, disk, clock } = options;
+        Sources::check(&config, grpc_listen.as_deref())?;
         for warning in &config.warnings {
             tracing::warn!("{warning}");
         }
@@ -140,15 +148,16 @@ impl Hub {
         }));
         tracing::info!(%address, "listening");
         let opening = {
-            let registry = registry.clone();
+            let (registry, db_options) = (registry.clone(), config.db.clone());
             tokio::task::spawn_blocking(move || {
-                Tsdb::open(disk, clock, &data_dir, config.db, &registry)
+                Tsdb::open(disk, clock, &data_dir, db_options, &registry)
             })
         };
         let db = opening.await.map_err(|error| HubError::Broken(error.to_string()))??;
-        service.open(store_of(&db));
+        let sources = Sources::open(&db, &config, grpc_listen.as_deref(), &registry).await?;
+        service.open(sources.store(&db));
         tracing::info!("ready");
-        Ok(Self { address, db, service, registry, stop, serving })
+        Ok(Self { address, db, service, registry, sources, stop, serving })
     }
 
     /// Where it listens.
@@ -157,7 +166,19 @@ impl Hub {
         self.address
     }
 
-    /// Its data.
+    /// Where it listens for Thanos queriers, if it does.
+    #[must_use]
+    pub fn grpc_addr(&self) -> Option<SocketAddr> {
+        self.sources.grpc_addr()
+    }
+
+    /// What its users ask: its own data and that of all others that it asks, replicas as one.
+    #[must_use]
+    pub fn queryable(&self) -> Arc<dyn Queryable> {
+        self.sources.deduplicated()
+    }
+
+    /// Its own data.
     #[must_use]
     pub const fn db(&self) -> &Tsdb {
         &self.db
@@ -175,8 +196,9 @@ impl Hub {
     /// # Errors
     /// See [`HubError`]; the hub is stopped all the same.
     pub async fn stop(self) -> Result<(), HubError> {
-        let Self { db, service, stop, mut serving, .. } = self;
+        let Self { db, service, sources, stop, mut serving, .. } = self;
         service.stop();
+        sources.stop_serving();
         // An error means that serving has ended already.
         let _ = stop.send(());
         if tokio::time::timeout(FINISH, &mut serving).await.is_err() {
@@ -195,21 +217,6 @@ impl Hub {
 }
 
 /// `:9090` is all addresses, as with Prometheus.
-fn bindable(listen: &str) -> String {
+pub(super) fn bindable(listen: &str) -> String {
     if listen.starts_with(':') { format!("0.0.0.0{listen}") } else { listen.to_owned() }
-}
-
-fn store_of(db: &Tsdb) -> Store {
-    let status = {
-        let db = db.clone();
-        move || {
-            let stats = db.stats();
-            HeadStatus {
-                series: stats.head_series as u64,
-                chunks: stats.head_chunks as u64,
-                span: stats.head_span,
-            }
-        }
-    };
-    Store { query: Arc::new(db.clone()), append: Arc::new(db.clone()), status: Box::new(status) }
 }

@@ -12,6 +12,7 @@ use super::api::{Gate, HeadStatus};
 use super::http::ROUTES;
 use super::metrics::HttpMetrics;
 use super::receive::{ReceiveOptions, Receiver};
+use super::replicas::{Replicas, ReplicasWanted};
 
 /// Queries that run at once; Prometheus's `--query.max-concurrency`.
 const QUERIES_MAX: usize = 20;
@@ -20,12 +21,33 @@ const LOOKUPS_MAX: usize = 20;
 
 /// Where the samples are.
 pub(super) struct Store {
-    /// Answers.
+    /// Answers, from wherever samples are.
     pub(super) query: Arc<dyn Queryable>,
+    /// Which series of these are replicas of one another.
+    pub(super) replicas: Replicas,
+    /// Answers from this hub alone.
+    pub(super) local: Arc<dyn Queryable>,
     /// Takes samples.
     pub(super) append: Arc<dyn Append>,
     /// Tells how much there is.
     pub(super) status: Box<dyn Fn() -> HeadStatus + Send + Sync>,
+}
+
+impl Store {
+    /// A store that is all there is.
+    pub(super) fn only(
+        query: Arc<dyn Queryable>,
+        append: Arc<dyn Append>,
+        status: impl Fn() -> HeadStatus + Send + Sync + 'static,
+    ) -> Self {
+        let (local, replicas, status) = (query.clone(), Replicas::none(), Box::new(status));
+        Self { query, replicas, local, append, status }
+    }
+
+    /// What answers a question that says `wanted` about replicas.
+    pub(super) fn view(&self, wanted: &ReplicasWanted) -> Arc<dyn Queryable> {
+        self.replicas.view(&self.query, wanted)
+    }
 }
 
 impl std::fmt::Debug for Store {

@@ -4,6 +4,6 @@
 //! Not useful for: the blocks themselves; see [`crate::storage::block`].
 
 pub mod bucket;
+pub mod compact;
 #[cfg(feature = "thanos")]
 pub mod storeapi;
-pub mod compact;

@@ -1,7 +1,10 @@
 //! What the parameters of a request mean, and Prometheus's words for what is wrong with them.
 
+use std::sync::Arc;
+
 use crate::base::quote::quoted;
 use crate::base::{duration, gonum};
+use crate::hub::replicas::ReplicasWanted;
 
 use super::answer::ApiError;
 use super::form::Form;
@@ -130,6 +133,21 @@ pub(super) fn query_options(form: &Form, limit: usize) -> Result<QueryOptions, A
     // As with Prometheus, one that is not positive leaves the server's own in place.
     let lookback_ms = lookback_ms.filter(|lookback_ms| *lookback_ms > 0);
     Ok(QueryOptions { limit, timeout_ms, lookback_ms, stats: form.get("stats").into() })
+}
+
+/// Reads `dedup` and `replicaLabels[]`, which a Thanos querier knows.
+pub(super) fn replicas(form: &Form) -> Result<ReplicasWanted, ApiError> {
+    let apart = match form.get("dedup") {
+        // The words of Go's `strconv.ParseBool`.
+        "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => false,
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => true,
+        text => {
+            let what = format!("strconv.ParseBool: parsing {}: invalid syntax", quoted(text));
+            return Err(ApiError::bad_data(format!("'dedup' parameter: {what}")));
+        }
+    };
+    let labels = form.all("replicaLabels[]").filter(|label| !label.is_empty()).map(Arc::from);
+    Ok(ReplicasWanted { apart, labels: labels.collect() })
 }
 
 #[cfg(test)]

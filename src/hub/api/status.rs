@@ -50,7 +50,7 @@ pub(super) async fn tsdb(
         let head = (store.status)();
         // Prometheus's words for "nothing yet".
         let span = head.span.unwrap_or(TimeRange::new(i64::MAX, i64::MIN));
-        let set = store.query.select(&Select::new(Vec::new(), span))?;
+        let set = store.local.select(&Select::new(Vec::new(), span))?;
         let mut census = Census::default();
         for series in &set.series {
             census.count(series.labels().iter());

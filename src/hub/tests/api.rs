@@ -155,11 +155,11 @@ fn the_storage_is_counted() {
     let store = recorded_series();
     let hub = TestHub::not_ready(ReceiveOptions::default());
     let span = Some(TimeRange::ALL);
-    hub.service.open(Store {
-        query: store.clone(),
-        append: store,
-        status: Box::new(move || HeadStatus { series: 17, chunks: 17, span }),
-    });
+    hub.service.open(Store::only(store.clone(), store, move || HeadStatus {
+        series: 17,
+        chunks: 17,
+        span,
+    }));
     let answer = hub.get("/api/v1/status/tsdb?limit=2");
     let json: serde_json::Value = serde_json::from_slice(&answer.body).unwrap();
     let row = |name: &str, value: u64| serde_json::json!({"name": name, "value": value});

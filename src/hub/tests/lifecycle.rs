@@ -24,11 +24,7 @@ fn before_the_store_is_open_only_what_needs_none_is_answered() {
     }
     assert_eq!(hub.counted("prometheus_ready", ""), 0.0);
     let store = Arc::new(ModelStore::new());
-    hub.service.open(Store {
-        query: store.clone(),
-        append: store,
-        status: Box::new(HeadStatus::default),
-    });
+    hub.service.open(Store::only(store.clone(), store, HeadStatus::default));
     assert_eq!(hub.get("/-/ready").status, 200);
     assert_eq!(hub.counted("prometheus_ready", ""), 1.0);
     hub.service.stop();

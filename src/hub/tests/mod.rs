@@ -55,11 +55,8 @@ impl TestHub {
 
     fn with<S: Queryable + Append + 'static>(store: Arc<S>, receive: ReceiveOptions) -> Self {
         let hub = Self::not_ready(receive);
-        hub.service.open(Store {
-            query: store.clone(),
-            append: store,
-            status: Box::new(|| HeadStatus { series: 17, chunks: 17, span: None }),
-        });
+        let status = || HeadStatus { series: 17, chunks: 17, span: None };
+        hub.service.open(Store::only(store.clone(), store, status));
         hub
     }
 

@@ -207,11 +207,7 @@ impl Append for Recording {
 
 fn hub_over(store: Arc<Recording>) -> TestHub {
     let hub = TestHub::not_ready(ReceiveOptions::default());
-    hub.service.open(Store {
-        query: Arc::new(ModelStore::new()),
-        append: store,
-        status: Box::new(HeadStatus::default),
-    });
+    hub.service.open(Store::only(Arc::new(ModelStore::new()), store, HeadStatus::default));
     hub
 }
 
@@ -432,11 +428,11 @@ fn a_store_that_fails_makes_the_sender_try_again() {
     ];
     for (error, status, text) in rows {
         let hub = TestHub::not_ready(ReceiveOptions::default());
-        hub.service.open(Store {
-            query: Arc::new(ModelStore::new()),
-            append: Arc::new(Refusing(error)),
-            status: Box::new(HeadStatus::default),
-        });
+        hub.service.open(Store::only(
+            Arc::new(ModelStore::new()),
+            Arc::new(Refusing(error)),
+            HeadStatus::default,
+        ));
         let got = post(&hub, &request(&[("a", &[(T, 1.0)])]));
         assert_eq!(got, (status, text.to_owned()));
         assert_eq!(hub.counted("promlite_receive_samples_accepted_total", ""), 0.0);

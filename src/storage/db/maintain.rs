@@ -101,6 +101,16 @@ impl Tsdb {
         inner.reload()
     }
 
+    /// Time of the oldest sample, about: blocks are looked at as a whole. None if there is none.
+    #[must_use]
+    pub fn oldest_ms(&self) -> Option<i64> {
+        let inner = &self.0.inner;
+        let blocks = inner.block_list();
+        let in_blocks = blocks.blocks.iter().map(|block| block.meta().min_time_ms).min();
+        let in_memory = inner.head.span().map(|span| span.start_ms);
+        in_blocks.into_iter().chain(in_memory).min()
+    }
+
     /// The directory in numbers. Looks at every series in memory.
     #[must_use]
     pub fn stats(&self) -> TsdbStats {

@@ -6,7 +6,7 @@ use super::http::Secret;
 use super::read::{At, Fields, Read, Surroundings};
 
 /// What Thanos's programs are told by their flags.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ThanosConfig {
     /// The bucket.
@@ -20,7 +20,7 @@ pub struct ThanosConfig {
 }
 
 /// Where the description of a bucket stands, in the schema of Thanos's `objstore` files.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ObjstoreSource {
     /// In the configuration itself: its text. It may hold keys.
