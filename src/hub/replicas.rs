@@ -26,6 +26,7 @@ impl Replicas {
     }
 
     /// No series is a replica of another.
+    #[cfg(test)]
     pub(super) fn none() -> Self {
         Self::new(&[], Dedup::Identity)
     }

@@ -138,9 +138,9 @@ impl Hub {
         let listening = |source| HubError::Listen { address: listen.clone(), source };
         let listener = TcpListener::bind(bindable(&listen)).await.map_err(listening)?;
         let address = listener.local_addr().map_err(listening)?;
-        let engine = Engine::new(config.engine);
+        let engine = Engine::new(config.engine.clone());
         let service =
-            Arc::new(Service::new(engine, clock.clone(), registry.clone(), config.receive));
+            Arc::new(Service::new(engine, clock.clone(), registry.clone(), config.receive.clone()));
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(http::serve(listener, service.clone(), async {
             // An error means that the hub was dropped, which is a stop too.

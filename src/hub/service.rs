@@ -35,6 +35,7 @@ pub(super) struct Store {
 
 impl Store {
     /// A store that is all there is.
+    #[cfg(test)]
     pub(super) fn only(
         query: Arc<dyn Queryable>,
         append: Arc<dyn Append>,

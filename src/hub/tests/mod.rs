@@ -2,6 +2,8 @@
 
 mod api;
 mod client;
+#[cfg(feature = "thanos")]
+mod fleet;
 mod lifecycle;
 mod receive;
 

@@ -226,7 +226,8 @@ impl Histograms {
         let [sum, counter, last] =
             [bytes(sum.as_ref()), bytes(counter.as_ref()), bytes(last.as_ref())]
                 .map(|part| part.map(|part| (float, part)));
-        let count = Some((Encoding::Xor as u8, count.bytes()));
+        let count = count.to_bytes();
+        let count = Some((Encoding::Xor as u8, &*count));
         let data = encode_aggregate(&[count, sum, None, None, counter, last]);
         if self.counter.count > 0 {
             self.border.get_or_insert_default().set(self.counter.last.as_ref());
