@@ -145,7 +145,11 @@ impl StoreInfo {
         };
         Ok(Some(Self {
             component: Component::read(&message.component),
-            label_sets: message.label_sets.into_iter().map(read_labels).collect::<Result<_, _>>()?,
+            label_sets: message
+                .label_sets
+                .into_iter()
+                .map(read_labels)
+                .collect::<Result<_, _>>()?,
             range: TimeRange::new(store.min_time_ms, store.max_time_ms),
             tsdbs: store.tsdbs.into_iter().map(tsdb).collect::<Result<_, _>>()?,
         }))

@@ -41,9 +41,8 @@ pub(super) fn write(matchers: &[Matcher]) -> Vec<LabelMatcher> {
 
 /// True if a source whose series all carry `labels` has no series that satisfies every condition.
 pub(super) fn exclude(matchers: &[Matcher], labels: &Labels) -> bool {
-    let excludes = |matcher: &Matcher| {
-        labels.get(matcher.name()).is_some_and(|value| !matcher.matches(value))
-    };
+    let excludes =
+        |matcher: &Matcher| labels.get(matcher.name()).is_some_and(|value| !matcher.matches(value));
     matchers.iter().any(excludes)
 }
 

@@ -129,9 +129,9 @@ impl Shared {
             return Err(Refusal::Invalid(what.into()));
         }
         let conditions = self.conditions(&request.matchers)?;
-        let Some(conditions) = conditions.filter(|_| {
-            !request.without_replica_labels.contains(&request.label)
-        }) else {
+        let Some(conditions) =
+            conditions.filter(|_| !request.without_replica_labels.contains(&request.label))
+        else {
             return Ok(Vec::new());
         };
         let values = match conditions.external.get(&request.label) {
@@ -174,7 +174,11 @@ impl Shared {
         let mut answer = Answer {
             options: &self.options,
             request: &request,
-            frames: FrameWriter::new(send, batch_size.min(BATCH_SIZE_MAX), self.options.frame_bytes),
+            frames: FrameWriter::new(
+                send,
+                batch_size.min(BATCH_SIZE_MAX),
+                self.options.frame_bytes,
+            ),
             chunks: Vec::new(),
             series_count: 0,
             chunk_bytes: 0,

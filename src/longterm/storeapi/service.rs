@@ -228,7 +228,8 @@ impl Shared {
             ("grpc_service", service),
             ("grpc_type", kind),
         ];
-        let help = "Total number of RPCs completed on the server, regardless of success or failure.";
+        let help =
+            "Total number of RPCs completed on the server, regardless of success or failure.";
         self.registry.counter_with("grpc_server_handled_total", help, &labels).inc();
     }
 }
