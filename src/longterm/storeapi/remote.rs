@@ -26,13 +26,21 @@ impl RemoteSeries {
         Box::new(Self {
             labels: found.labels,
             chunks: found.chunks,
-            wanted: Aggregate::wanted_by(ask.hints.func.as_deref()),
+            wanted: ask.hints.aggregate(),
             address: address.clone(),
         })
     }
 
     fn within(&self, range: TimeRange) -> impl Iterator<Item = &Chunk> {
         self.chunks.iter().filter(move |chunk| chunk.range().overlaps(range))
+    }
+
+    /// Those that may have a sample in `range`: a downsampled chunk is said to begin with the end
+    /// of its first window, but the first sample of a counter stands before that.
+    fn reaching(&self, range: TimeRange) -> impl Iterator<Item = &Chunk> {
+        let wider = TimeRange::new(range.start_ms, range.end_ms.saturating_add(HOUR_MS));
+        let reach = move |chunk: &Chunk| if chunk.encoding == AGGREGATE { wider } else { range };
+        self.chunks.iter().filter(move |chunk| chunk.range().overlaps(reach(chunk)))
     }
 
     fn corrupt(&self, error: ChunkError) -> QueryError {
@@ -68,11 +76,16 @@ impl Series for RemoteSeries {
         &self.labels
     }
 
+    fn resolution_ms(&self) -> i64 {
+        let known = self.chunks.iter().filter_map(|chunk| resolution_ms(chunk).ok());
+        known.max().unwrap_or(0)
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let start = into.len();
         let mut starts = Vec::new();
         let mut reader: Option<(i64, AggregateReader)> = None;
-        for chunk in self.within(range) {
+        for chunk in self.reaching(range) {
             starts.push(into.len());
             let pushed = resolution_ms(chunk).and_then(|resolution_ms| {
                 let kept = reader.take().filter(|(known_ms, _)| *known_ms == resolution_ms);
