@@ -7,6 +7,7 @@
 //! cargo test --all-features --test real -- --ignored --test-threads 1
 //! ```
 //!
+//! `PROMLITE_THANOS` names a Thanos, without which the tests against it do nothing.
 //! `PROMLITE_PROMETHEUS`, `PROMLITE_PROMTOOL` and `PROMLITE_NODE_EXPORTER` name other binaries than
 //! those on the path, to test against another version.
 
@@ -29,4 +30,6 @@ mod promtool;
 mod quickstart;
 mod remote_write;
 mod side_by_side;
+#[cfg(feature = "thanos")]
+mod thanos;
 mod writing;

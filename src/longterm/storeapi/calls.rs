@@ -15,7 +15,7 @@ use tonic::{Code, Request, Status, Streaming};
 
 use crate::base::clock::Stopwatch;
 use crate::model::{Labels, MatchOp, Matcher};
-use crate::series::{Aggregate, QueryError, Select};
+use crate::series::Select;
 
 use super::answer::{Answer, AnswerReader};
 use super::chunks::numbers_for;
@@ -33,6 +33,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(5);
 /// What a connection may bring before it is taken; answers are large, and distances may be long.
 const WINDOW_BYTES: u32 = 4 << 20;
+/// The function of a question that is about the series and not their samples, as Prometheus has it.
+const ONLY_LABELS: &str = "series";
 /// Series in one frame; as queriers ask.
 const BATCH_SIZE: i64 = 64;
 
@@ -53,12 +55,6 @@ impl Failure {
             Code::Unknown | Code::Internal => message.to_owned(),
             code => format!("{code:?}: {message}"),
         })
-    }
-}
-
-impl From<Failure> for QueryError {
-    fn from(failure: Failure) -> Self {
-        Self::Unavailable(failure.0)
     }
 }
 
@@ -154,15 +150,15 @@ impl Calls {
 
     pub(super) async fn series(&self, ask: &Select) -> Result<Answer, Failure> {
         let Some(matchers) = self.conditions(ask).await? else { return Ok(Answer::default()) };
-        let wanted = Aggregate::wanted_by(ask.hints.func.as_deref());
         let request = SeriesRequest {
             min_time_ms: ask.range.start_ms,
             max_time_ms: ask.range.end_ms,
             matchers,
             max_resolution_ms: ask.hints.max_resolution_ms,
-            aggregates: numbers_for(wanted).to_vec(),
+            aggregates: numbers_for(ask.hints.aggregate()).to_vec(),
             partial_response_disabled: self.options.partial == PartialAnswers::Refuse,
             partial_response_strategy: self.strategy(),
+            skip_chunks: ask.hints.func.as_deref() == Some(ONLY_LABELS),
             limit: i64::try_from(ask.hints.limit).unwrap_or(0),
             response_batch_size: BATCH_SIZE,
             ..SeriesRequest::default()

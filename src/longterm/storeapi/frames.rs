@@ -90,7 +90,7 @@ impl<'a> FrameWriter<'a> {
     /// Adds a chunk to the series that was begun.
     pub(super) fn chunk(&mut self, span_ms: (i64, i64), parts: &[Part<'_>]) -> Result<(), Refusal> {
         // Only a series that goes on is cut, so that none ends with a frame without chunks.
-        if self.series.len() > self.frame_bytes {
+        if !self.is_bare() && self.series.len() > self.frame_bytes {
             self.end_series()?;
             self.series.extend_from_slice(&self.labels);
         }

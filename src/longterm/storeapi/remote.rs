@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::chunk::{AGGREGATE, AggregateChunk, ChunkError};
+use crate::chunk::{AGGREGATE, AggregateChunk, ChunkError, Part, sample_count};
 use crate::model::{Column, Labels};
 use crate::series::{
     Aggregate, AggregateReader, Chunk, QueryError, Select, Series, TimeRange, merge_runs,
@@ -26,13 +26,21 @@ impl RemoteSeries {
         Box::new(Self {
             labels: found.labels,
             chunks: found.chunks,
-            wanted: Aggregate::wanted_by(ask.hints.func.as_deref()),
+            wanted: ask.hints.aggregate(),
             address: address.clone(),
         })
     }
 
     fn within(&self, range: TimeRange) -> impl Iterator<Item = &Chunk> {
         self.chunks.iter().filter(move |chunk| chunk.range().overlaps(range))
+    }
+
+    /// Those that may have a sample in `range`: a downsampled chunk is said to begin with the end
+    /// of its first window, but the first sample of a counter stands before that.
+    fn reaching(&self, range: TimeRange) -> impl Iterator<Item = &Chunk> {
+        let wider = TimeRange::new(range.start_ms, range.end_ms.saturating_add(HOUR_MS));
+        let reach = move |chunk: &Chunk| if chunk.encoding == AGGREGATE { wider } else { range };
+        self.chunks.iter().filter(move |chunk| chunk.range().overlaps(reach(chunk)))
     }
 
     fn corrupt(&self, error: ChunkError) -> QueryError {
@@ -43,18 +51,23 @@ impl RemoteSeries {
 const FIVE_MINUTES_MS: i64 = 300_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// The length of the windows of a chunk, which stores do not tell: by the distance between their
-/// samples. The few windows of a series with large gaps may be taken for longer ones.
+/// The length of the windows of a chunk, which stores do not tell: by where the first ends and by
+/// the distance between them. Windows of a series with large gaps may be taken for longer ones.
 fn resolution_ms(chunk: &Chunk) -> Result<i64, ChunkError> {
     if chunk.encoding != AGGREGATE {
         return Ok(0);
     }
-    // Without counts there is one part, with a first and a last sample more if it is a counter.
-    let windows = i64::from(AggregateChunk::parse(&chunk.data)?.window_count()?);
+    let stored = AggregateChunk::parse(&chunk.data)?;
+    let parts = [Part::Count, Part::Sum, Part::Min, Part::Max, Part::Counter];
+    let known = parts.into_iter().find_map(|part| stored.get(part).map(|bytes| (part, bytes)));
+    let Some((part, (encoding, data))) = known else { return Ok(FIVE_MINUTES_MS) };
+    // Counters have a sample before the first window and one behind the last.
+    let beside = if part == Part::Counter && !stored.is_histogram() { 2 } else { 0 };
+    let windows = i64::from(sample_count(encoding, data)?) - beside;
     let span_ms = chunk.max_time_ms.saturating_sub(chunk.min_time_ms);
-    // Windows end a millisecond before a multiple of their length.
+    // Windows end a millisecond before a multiple of their length, but for the last one.
     let ends_with_hour = chunk.min_time_ms.wrapping_add(1) % HOUR_MS == 0;
-    let is_wide = span_ms >= windows.saturating_sub(2).saturating_mul(HOUR_MS);
+    let is_wide = span_ms > ((windows - 2) * HOUR_MS).max((windows - 1) * FIVE_MINUTES_MS);
     Ok(if ends_with_hour && is_wide { HOUR_MS } else { FIVE_MINUTES_MS })
 }
 
@@ -63,11 +76,16 @@ impl Series for RemoteSeries {
         &self.labels
     }
 
+    fn resolution_ms(&self) -> i64 {
+        let known = self.chunks.iter().filter_map(|chunk| resolution_ms(chunk).ok());
+        known.max().unwrap_or(0)
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let start = into.len();
         let mut starts = Vec::new();
         let mut reader: Option<(i64, AggregateReader)> = None;
-        for chunk in self.within(range) {
+        for chunk in self.reaching(range) {
             starts.push(into.len());
             let pushed = resolution_ms(chunk).and_then(|resolution_ms| {
                 let kept = reader.take().filter(|(known_ms, _)| *known_ms == resolution_ms);

@@ -162,9 +162,13 @@ impl Shared {
         let removed = &request.without_replica_labels;
         let mut ask =
             Select::new(conditions.matchers, range(request.min_time_ms, request.max_time_ms));
+        let func = function_for(&request.aggregates).map(Arc::from);
         ask.hints = Hints {
             max_resolution_ms: request.max_resolution_ms,
-            func: function_for(&request.aggregates).map(Arc::from),
+            // A source that asks others must ask for the same. Without a window the function would
+            // be taken for that of a subquery, which wants averages.
+            range_ms: i64::from(func.is_some()),
+            func,
             // Series that fall together, or into another shard, do not count.
             limit: if shard.is_none() && removed.is_empty() { limit } else { 0 },
             ..Hints::default()
