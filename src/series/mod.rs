@@ -9,6 +9,7 @@
 mod aggregate;
 mod append;
 mod chunk;
+mod downsampled;
 mod exemplars;
 mod merge;
 mod select;
@@ -17,6 +18,7 @@ pub use crate::model::{Column, Joins, Summary};
 pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
+pub use downsampled::AggregateReader;
 pub use exemplars::{Exemplars, SeriesExemplars};
 pub use merge::{Merged, forget_before, merge_columns, merge_runs, merge_sets};
 pub use select::{Hints, QueryError, Queryable, Select, Series, SeriesSet};
