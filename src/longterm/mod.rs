@@ -4,3 +4,4 @@
 //! Not useful for: the blocks themselves; see [`crate::storage::block`].
 
 pub mod bucket;
+pub mod gateway;
