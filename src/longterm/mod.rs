@@ -14,10 +14,10 @@
 
 mod block;
 pub mod bucket;
-pub mod gateway;
 mod error;
 mod fetch;
 mod filter;
+pub mod gateway;
 mod marks;
 mod meta;
 mod time_text;

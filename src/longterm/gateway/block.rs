@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use ulid::Ulid;
 
 use crate::disk::write_atomic;
+use crate::longterm::BucketBlock;
 use crate::longterm::bucket::Bucket;
 use crate::model::Labels;
 use crate::series::{QueryError, TimeRange};
@@ -74,6 +75,38 @@ pub(super) struct About {
     pub(super) series_max_bytes: u64,
     pub(super) chunk_max_bytes: u64,
     pub(super) series_count: u64,
+}
+
+impl About {
+    pub(super) fn of(block: &BucketBlock) -> Self {
+        let known_size = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
+        let files = &block.thanos.files;
+        let index = files.iter().find(|file| file.rel_path == "index");
+        let mut segments: Vec<(String, Option<u64>)> = files
+            .iter()
+            .filter_map(|file| {
+                let name = file.rel_path.strip_prefix("chunks/")?;
+                Some((name.to_owned(), known_size(file.size_bytes)))
+            })
+            .collect();
+        if segments.is_empty() {
+            segments = block.thanos.segment_files.iter().map(|name| (name.clone(), None)).collect();
+        }
+        segments.sort();
+        let stats = &block.thanos.index_stats;
+        let size = |stated: i64| u64::try_from(stated).unwrap_or(0);
+        Self {
+            ulid: block.ulid(),
+            labels: block.labels(),
+            range: block.range(),
+            resolution_ms: block.resolution_ms(),
+            index_bytes: index.and_then(|file| known_size(file.size_bytes)),
+            segments,
+            series_max_bytes: size(stats.series_max_size),
+            chunk_max_bytes: size(stats.chunk_max_size),
+            series_count: block.meta.stats.num_series,
+        }
+    }
 }
 
 /// A chunk segment.

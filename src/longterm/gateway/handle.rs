@@ -7,6 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use ulid::Ulid;
 
 use crate::longterm::bucket::Bucket;
+use crate::longterm::{FetchOptions, Fetcher};
 use crate::model::Labels;
 use crate::series::TimeRange;
 
@@ -31,8 +32,8 @@ struct Inner {
     shared: Arc<Shared>,
     memory: Arc<Memory>,
     set: RwLock<Arc<BlockSet>>,
-    /// Whoever renews the list of blocks; one at a time.
-    refreshing: Mutex<()>,
+    /// Finds blocks, for one at a time.
+    fetcher: Mutex<Fetcher>,
 }
 
 /// What a gateway holds.
@@ -52,7 +53,21 @@ pub struct GatewayStats {
 }
 
 impl Gateway {
-    pub(super) fn with_blocks(bucket: Bucket, options: GatewayOptions, abouts: Vec<About>) -> Self {
+    /// Finds the blocks of a bucket. Nothing else is read before it is asked for.
+    ///
+    /// # Errors
+    /// A bucket that cannot be listed.
+    pub fn open(bucket: Bucket, options: GatewayOptions) -> Result<Self, GatewayError> {
+        let gateway = Self::new(bucket, options);
+        gateway.refresh()?;
+        Ok(gateway)
+    }
+
+    /// Without blocks.
+    pub(super) fn new(bucket: Bucket, options: GatewayOptions) -> Self {
+        let mut fetching = FetchOptions::default();
+        fetching.registry = options.metrics.clone();
+        let fetcher = Mutex::new(Fetcher::new(bucket.clone(), &fetching));
         let shared = Shared {
             cache: Cache::new(options.cache_bytes, &options.metrics),
             metrics: GatewayMetrics::new(&options.metrics),
@@ -60,14 +75,7 @@ impl Gateway {
             options,
         };
         let memory = Memory::new(shared.options.memory_bytes);
-        let gateway = Self(Arc::new(Inner {
-            shared: Arc::new(shared),
-            memory,
-            set: RwLock::default(),
-            refreshing: Mutex::default(),
-        }));
-        gateway.replace_blocks(abouts);
-        gateway
+        Self(Arc::new(Inner { shared: Arc::new(shared), memory, set: RwLock::default(), fetcher }))
     }
 
     pub(super) fn shared(&self) -> &Arc<Shared> {
@@ -160,12 +168,21 @@ impl Gateway {
         *self.0.set.write() = Arc::new(BlockSet::new(blocks));
     }
 
-    /// Renews the list of blocks.
+    /// Renews the list of blocks; one caller at a time. Blocks that were set aside are tried again.
     ///
     /// # Errors
     /// A bucket that cannot be listed; the list is then as it was.
     pub fn refresh(&self) -> Result<(), GatewayError> {
-        let _alone = self.0.refreshing.lock();
+        let options = &self.shared().options;
+        let mut fetcher = self.0.fetcher.lock();
+        let mut view = fetcher.fetch()?;
+        let now_ms = options.clock.now_ms();
+        view.keep_range(options.range);
+        view.keep_shard(&options.shard, &options.shard_without);
+        view.keep_settled(now_ms, options.consistency_delay_ms);
+        view.keep_unmarked(now_ms, options.deletion_delay_ms);
+        view.remove_duplicates();
+        self.replace_blocks(view.blocks.iter().map(|block| About::of(block)).collect());
         Ok(())
     }
 }

@@ -26,6 +26,8 @@ mod postings;
 mod ranges;
 mod select;
 mod set;
+#[cfg(test)]
+mod tests;
 
 pub use error::GatewayError;
 pub use handle::{Gateway, GatewayStats};
