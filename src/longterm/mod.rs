@@ -20,6 +20,7 @@ pub mod storeapi;
 mod error;
 mod fetch;
 mod filter;
+pub mod gateway;
 mod marks;
 mod meta;
 mod time_text;

@@ -10,17 +10,19 @@ use parking_lot::Mutex;
 use ulid::Ulid;
 
 use crate::disk::write_atomic;
+use crate::longterm::BucketBlock;
 use crate::longterm::bucket::Bucket;
-use crate::model::{Labels, LabelsRef, Matcher};
-use crate::series::TimeRange;
+use crate::model::Labels;
+use crate::series::{QueryError, TimeRange};
 use crate::storage::index::{
-    ListPlace, Part, SERIES_ALIGNMENT_BYTES, SeriesScratch, list_part, series_part,
+    IndexError, ListPlace, Part, SERIES_ALIGNMENT_BYTES, list_part, series_part,
 };
 
 use super::GatewayOptions;
 use super::cache::{Cache, Expanded, Item, Key, Kind};
 use super::error::GatewayError;
 use super::fetch::Fetch;
+use super::find::Question;
 use super::header::{IndexHeader, build_header};
 use super::limits::{Held, Meters};
 use super::metrics::GatewayMetrics;
@@ -32,8 +34,6 @@ const ENTRIES_PER_BATCH: usize = 10_000;
 /// bounds; one that is longer is read twice.
 const ENTRY_GUESS_FACTOR: u64 = 4;
 const ENTRY_GUESS_BYTES: Range<u64> = 256..64 << 10;
-/// The same of chunks. Thanos reads so many bytes for any of them.
-const CHUNK_GUESS_BYTES: u64 = 16_000;
 
 /// What all blocks of a gateway share.
 #[derive(Debug)]
@@ -47,6 +47,14 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn fetch<'a>(&'a self, meters: &'a Meters) -> Fetch<'a> {
         Fetch { bucket: &self.bucket, meters, gap_bytes: self.options.gap_bytes }
+    }
+
+    /// The error as whoever asked sees it; counts those that ran into a limit.
+    pub(super) fn refused(&self, error: GatewayError) -> QueryError {
+        if matches!(error, GatewayError::Limit(_)) {
+            self.metrics.queries_dropped.inc();
+        }
+        error.into()
     }
 }
 
@@ -69,6 +77,38 @@ pub(super) struct About {
     pub(super) series_count: u64,
 }
 
+impl About {
+    pub(super) fn of(block: &BucketBlock) -> Self {
+        let known_size = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
+        let files = &block.thanos.files;
+        let index = files.iter().find(|file| file.rel_path == "index");
+        let mut segments: Vec<(String, Option<u64>)> = files
+            .iter()
+            .filter_map(|file| {
+                let name = file.rel_path.strip_prefix("chunks/")?;
+                Some((name.to_owned(), known_size(file.size_bytes)))
+            })
+            .collect();
+        if segments.is_empty() {
+            segments = block.thanos.segment_files.iter().map(|name| (name.clone(), None)).collect();
+        }
+        segments.sort();
+        let stats = &block.thanos.index_stats;
+        let size = |stated: i64| u64::try_from(stated).unwrap_or(0);
+        Self {
+            ulid: block.ulid(),
+            labels: block.labels(),
+            range: block.range(),
+            resolution_ms: block.resolution_ms(),
+            index_bytes: index.and_then(|file| known_size(file.size_bytes)),
+            segments,
+            series_max_bytes: size(stats.series_max_size),
+            chunk_max_bytes: size(stats.chunk_max_size),
+            series_count: block.meta.stats.num_series,
+        }
+    }
+}
+
 /// A chunk segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Segment {
@@ -85,37 +125,8 @@ pub(super) struct GateBlock {
     header: Mutex<Option<Arc<IndexHeader>>>,
     used_ms: AtomicI64,
     segments: Mutex<Option<Arc<[Segment]>>>,
-}
-
-/// Where a chunk is, and how long it is at most as far as that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ChunkWant {
-    pub(super) reference: u64,
-    pub(super) min_time_ms: i64,
-    pub(super) max_time_ms: i64,
-    pub(super) guess_bytes: u32,
-}
-
-impl ChunkWant {
-    pub(super) const fn range(&self) -> TimeRange {
-        TimeRange::new(self.min_time_ms, self.max_time_ms)
-    }
-
-    pub(super) const fn segment(&self) -> u32 {
-        (self.reference >> 32) as u32
-    }
-
-    pub(super) const fn offset(&self) -> u64 {
-        self.reference & u32::MAX as u64
-    }
-}
-
-/// A series of a block, and those of its chunks that are in the wanted range.
-#[derive(Debug)]
-pub(super) struct Found {
-    /// With the external labels.
-    pub(super) labels: Labels,
-    pub(super) chunks: Box<[ChunkWant]>,
+    /// Why it is left out of answers.
+    set_aside: Mutex<Option<String>>,
 }
 
 impl GateBlock {
@@ -127,6 +138,7 @@ impl GateBlock {
             header: Mutex::default(),
             used_ms: AtomicI64::new(0),
             segments: Mutex::default(),
+            set_aside: Mutex::default(),
         }
     }
 
@@ -153,11 +165,30 @@ impl GateBlock {
         Ok(header)
     }
 
-    /// Lets go of a header that nobody asked for since `before_ms`.
-    pub(super) fn drop_idle(&self, before_ms: i64) {
-        if self.used_ms.load(Ordering::Relaxed) < before_ms {
-            *self.header.lock() = None;
-        }
+    /// Lets go of a header that nobody asked for since `before_ms`; true if there was one.
+    pub(super) fn drop_idle(&self, before_ms: i64) -> bool {
+        // Whoever holds the lock loads it just now.
+        self.used_ms.load(Ordering::Relaxed) < before_ms
+            && self.header.try_lock().is_some_and(|mut slot| slot.take().is_some())
+    }
+
+    pub(super) fn index_key(&self) -> &str {
+        &self.index_key
+    }
+
+    /// Why the block is left out of answers, if it is.
+    pub(super) fn set_aside(&self) -> Option<String> {
+        self.set_aside.lock().clone()
+    }
+
+    /// Leaves it out; false if it was already.
+    pub(super) fn put_aside(&self, error: &GatewayError) -> bool {
+        self.set_aside.lock().replace(error.to_string()).is_none()
+    }
+
+    /// Lets it answer again.
+    pub(super) fn take_back(&self) {
+        *self.set_aside.lock() = None;
     }
 
     /// Bytes of the header that is loaded.
@@ -199,9 +230,8 @@ impl GateBlock {
             return None;
         }
         let opened = disk.map(&path).map_err(|error| error.to_string());
-        let opened = opened.and_then(|bytes| {
-            IndexHeader::decode(&bytes).map_err(|error| error.to_string())
-        });
+        let opened =
+            opened.and_then(|bytes| IndexHeader::decode(&bytes).map_err(|error| error.to_string()));
         match opened {
             Ok(header) => Some(header),
             Err(error) => {
@@ -260,7 +290,7 @@ impl GateBlock {
         Ok(segments)
     }
 
-    fn corrupt(&self, offset: u64, what: &str) -> GatewayError {
+    pub(super) fn corrupt(&self, offset: u64, what: &str) -> GatewayError {
         GatewayError::corrupt(&self.index_key, offset, what)
     }
 
@@ -272,12 +302,8 @@ impl GateBlock {
         header: &IndexHeader,
         question: &Question,
     ) -> Result<Arc<Expanded>, GatewayError> {
-        let key = Key {
-            kind: Kind::Expanded,
-            block: self.about.ulid,
-            segment: 0,
-            at: question.hash,
-        };
+        let key =
+            Key { kind: Kind::Expanded, block: self.about.ulid, segment: 0, at: question.hash };
         if let Some(Item::Expanded(known)) = shared.cache.get(&key)
             && known.question == question.text
         {
@@ -285,11 +311,8 @@ impl GateBlock {
         }
         let index = GatewayError::index(&self.index_key);
         let tables = header.tables();
-        let mut found = Expanded {
-            question: question.text.clone(),
-            ids: Vec::new(),
-            unchecked: Vec::new(),
-        };
+        let mut found =
+            Expanded { question: question.text.clone(), ids: Vec::new(), unchecked: Vec::new() };
         if let Some(mut groups) = groups(tables, &question.matchers).map_err(index)? {
             let average = self.average_entry_bytes(header);
             found.unchecked = defer(&mut groups, average);
@@ -430,176 +453,16 @@ impl GateBlock {
         }
         Ok(())
     }
-
-    /// The series that satisfy the question and have chunks in `range`. What they take in memory
-    /// is added to `held`.
-    pub(super) fn find(
-        &self,
-        shared: &Shared,
-        meters: &Meters,
-        question: &Question,
-        range: TimeRange,
-        held: &mut Held,
-    ) -> Result<Vec<Found>, GatewayError> {
-        let header = self.header(shared, meters)?;
-        let expanded = self.expand(shared, meters, &header, question)?;
-        let unchecked = question.unchecked(&expanded);
-        let mut finder = Finder {
-            guess_bytes: self.chunk_guess_bytes(),
-            range,
-            found: Vec::with_capacity(expanded.ids.len()),
-            open: None,
-        };
-        let mut scratch = SeriesScratch::default();
-        let mut joined = crate::model::LabelsBuf::new();
-        let index = GatewayError::index(&self.index_key);
-        self.entries(shared, meters, &header, &expanded.ids, &mut |id, body| {
-            let labels = header.tables().decode_series(id, body, &mut scratch).map_err(index)?;
-            if !unchecked.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or(""))) {
-                finder.step_over(&scratch);
-                return Ok(true);
-            }
-            let labels = with_external(labels, &self.about.labels, &mut joined)
-                .ok_or_else(|| self.corrupt(u64::from(id) * SERIES_ALIGNMENT_BYTES, "labels"))?;
-            if let Some(bytes) = finder.take(labels, &scratch) {
-                held.grow(bytes)?;
-                meters.series(1)?;
-                meters.chunks(finder.found.last().map_or(0, |found| found.chunks.len()))?;
-            }
-            Ok(true)
-        })?;
-        Ok(finder.found)
-    }
-
-    fn chunk_guess_bytes(&self) -> u64 {
-        match self.about.chunk_max_bytes {
-            0 => CHUNK_GUESS_BYTES,
-            // Length, encoding and checksum may or may not be in the number.
-            known => known.saturating_add(16).min(u64::from(u32::MAX)),
-        }
-    }
 }
 
 /// Why a header was not made.
 enum HeaderError {
     Fetch(GatewayError),
-    Index(crate::storage::index::IndexError),
+    Index(IndexError),
 }
 
-impl From<crate::storage::index::IndexError> for HeaderError {
-    fn from(error: crate::storage::index::IndexError) -> Self {
+impl From<IndexError> for HeaderError {
+    fn from(error: IndexError) -> Self {
         Self::Index(error)
-    }
-}
-
-/// The matchers of a question, without those on external labels, in an order that does not depend
-/// on how it was written.
-#[derive(Debug)]
-pub(super) struct Question {
-    pub(super) matchers: Vec<Matcher>,
-    text: Box<str>,
-    hash: u64,
-}
-
-impl Question {
-    pub(super) fn new(matchers: Vec<Matcher>) -> Self {
-        let mut texts: Vec<(String, Matcher)> =
-            matchers.into_iter().map(|matcher| (matcher.to_string(), matcher)).collect();
-        texts.sort_by(|a, b| a.0.cmp(&b.0));
-        texts.dedup_by(|a, b| a.0 == b.0);
-        let text: Vec<&str> = texts.iter().map(|one| &*one.0).collect();
-        let text = text.join(",").into_boxed_str();
-        let hash = xxhash_rust::xxh3::xxh3_64(text.as_bytes());
-        Self { matchers: texts.into_iter().map(|one| one.1).collect(), text, hash }
-    }
-
-    /// The matchers that `expanded` was not chosen by.
-    pub(super) fn unchecked(&self, expanded: &Expanded) -> Vec<&Matcher> {
-        expanded.unchecked.iter().filter_map(|number| self.matchers.get(*number)).collect()
-    }
-}
-
-/// Labels of a series with those of its block, which win.
-fn with_external(
-    labels: LabelsRef<'_>,
-    external: &Labels,
-    joined: &mut crate::model::LabelsBuf,
-) -> Option<Labels> {
-    if external.is_empty() {
-        return Some(labels.to_labels());
-    }
-    joined.clear();
-    let mut others = external.iter().peekable();
-    for (name, value) in labels.iter() {
-        while let Some((other, text)) = others.next_if(|(other, _)| *other < name) {
-            joined.push(other, text);
-        }
-        if others.peek().is_none_or(|(other, _)| *other != name) {
-            joined.push(name, value);
-        }
-    }
-    others.for_each(|(other, text)| joined.push(other, text));
-    joined.finish().ok().map(LabelsRef::to_labels)
-}
-
-/// Gathers series. The chunks of a block lie in the order of its series, so that each one ends
-/// before the next that is known: that of the same series, or the first of a later one.
-struct Finder {
-    guess_bytes: u64,
-    range: TimeRange,
-    found: Vec<Found>,
-    /// The number of the series whose last chunk waits for the next one.
-    open: Option<usize>,
-}
-
-impl Finder {
-    /// Closes the last chunk before that at `reference`.
-    fn close(&mut self, reference: u64) {
-        let last = self.open.take().and_then(|at| self.found.get_mut(at));
-        if let Some(chunk) = last.and_then(|found| found.chunks.last_mut()) {
-            chunk.guess_bytes = self.distance(chunk.reference, reference);
-        }
-    }
-
-    fn distance(&self, from: u64, to: u64) -> u32 {
-        let is_same_segment = from >> 32 == to >> 32 && from < to;
-        let distance = if is_same_segment { to - from } else { self.guess_bytes };
-        distance.min(self.guess_bytes) as u32
-    }
-
-    fn step_over(&mut self, scratch: &SeriesScratch) {
-        if let Some(first) = scratch.chunks.first() {
-            self.close(first.reference);
-        }
-    }
-
-    /// Takes a series if it has chunks in the range; tells what it takes in memory.
-    fn take(&mut self, labels: Labels, scratch: &SeriesScratch) -> Option<u64> {
-        self.step_over(scratch);
-        let mut chunks = Vec::new();
-        let mut is_last = false;
-        for (at, chunk) in scratch.chunks.iter().enumerate() {
-            if !TimeRange::new(chunk.min_time_ms, chunk.max_time_ms).overlaps(self.range) {
-                continue;
-            }
-            let next = scratch.chunks.get(at + 1).map(|next| next.reference);
-            is_last = next.is_none();
-            chunks.push(ChunkWant {
-                reference: chunk.reference,
-                min_time_ms: chunk.min_time_ms,
-                max_time_ms: chunk.max_time_ms,
-                guess_bytes: self.distance(chunk.reference, next.unwrap_or(0)),
-            });
-        }
-        if chunks.is_empty() {
-            return None;
-        }
-        if is_last {
-            self.open = Some(self.found.len());
-        }
-        let chunks_bytes = chunks.len() * size_of::<ChunkWant>();
-        let bytes = labels.memory_bytes() + chunks_bytes + size_of::<Found>();
-        self.found.push(Found { labels, chunks: chunks.into() });
-        Some(bytes as u64)
     }
 }

@@ -315,6 +315,14 @@ impl Cache {
         }
     }
 
+    /// The same, unless it is there.
+    pub(super) fn put_bytes_once(&self, key: Key, bytes: &[u8]) {
+        let shard = self.shard(&key);
+        if !shard.is_some_and(|shard| shard.lock().places.contains_key(&key)) {
+            self.put_bytes(key, bytes);
+        }
+    }
+
     pub(super) fn put(&self, key: Key, item: Item) {
         let size = item.size_bytes();
         let (Some(shard), Some(metrics)) = (self.shard(&key), self.of_kind(key.kind)) else {

@@ -138,7 +138,8 @@ mod tests {
                 .collect()
         };
         assert_eq!(chosen(0, false), [(0, 200, 299, false)]);
-        let all = [(2, 0, 99, true), (1, 100, 199, true), (0, 200, 299, false), (3, 300, 350, true)];
+        let all =
+            [(2, 0, 99, true), (1, 100, 199, true), (0, 200, 299, false), (3, 300, 350, true)];
         assert_eq!(chosen(0, true), all);
         assert_eq!(
             chosen(300_000, true),

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use crate::longterm::LongTermError;
 use crate::longterm::bucket::BucketError;
 use crate::series::QueryError;
 use crate::storage::index::IndexError;
@@ -31,6 +32,8 @@ pub enum GatewayError {
     },
     /// The question asks for more than it may: the limit, the option that sets it.
     Limit(String),
+    /// It is not known which blocks there are.
+    Blocks(LongTermError),
     /// The folder of the headers refused.
     Io(io::Error),
 }
@@ -71,6 +74,7 @@ impl fmt::Display for GatewayError {
             Self::Corrupt { key, offset, what } => write!(f, "{key}: at offset {offset}: {what}"),
             Self::Unsupported { key, what } => write!(f, "{key}: {what}"),
             Self::Limit(what) => f.write_str(what),
+            Self::Blocks(error) => write!(f, "list of blocks: {error}"),
             Self::Io(error) => write!(f, "folder of index headers: {error}"),
         }
     }
@@ -80,6 +84,7 @@ impl std::error::Error for GatewayError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Bucket(error) => Some(error),
+            Self::Blocks(error) => Some(error),
             Self::Io(error) => Some(error),
             _ => None,
         }
@@ -92,11 +97,19 @@ impl From<BucketError> for GatewayError {
     }
 }
 
+impl From<LongTermError> for GatewayError {
+    fn from(error: LongTermError) -> Self {
+        Self::Blocks(error)
+    }
+}
+
 impl From<GatewayError> for QueryError {
     fn from(error: GatewayError) -> Self {
         let text = error.to_string();
         match error {
-            GatewayError::Bucket(_) | GatewayError::Unsupported { .. } => Self::Unavailable(text),
+            GatewayError::Bucket(_)
+            | GatewayError::Blocks(_)
+            | GatewayError::Unsupported { .. } => Self::Unavailable(text),
             GatewayError::Corrupt { .. } => Self::Corrupt(text),
             GatewayError::Limit(_) => Self::Limit(text),
             GatewayError::Io(_) => Self::Io(text),

@@ -100,9 +100,8 @@ pub fn build_header<E: From<IndexError>>(
         return Err(corrupt(toc_at));
     }
     let toc = Toc::decode(tail)?;
-    let is_ordered = toc.symbols < toc.series
-        && toc.series <= toc.postings_table
-        && toc.postings_table < toc_at;
+    let is_ordered =
+        toc.symbols < toc.series && toc.series <= toc.postings_table && toc.postings_table < toc_at;
     if !is_ordered {
         return Err(corrupt(toc_at));
     }

@@ -40,13 +40,19 @@ fn golden() -> Vec<(Bytes, Bytes, Expected)> {
     macro_rules! block {
         ($ulid:literal) => {{
             let index: &[u8] = include_bytes!(concat!(
-                "../../../testdata/golden/thanos/indexheader/", $ulid, "/index"
+                "../../../testdata/golden/thanos/indexheader/",
+                $ulid,
+                "/index"
             ));
             let header: &[u8] = include_bytes!(concat!(
-                "../../../testdata/golden/thanos/indexheader/", $ulid, "/index-header"
+                "../../../testdata/golden/thanos/indexheader/",
+                $ulid,
+                "/index-header"
             ));
             let expected: &str = include_str!(concat!(
-                "../../../testdata/golden/thanos/indexheader/", $ulid, "/expected.json"
+                "../../../testdata/golden/thanos/indexheader/",
+                $ulid,
+                "/expected.json"
             ));
             (
                 Bytes::from_static(index),

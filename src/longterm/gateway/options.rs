@@ -6,6 +6,8 @@ use std::sync::Arc;
 use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::SharedDisk;
+use crate::model::relabel::Relabel;
+use crate::series::TimeRange;
 
 /// How a gateway is set up. The defaults fit a program with some hundred MiB to spare.
 #[derive(Debug, Clone)]
@@ -36,8 +38,19 @@ pub struct GatewayOptions {
     /// Whether data that is coarser than asked for stands in where there is nothing finer. The
     /// answer then carries a warning. Thanos leaves a hole instead.
     pub coarser_fallback: bool,
+    /// Blocks that do not touch this span are not served.
+    pub range: TimeRange,
+    /// Blocks whose external labels, with `__block_id`, do not survive these rules are not served.
+    pub shard: Vec<Relabel>,
+    /// Labels that the rules do not see, so that the replicas of a block stay together.
+    pub shard_without: Vec<Arc<str>>,
+    /// A block is served so long after it was written, so that the store shows all of it.
+    pub consistency_delay_ms: i64,
+    /// A block that was marked for deletion is served so long, in which others find what took its
+    /// place.
+    pub deletion_delay_ms: i64,
     /// Counts what happens, under the names of Thanos's store gateway.
-    pub metrics: Arc<Registry>,
+    pub metrics: Registry,
     /// Tells how long a header was idle.
     pub clock: SharedClock,
 }
@@ -56,7 +69,12 @@ impl Default for GatewayOptions {
             group_bytes: 4 << 20,
             concurrency: 8,
             coarser_fallback: true,
-            metrics: Arc::default(),
+            range: TimeRange::ALL,
+            shard: Vec::new(),
+            shard_without: Vec::new(),
+            consistency_delay_ms: 0,
+            deletion_delay_ms: 24 * 3_600_000,
+            metrics: Registry::new(),
             clock: SystemClock::shared(),
         }
     }

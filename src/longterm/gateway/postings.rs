@@ -150,7 +150,10 @@ fn few_values(matchers: &[&Matcher], keeps: bool) -> Option<Vec<String>> {
 }
 
 fn ids_in(places: &[ListPlace]) -> u64 {
-    places.iter().map(|place| (place.end - place.start).saturating_sub(LIST_OVERHEAD_BYTES) / 4).sum()
+    places
+        .iter()
+        .map(|place| (place.end - place.start).saturating_sub(LIST_OVERHEAD_BYTES) / 4)
+        .sum()
 }
 
 /// Takes those groups out whose lists cost more bytes than they save in series entries of
@@ -181,7 +184,11 @@ pub(super) fn defer(groups: &mut Vec<Group<ListPlace>>, entry_bytes: u64) -> Vec
 
 /// The series that the groups leave; `lists` are those of all places of all groups, in order, and
 /// `all` the list of all series, which is needed if no group keeps.
-pub(super) fn combine(groups: &[Group<ListPlace>], all: Option<&Bytes>, lists: &[Bytes]) -> Vec<u32> {
+pub(super) fn combine(
+    groups: &[Group<ListPlace>],
+    all: Option<&Bytes>,
+    lists: &[Bytes],
+) -> Vec<u32> {
     let mut found: Option<Vec<u32>> = all.map(|list| {
         let mut ids = Vec::new();
         collect_into(BigEndianList::new(list), &mut ids);
@@ -319,7 +326,9 @@ mod tests {
 
     #[test]
     fn lists_are_united_in_a_group_and_cut_between_groups() {
-        let list = |ids: &[u32]| Bytes::from(ids.iter().flat_map(|id| id.to_be_bytes()).collect::<Vec<u8>>());
+        let list = |ids: &[u32]| {
+            Bytes::from(ids.iter().flat_map(|id| id.to_be_bytes()).collect::<Vec<u8>>())
+        };
         let place = ListPlace { start: 0, end: 0 };
         let group = |keeps, count| Group { keeps, places: vec![place; count], matchers: vec![] };
         let groups = [group(true, 2), group(true, 1), group(false, 1)];

@@ -1,0 +1,190 @@
+//! What questions cost: requests, bytes, memory.
+
+use std::sync::Arc;
+
+use crate::base::clock::ManualClock;
+use crate::disk::{MemoryDisk, SharedDisk};
+use crate::longterm::bucket::BucketStats;
+
+use super::*;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// Two hours of 10 000 series, 30 s apart: 100 metrics of 100 pods.
+fn large() -> Fixture {
+    let mut series = BTreeMap::new();
+    for metric in 0..100 {
+        for pod in 0..100 {
+            let labels = Labels::from_pairs([
+                ("__name__", format!("metric_{metric:02}_total")),
+                ("job", format!("job-{}", pod % 4)),
+                ("namespace", format!("namespace-{}", pod % 7)),
+                ("pod", format!("service-{pod:02}-7d9f8b6c5")),
+            ]);
+            let value = |step: i64| f64::from((step * (pod + 3) + metric) as i32);
+            let samples = (0..240).map(|step| (step * 30_000, value(step)));
+            series.insert(labels.unwrap(), vec![samples.collect()]);
+        }
+    }
+    let external = labels(&[("cluster", "c1")]);
+    let range = (0, 2 * HOUR_MS);
+    Fixture::of(&[Spec { number: 1, external, range, resolution_ms: 0, series, sources: vec![] }])
+}
+
+fn ask(matchers: Vec<Matcher>, start_ms: i64) -> Select {
+    Select::new(matchers, TimeRange::new(start_ms, 2 * HOUR_MS))
+}
+
+/// What the work costs in requests and bytes.
+fn cost(bucket: &Bucket, work: impl FnOnce()) -> (u64, u64) {
+    let before: BucketStats = bucket.stats();
+    work();
+    let after = bucket.stats();
+    (after.requests - before.requests, after.read_bytes - before.read_bytes)
+}
+
+#[test]
+fn a_question_costs_a_few_requests_of_a_few_kilobytes() {
+    let fixture = large();
+    let bucket = &fixture.bucket;
+    let whole: u64 = bucket.list("").unwrap().iter().map(|object| object.size_bytes).sum();
+    let gateway = fixture.gateway(GatewayOptions { cache_bytes: 0, ..GatewayOptions::default() });
+    let one_metric = Matcher::equal("__name__", "metric_42_total");
+    let one_pod = Matcher::equal("pod", "service-42-7d9f8b6c5");
+    let header = cost(bucket, || {
+        gateway.label_values("job", &ask(vec![], 0)).unwrap();
+    });
+    let questions = [
+        ("one series", vec![one_metric.clone(), one_pod.clone()], 1),
+        ("one metric", vec![one_metric], 100),
+        ("one pod", vec![one_pod], 100),
+        ("all", vec![], 10_000),
+    ];
+    let mut costs = Vec::new();
+    for (name, matchers, series) in questions {
+        let ask = ask(matchers, 0);
+        let one = cost(bucket, || assert_eq!(read(&gateway, &ask).len(), series));
+        let labels = cost(bucket, || drop(gateway.select(&ask).unwrap()));
+        println!("{name}: {one:?}, labels alone {labels:?}, header {header:?}, block {whole}");
+        costs.push((one, labels));
+    }
+    assert!(header.0 == 4 && header.1 < 8 << 10, "{header:?}");
+    let [one_series, one_metric, one_pod, all] = costs[..] else { panic!() };
+    // The lists, the entry, the chunks.
+    assert!(one_series.0.0 <= 3 && one_series.0.1 < 64 << 10, "{one_series:?}");
+    assert!(one_metric.0.0 <= 3 && one_metric.0.1 < 64 << 10, "{one_metric:?}");
+    // One series in a hundred: holes are read with them, as requests cost more.
+    assert!(one_pod.0.0 <= 6 && one_pod.0.1 < whole, "{one_pod:?}");
+    assert!(all.0.1 < whole * 11 / 10, "{all:?}");
+    // Who only looks at labels reads no chunk.
+    assert!(all.1.1 < whole / 3, "{all:?}");
+    assert_eq!(one_metric.1.0, 2);
+}
+
+#[test]
+fn what_was_read_before_costs_nothing() {
+    let fixture = large();
+    let gateway = fixture.gateway(GatewayOptions::default());
+    let ask = ask(vec![Matcher::equal("__name__", "metric_07_total")], 0);
+    let first = read(&gateway, &ask);
+    assert_eq!(first.len(), 100);
+    assert_eq!(cost(&fixture.bucket, || assert_eq!(read(&gateway, &ask), first)), (0, 0));
+    assert!(gateway.stats().cache_bytes > 0);
+}
+
+#[test]
+fn chunks_are_held_group_by_group_and_given_back() {
+    let fixture = large();
+    let options =
+        GatewayOptions { group_bytes: 64 << 10, cache_bytes: 0, ..GatewayOptions::default() };
+    let gateway = fixture.gateway(options);
+    let set = gateway.select(&ask(vec![], 0)).unwrap();
+    let selected = gateway.stats().held_bytes;
+    let (mut most, mut column) = (0, Column::new());
+    for series in &set.series {
+        column.clear();
+        series.read(TimeRange::ALL, &mut column).unwrap();
+        assert_eq!(column.len(), 240);
+        most = most.max(gateway.stats().held_bytes);
+    }
+    assert!(most - selected < 256 << 10, "{} bytes of chunks at a time", most - selected);
+    assert_eq!(gateway.stats().held_bytes, selected);
+    drop(set);
+    assert_eq!(gateway.stats().held_bytes, 0);
+}
+
+#[test]
+fn limits_end_a_question_and_name_the_option() {
+    let fixture = large();
+    let read_all = |options: GatewayOptions| {
+        let gateway = fixture.gateway(options);
+        let set = gateway.select(&ask(vec![], 0));
+        let result = set.and_then(|set| {
+            let mut column = Column::new();
+            set.series.iter().try_for_each(|series| series.read(TimeRange::ALL, &mut column))
+        });
+        assert_eq!(gateway.stats().held_bytes, 0);
+        let error = result.unwrap_err();
+        assert!(matches!(error, crate::series::QueryError::Limit(_)), "{error}");
+        error.to_string()
+    };
+    let options = GatewayOptions::default;
+    let refused = read_all(GatewayOptions { series_max: 9_999, ..options() });
+    assert!(refused.contains("series_max (9999)"), "{refused}");
+    let refused = read_all(GatewayOptions { samples_max: 1_000_000, ..options() });
+    assert!(refused.contains("samples_max (1000000)"), "{refused}");
+    let refused = read_all(GatewayOptions { fetched_bytes_max: 1 << 20, ..options() });
+    assert!(refused.contains("fetched_bytes_max (1048576)"), "{refused}");
+    let refused = read_all(GatewayOptions { memory_bytes: 1 << 20, ..options() });
+    assert!(refused.contains("memory_bytes (1048576)"), "{refused}");
+}
+
+#[test]
+fn headers_come_from_the_folder_and_damaged_ones_are_made_anew() {
+    let fixture = large();
+    let folder: SharedDisk = Arc::new(MemoryDisk::new());
+    let options = || GatewayOptions {
+        header_folder: Some((Arc::clone(&folder), "headers".into())),
+        ..GatewayOptions::default()
+    };
+    let ask = ask(vec![], 0);
+    let names = || {
+        let gateway = fixture.gateway(options());
+        cost(&fixture.bucket, || assert_eq!(gateway.label_names(&ask).unwrap().len(), 5)).0
+    };
+    assert_eq!(names(), 4);
+    assert_eq!(names(), 0);
+    let path = Path::new("headers").join(Ulid::from_parts(1, 0).to_string()).join("index-header");
+    let mut bytes = folder.read(&path).unwrap();
+    let sound = bytes.clone();
+    bytes[100] ^= 1;
+    crate::disk::write_atomic(&*folder, &path, &bytes).unwrap();
+    assert_eq!(names(), 4);
+    assert_eq!(folder.read(&path).unwrap(), sound);
+    // A block that is gone takes its header along.
+    fixture.gateway(options()).replace_blocks(Vec::new());
+    assert!(!folder.exists(&path));
+}
+
+#[test]
+fn idle_headers_are_let_go_of() {
+    let fixture = large();
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let gateway = fixture.gateway(GatewayOptions {
+        clock: Arc::<ManualClock>::clone(&clock),
+        header_idle_ms: 1000,
+        ..GatewayOptions::default()
+    });
+    assert_eq!(gateway.stats().header_bytes, 0);
+    gateway.label_names(&ask(vec![], 0)).unwrap();
+    let loaded = gateway.stats().header_bytes;
+    assert!(loaded > 1000);
+    let before = ask(vec![], 0);
+    clock.set(1_001_000);
+    gateway.drop_idle_headers();
+    assert_eq!(gateway.stats().header_bytes, loaded);
+    clock.set(1_001_001);
+    gateway.drop_idle_headers();
+    assert_eq!(gateway.stats().header_bytes, 0);
+    assert_eq!(gateway.label_names(&before).unwrap().len(), 5);
+}
