@@ -182,6 +182,14 @@ impl Bucket {
 impl Parts {
     /// Where the object `key` is in the store.
     pub(super) fn location(&self, key: &str) -> Result<Location, BucketError> {
+        if key.is_empty() {
+            return Err(BucketError::Config("\"\" is no object name".to_owned()));
+        }
+        self.place(key)
+    }
+
+    /// As [`location`](Self::location), where the whole of the bucket has the empty name.
+    pub(super) fn place(&self, key: &str) -> Result<Location, BucketError> {
         Location::parse(format!("{}{key}", self.prefix))
             .map_err(|error| BucketError::Config(format!("{key:?} is no object name: {error}")))
     }

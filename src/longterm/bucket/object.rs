@@ -22,10 +22,11 @@ impl Version {
         UpdateVersion { e_tag: self.e_tag.clone(), version: self.version.clone() }
     }
 
-    /// What HTTP calls it, if the store says it.
+    /// The same for the same contents, and another for others.
     #[must_use]
-    pub fn e_tag(&self) -> Option<&str> {
-        self.e_tag.as_deref()
+    pub fn text(&self) -> String {
+        let part = |part: &Option<String>| part.clone().unwrap_or_default();
+        format!("{} {}", part(&self.e_tag), part(&self.version))
     }
 }
 

@@ -199,7 +199,7 @@ impl Parts {
         &self,
         prefix: &str,
     ) -> Result<Option<object_store::path::Path>, BucketError> {
-        let location = self.location(prefix.trim_end_matches('/'))?;
+        let location = self.place(prefix.trim_end_matches('/'))?;
         Ok((!location.as_ref().is_empty()).then_some(location))
     }
 

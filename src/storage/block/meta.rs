@@ -126,11 +126,19 @@ impl BlockMeta {
     pub fn read(disk: &dyn Disk, dir: &Path) -> Result<Self, BlockError> {
         let path = dir.join(META);
         let text = disk.read(&path).map_err(BlockError::io(&path))?;
-        let meta: Self = serde_json::from_slice(&text)
-            .map_err(|error| BlockError::corrupt(&path, 0, error.to_string()))?;
+        Self::parse(&path, &text)
+    }
+
+    /// Reads a text that stands, or could stand, in the file `path`.
+    ///
+    /// # Errors
+    /// A text that is no `meta.json` of version 1.
+    pub fn parse(path: &Path, text: &[u8]) -> Result<Self, BlockError> {
+        let meta: Self = serde_json::from_slice(text)
+            .map_err(|error| BlockError::corrupt(path, 0, error.to_string()))?;
         if meta.version != VERSION {
             let what = format!("meta version {} is not supported", meta.version);
-            return Err(BlockError::Unsupported { path, what });
+            return Err(BlockError::Unsupported { path: path.to_owned(), what });
         }
         Ok(meta)
     }

@@ -8,7 +8,7 @@ use crate::model::Labels;
 
 use super::Config;
 use super::read::{At, Fields, Read, Style, Surroundings};
-use super::{prometheus, scrape, storage};
+use super::{prometheus, scrape, storage, thanos};
 
 /// True for a file of this shape.
 pub(super) fn is_meant(at: &At<'_>) -> bool {
@@ -39,7 +39,7 @@ pub(super) fn read(at: &At<'_>, around: &Surroundings<'_>) -> Read<Config> {
     Ok(config)
 }
 
-fn skip_rest(fields: &Fields<'_>, skipped: &mut Vec<String>) -> Read<()> {
+pub(super) fn skip_rest(fields: &Fields<'_>, skipped: &mut Vec<String>) -> Read<()> {
     for at in fields.rest() {
         if let Some(meant) = fields.meant_by(&at) {
             return Err(at.fail(format!("unknown field, did you mean {meant}?")));
@@ -75,6 +75,9 @@ fn spec(
         }
     }
     config.storage = storage::from_operator(&mut fields)?;
+    if let Some(at) = fields.get("thanos") {
+        config.thanos = thanos::from_operator(&at, around, skipped)?;
+    }
     // Without these, less would be scraped, sent or bounded than the file says.
     fields.not_supported_yet(&[
         "remote_read",

@@ -18,6 +18,7 @@ mod scrape;
 mod storage;
 #[cfg(test)]
 mod tests;
+mod thanos;
 mod tree;
 
 use std::path::Path;
@@ -31,6 +32,7 @@ pub use http::{Address, Auth, HttpConfig, Secret, SecretSource, TlsConfig, TlsVe
 pub use remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig};
 pub use scrape::{ScrapeConfig, ScrapeDefaults, ScrapeLimits};
 pub use storage::StorageConfig;
+pub use thanos::{CompactConfig, ObjstoreSource, ThanosConfig};
 
 use read::{At, Style, Surroundings};
 
@@ -48,6 +50,8 @@ pub struct Config {
     pub remote_write: Vec<RemoteWriteConfig>,
     /// Wishes about the storage.
     pub storage: StorageConfig,
+    /// Wishes about the long term.
+    pub thanos: ThanosConfig,
     /// What the user should know though it is no error: one sentence each.
     pub warnings: Vec<String>,
     file: String,

@@ -6,7 +6,7 @@ use crate::model::Labels;
 
 use super::Config;
 use super::read::{At, Fields, Read, Surroundings};
-use super::{remote_write, scrape, storage};
+use super::{remote_write, scrape, storage, thanos};
 
 pub(super) fn read(at: &At<'_>, around: &Surroundings<'_>) -> Read<Config> {
     let mut fields = Fields::of(at)?;
@@ -21,6 +21,7 @@ pub(super) fn read(at: &At<'_>, around: &Surroundings<'_>) -> Read<Config> {
         config.remote_write = destinations(&at, around)?;
     }
     config.storage = fields.read("storage", storage::read)?.unwrap_or_default();
+    config.thanos = fields.read("thanos", |at| thanos::read(at, around))?.unwrap_or_default();
     if fields.get("runtime").is_some() {
         config.warnings.push("runtime: has no meaning here, ignored".to_owned());
     }

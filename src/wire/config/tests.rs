@@ -179,3 +179,46 @@ fn a_missing_file_is_named() {
     let error = Config::load(&RealDisk, Path::new("no/such/file.yml")).unwrap_err();
     assert!(error.to_string().starts_with("no/such/file.yml: No such file"), "{error}");
 }
+
+#[test]
+fn both_shapes_name_a_bucket_and_who_keeps_it() {
+    let read = |text: &str| {
+        let config = Config::parse(text, Path::new("/etc/hub.yml"), &|_| None);
+        config.map(|config| config.thanos).map_err(|error| error.to_string())
+    };
+    let plain = "thanos:\n  objstore: {type: S3, config: {bucket: a, insecure: true}}\n  \
+                 replica_labels: [replica]\n  endpoints: ['b:10901']\n  \
+                 compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, deduplication: identity}\n";
+    let helm = "prometheus: {prometheusSpec: {thanos: {image: x, objectStorageConfig: {secret: \
+                {type: S3, config: {bucket: a, insecure: true}}}, replicaLabels: [replica], \
+                endpoints: ['b:10901'], compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, \
+                deduplication: identity}}}}\n";
+    for text in [plain, helm] {
+        let thanos = read(text).unwrap();
+        let Some(ObjstoreSource::Inline(bucket)) = &thanos.objstore else { panic!("{thanos:?}") };
+        let wanted = r#"{"type": S3, "config": {"bucket": a, "insecure": true, }, }"#;
+        assert_eq!(bucket.reveal(), wanted);
+        assert_eq!((&*thanos.replica_labels[0], &*thanos.endpoints[0]), ("replica", "b:10901"));
+        let compact = thanos.compact.unwrap();
+        assert_eq!(compact.retention_raw_ms, Some(30 * 86_400_000));
+        assert_eq!(compact.retention_1h_ms, Some(365 * 86_400_000));
+        assert_eq!(compact.deduplication.as_deref(), Some("identity"));
+    }
+    let file = read("thanos: {objstore_config_file: bucket.yml, compact: }\n").unwrap();
+    let Some(ObjstoreSource::File(path)) = file.objstore else { panic!() };
+    assert_eq!((path, file.compact), (PathBuf::from("/etc/bucket.yml"), Some(Default::default())));
+    assert!(read("global: {}\n").unwrap().compact.is_none());
+    for (text, want) in [
+        (
+            "thanos: {objstore: {type: S3}, objstore_config_file: a}\n",
+            "/etc/hub.yml:1: thanos: the bucket is described twice: objstore and objstore_config_file",
+        ),
+        (
+            "thanos: {compact: {deduplication: chain}}\n",
+            "/etc/hub.yml:1: thanos.compact.deduplication: \
+             expected identity, penalty or none, found \"chain\"",
+        ),
+    ] {
+        assert_eq!(read(text).unwrap_err(), want);
+    }
+}

@@ -89,12 +89,55 @@ impl Node {
         }
     }
 
+    /// The value as YAML text of one line, for a reader that wants a text. The parser bounds how
+    /// deep it goes.
+    pub(super) fn to_flow_text(&self) -> String {
+        let mut out = String::new();
+        self.write_flow(&mut out);
+        out
+    }
+
+    fn write_flow(&self, out: &mut String) {
+        match &self.kind {
+            Kind::Null => out.push_str("null"),
+            // A number or truth value stays one; all else is safe in quotes.
+            Kind::Scalar { text, quoted: false } if is_plain(text) => out.push_str(text),
+            Kind::Scalar { text, .. } => out.push_str(&quoted_json(text)),
+            Kind::List(items) => {
+                out.push('[');
+                for item in items {
+                    item.write_flow(out);
+                    out.push_str(", ");
+                }
+                out.push(']');
+            }
+            Kind::Table(entries) => {
+                out.push('{');
+                for entry in entries {
+                    out.push_str(&quoted_json(&entry.key));
+                    out.push_str(": ");
+                    entry.value.write_flow(out);
+                    out.push_str(", ");
+                }
+                out.push('}');
+            }
+        }
+    }
+
     /// The value of a key, if this is a table that has it and it is not null.
     pub(super) fn get(&self, key: &str) -> Option<&Self> {
         let Kind::Table(entries) = &self.kind else { return None };
         let found = entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value)?;
         (!matches!(found.kind, Kind::Null)).then_some(found)
     }
+}
+
+fn is_plain(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-._".contains(&b))
+}
+
+fn quoted_json(text: &str) -> String {
+    serde_json::Value::from(text).to_string()
 }
 
 /// A value as the parser sees it: plain scalars already turned into what YAML takes them for.
@@ -234,6 +277,18 @@ mod tests {
         for (key, value, quoted, line) in expected {
             assert_eq!(text(&tree, key), (value.to_owned(), quoted, line), "{key}");
         }
+    }
+
+    #[test]
+    fn a_value_can_be_written_as_text_again() {
+        let source = "a: {b: 0755, c: \"5\", d: 'x: y', e: [1, ~, ä], f: {}}\ng: |\n  k: v\n  l\n";
+        let tree = read(source).unwrap();
+        let text = tree.to_flow_text();
+        assert_eq!(
+            text,
+            r#"{"a": {"b": 0755, "c": "5", "d": "x: y", "e": [1, null, "ä", ], "f": {}, }, "g": "k: v\nl\n", }"#
+        );
+        assert_eq!(read(&text).unwrap().to_flow_text(), text);
     }
 
     #[test]
