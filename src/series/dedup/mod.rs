@@ -17,6 +17,8 @@ mod chunks;
 mod identity;
 mod penalty;
 mod source;
+#[cfg(test)]
+mod tests;
 
 pub use chunks::merge_replica_chunks;
 pub use source::Deduplicated;

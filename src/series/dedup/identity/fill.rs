@@ -9,6 +9,14 @@ use super::pace::pace;
 /// The pace that is assumed of replicas with one sample each.
 const UNKNOWN_PACE_MS: i64 = 30_000;
 
+/// Among so many samples on each side of a hole one has to be of the same instant, so that two
+/// streams are taken for copies of one. Of replicas that scrape on their own hardly any is.
+const SHARED_NEAR: usize = 4;
+
+fn share_an_instant(ours: &[i64], theirs: &[i64]) -> bool {
+    ours.iter().any(|time_ms| theirs.contains(time_ms))
+}
+
 /// Times and values of a stream.
 #[derive(Clone, Copy)]
 pub(super) struct Lane<'a> {
@@ -36,6 +44,18 @@ impl<'a> Lane<'a> {
     /// Index of the first sample that is not earlier than `time_ms`.
     fn from(&self, time_ms: i64) -> usize {
         self.times.partition_point(|time| *time < time_ms)
+    }
+
+    /// Times of the last few samples before `index`.
+    fn before(&self, index: usize) -> &'a [i64] {
+        let index = index.min(self.times.len());
+        &self.times[index.saturating_sub(SHARED_NEAR)..index]
+    }
+
+    /// Times of the first few samples from `index` on.
+    fn behind(&self, index: usize) -> &'a [i64] {
+        let index = index.min(self.times.len());
+        &self.times[index..self.times.len().min(index + SHARED_NEAR)]
     }
 
     /// True if one of the samples is no marker.
@@ -90,7 +110,7 @@ impl Fill<'_> {
     fn head(&mut self) {
         let first_ms = self.base.times[0];
         let before = self.other.from(first_ms);
-        let is_copy = self.other.times.get(before) == Some(&first_ms);
+        let is_copy = share_an_instant(self.base.behind(0), self.other.behind(before));
         let mut to = before;
         if !is_copy {
             let pace = self.pace_at(0, 0);
@@ -119,7 +139,7 @@ impl Fill<'_> {
             }
             let distance = end_ms.saturating_sub(start_ms);
             let is_usual = distance >= self.usual.0 && distance <= self.usual.1;
-            let lacks_copies = next > from && self.is_copy(from, start_ms);
+            let lacks_copies = next > from && from > 0 && other.times[from - 1] == start_ms;
             if is_usual && next - from < 2 && !lacks_copies && !base.is_marker(index + 1) {
                 index += 1;
                 next += usize::from(other.times.get(next) == Some(&end_ms));
@@ -133,11 +153,6 @@ impl Fill<'_> {
         }
         let from = next;
         self.tail(index, from);
-    }
-
-    /// True if the other's sample before `index` is of the instant: both are copies of one stream.
-    fn is_copy(&self, index: usize, time_ms: i64) -> bool {
-        index.checked_sub(1).and_then(|before| self.other.times.get(before)) == Some(&time_ms)
     }
 
     /// Looks at what follows the sample `index`, when the other's next sample is `from`. Gives the
@@ -176,7 +191,8 @@ impl Fill<'_> {
             return Some(Splice { behind: index + 1, resume: next, from, to });
         };
         let (mut from, mut to) = (other.after(start_ms), other.from(end_ms));
-        let is_copy = self.is_copy(from, start_ms) && other.times.get(to) == Some(&end_ms);
+        let is_copy = share_an_instant(base.before(index + 1), other.before(from))
+            && share_an_instant(base.behind(next), other.behind(to));
         if !is_copy {
             let distance = end_ms.saturating_sub(start_ms);
             if distance <= pace + pace / 2 {
@@ -209,7 +225,7 @@ impl Fill<'_> {
         let other = self.other;
         let last_ms = self.base.times[index];
         let (mut from, to) = (other.after(last_ms), other.times.len());
-        if !self.is_copy(from, last_ms) {
+        if !share_an_instant(self.base.before(index + 1), other.before(from)) {
             // Until then the next sample may still come.
             let late = other.from(last_ms.saturating_add(pace + pace / 2));
             if !other.is_live(late..to) {

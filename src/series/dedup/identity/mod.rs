@@ -43,6 +43,3 @@ pub(super) const fn with_surroundings(range: TimeRange) -> TimeRange {
         range.end_ms.saturating_add(SURROUNDINGS_MS),
     )
 }
-
-#[cfg(test)]
-mod tests;

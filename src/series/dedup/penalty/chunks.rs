@@ -124,6 +124,3 @@ fn overlapping(base: &Chunk, heap: &mut Heap) -> Vec<Chunk> {
     }
     found
 }
-
-#[cfg(test)]
-mod tests;

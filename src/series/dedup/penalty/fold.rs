@@ -40,7 +40,8 @@ impl Leaf<'_> {
     fn value(&self) -> f64 {
         let at = self.next.checked_sub(1);
         let value = at.and_then(|at| self.column.floats.get(at)).copied().unwrap_or_default();
-        value + self.offset
+        // Adding nothing would make an ordinary NaN of a staleness marker.
+        if self.offset == 0.0 { value } else { value + self.offset }
     }
 
     fn next(&mut self) -> Kind {
@@ -227,7 +228,7 @@ impl<'a> Fold<'a> {
 
 /// Appends what is chosen of `columns`, in whose order they are preferred. With `adjusts` they are
 /// totals of counters, and one that takes over is lifted to where the other one was.
-pub(super) fn fold<'a>(
+pub(in crate::series::dedup) fn fold<'a>(
     columns: impl Iterator<Item = &'a Column>,
     adjusts: bool,
     into: &mut Column,

@@ -106,4 +106,43 @@ fn inside(mut column: Column, range: TimeRange) -> Column {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::series::dedup::tests::support::{json_lines, pairs};
+    use bytes::Bytes;
+
+    #[test]
+    fn each_chunk_goes_to_the_first_stream_that_has_ended() {
+        let mut count = 0;
+        for case in json_lines("thanos/dedup/lanes.jsonl") {
+            // Other bytes, so that none are taken for the same.
+            let chunks = pairs(&case["chunks"]).into_iter().enumerate();
+            let chunk = |(number, (min_time_ms, max_time_ms)): (usize, (i64, i64))| {
+                let data = Bytes::from(vec![0, 0, 255 - number as u8]);
+                Chunk { min_time_ms, max_time_ms, encoding: 1, data }
+            };
+            let lanes = lanes(chunks.map(chunk).collect());
+            let times = |chunk: &Chunk| (chunk.min_time_ms, chunk.max_time_ms);
+            let found: Vec<Vec<_>> =
+                lanes.iter().map(|lane| lane.iter().map(times).collect()).collect();
+            let mut want: Vec<_> = case["lanes"].as_array().unwrap().iter().map(pairs).collect();
+            want.retain(|lane| !lane.is_empty());
+            assert_eq!(found, want, "{}", case["name"]);
+            count += 1;
+        }
+        assert_eq!(count, 6);
+    }
+
+    #[test]
+    fn totals_know_no_reset() {
+        let mut column = Column::new();
+        for (time_ms, value) in (1_i64..).zip([10.0, 20.0, f64::NAN, 10.0, 20.0, 5.0, 5.0]) {
+            column.push(time_ms, value);
+        }
+        // Of another count, which stood at 4 when this one stood at 5.
+        column.joins.push(6, 4.0);
+        let totals = totals(&column);
+        assert_eq!(totals.floats, [10.0, 20.0, 30.0, 40.0, 45.0, 46.0]);
+        assert_eq!(totals.timestamps, [1, 2, 4, 5, 6, 7]);
+    }
+}

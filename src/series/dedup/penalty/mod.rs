@@ -8,4 +8,6 @@ mod fold;
 mod lanes;
 
 pub(super) use chunks::merge_chunks;
+#[cfg(test)]
+pub(super) use fold::fold as fold_columns;
 pub(super) use lanes::merge;
