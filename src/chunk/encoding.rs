@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::model::Column;
+use crate::model::{Column, Summary};
 
 use super::{decode_xor, histogram, xor2};
 
@@ -123,6 +123,9 @@ pub fn decode(
     }
     if !into.starts_ms.is_empty() {
         into.starts_ms.resize(into.timestamps.len(), 0);
+    }
+    if !into.summaries.is_empty() {
+        into.summaries.resize(into.timestamps.len(), Summary::ITSELF);
     }
     result
 }

@@ -5,6 +5,7 @@
 //! Useful for: encoding and decoding one chunk. Not useful for: keeping chunks; see
 //! [`crate::storage`].
 
+mod aggregate;
 mod column;
 mod encoding;
 mod histogram;
@@ -17,9 +18,10 @@ mod window;
 mod xor;
 mod xor2;
 
+pub use aggregate::{AGGREGATE, AggregateChunk, Part, encode_aggregate};
 pub use column::{EncodeOptions, EncodedChunk, encode_column};
 pub use encoding::{ChunkError, Encoding, decode, sample_count};
-pub use histogram::HistogramAppender;
+pub use histogram::{HistogramAppender, reset_before};
 pub use open::OpenChunk;
 pub use xor::{XorAppender, decode_xor};
 pub use xor2::Xor2Appender;

@@ -65,7 +65,7 @@ impl XorAppender {
     }
 
     /// Begins the next chunk in the same memory.
-    pub(super) fn restart(&mut self) {
+    pub fn restart(&mut self) {
         let mut bits = std::mem::take(&mut self.bits);
         bits.restart(HEADER_BYTES);
         *self = Self::on(bits);

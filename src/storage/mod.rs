@@ -6,6 +6,7 @@
 
 pub mod block;
 pub mod db;
+pub mod downsample;
 #[cfg(test)]
 mod golden_tests;
 pub mod head;

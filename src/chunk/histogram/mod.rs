@@ -22,13 +22,24 @@ mod union;
 
 use std::sync::{Arc, LazyLock};
 
-use crate::model::histogram::{Counts, CountsRef, Layout};
+use crate::model::histogram::{Counts, CountsRef, Layout, ResetHint};
+
+use super::{ChunkError, Encoding};
 
 pub use append::HistogramAppender;
 pub(super) use decode::decode;
 
 /// The layout of staleness markers.
 static NO_BUCKETS: LazyLock<Arc<Layout>> = LazyLock::new(Arc::default);
+
+/// What the header of a chunk of histograms says about the sample before its first one. Readers
+/// forget it, as that sample may be gone; it is of use to those who know that it is not.
+///
+/// # Errors
+/// [`ChunkError::Truncated`] without a header.
+pub fn reset_before(encoding: Encoding, data: &[u8]) -> Result<ResetHint, ChunkError> {
+    header::Header::read(encoding, data).map(|(header, _)| header.reset)
+}
 
 /// Owned counts as a view.
 fn counts_ref(counts: &Counts) -> CountsRef<'_> {

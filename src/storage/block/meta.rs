@@ -119,6 +119,28 @@ impl BlockMeta {
         TimeRange::new(self.min_time_ms, self.max_time_ms.saturating_sub(1))
     }
 
+    /// The length of the windows that its samples stand for, from Thanos's section; 0 of raw
+    /// samples.
+    #[must_use]
+    pub fn resolution_ms(&self) -> i64 {
+        let thanos = self.other.get("thanos");
+        let resolution = thanos.and_then(|thanos| thanos.get("downsample")?.get("resolution"));
+        resolution.and_then(serde_json::Value::as_i64).unwrap_or(0)
+    }
+
+    /// Says that its samples stand for windows of this length. What Thanos's section tells of the
+    /// files of the block is forgotten, as they are others then.
+    pub fn set_resolution_ms(&mut self, resolution_ms: i64) {
+        let thanos = self.other.entry("thanos").or_insert_with(|| serde_json::json!({}));
+        if let Some(thanos) = thanos.as_object_mut() {
+            thanos.insert("downsample".into(), serde_json::json!({ "resolution": resolution_ms }));
+            thanos.insert("source".into(), "compactor".into());
+            for of_files in ["segment_files", "files", "index_stats", "upload_time"] {
+                thanos.remove(of_files);
+            }
+        }
+    }
+
     /// Reads the file of the block in `dir`.
     ///
     /// # Errors

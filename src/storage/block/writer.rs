@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ulid::Ulid;
 
-use crate::chunk::{Encoding, sample_count};
+use crate::chunk::{AGGREGATE, AggregateChunk, Encoding, sample_count};
 use crate::disk::SharedDisk;
 use crate::model::Labels;
 use crate::series::Chunk;
@@ -42,6 +42,7 @@ pub struct BlockWriter {
     chunks: Option<ChunkWriter>,
     index: Option<IndexWriter>,
     stats: BlockStats,
+    is_downsampled: bool,
     metas: Vec<ChunkMeta>,
 }
 
@@ -100,6 +101,7 @@ impl BlockWriter {
             chunks: Some(chunks),
             index: None,
             stats: BlockStats::default(),
+            is_downsampled: false,
             metas: Vec::new(),
         };
         let path = writer.unfinished.join(INDEX);
@@ -154,12 +156,18 @@ impl BlockWriter {
             return Err(BlockError::Refused("an earlier series was refused".into()));
         };
         for chunk in chunks {
+            let is_downsampled = chunk.encoding == AGGREGATE;
             let encoding = Encoding::try_from(chunk.encoding);
-            let count = encoding.and_then(|_| sample_count(chunk.encoding, &chunk.data));
+            let count = if is_downsampled {
+                AggregateChunk::parse(&chunk.data).and_then(|parts| parts.window_count())
+            } else {
+                encoding.and_then(|_| sample_count(chunk.encoding, &chunk.data))
+            };
             let count = count
                 .map(u64::from)
                 .map_err(|error| BlockError::Refused(format!("a chunk cannot be kept: {error}")))?;
             match encoding {
+                _ if is_downsampled => self.is_downsampled = true,
                 Ok(Encoding::Xor | Encoding::Xor2) => self.stats.num_float_samples += count,
                 _ => self.stats.num_histogram_samples += count,
             }
@@ -174,7 +182,8 @@ impl BlockWriter {
     }
 
     /// Makes the block appear under its name. `meta` says what it covers and where it comes from;
-    /// name and numbers are filled in. `None` if no series was added: there is no block then.
+    /// name and numbers are filled in, but for those of floats and histograms if its chunks are
+    /// downsampled. `None` if no series was added: there is no block then.
     ///
     /// # Errors
     /// The disk's answer; there is no block then, unless only the last sync was refused.
@@ -189,6 +198,11 @@ impl BlockWriter {
         let path = self.unfinished.join(INDEX);
         index.finish().map_err(BlockError::index(&path))?;
         meta.ulid = self.ulid;
+        if self.is_downsampled {
+            // Which kind of samples there were is known of the block that this one comes from.
+            self.stats.num_float_samples = meta.stats.num_float_samples;
+            self.stats.num_histogram_samples = meta.stats.num_histogram_samples;
+        }
         meta.stats = self.stats;
         meta.write(&*self.disk, &self.unfinished)?;
         Tombstones::new().write(&*self.disk, &self.unfinished)?;
