@@ -140,10 +140,13 @@ impl Floats {
         if min_time_ms > max_time_ms {
             return;
         }
-        let [count, sum, min, max, counter] = self
-            .parts
-            .each_ref()
-            .map(|part| (part.sample_count() > 0).then(|| (Encoding::Xor as u8, part.bytes())));
+        let parts = self.parts.each_ref().map(XorAppender::to_bytes);
+        let is_there = self.parts.each_ref().map(|part| part.sample_count() > 0);
+        let part = |place: usize| {
+            let data = parts.get(place).filter(|_| is_there.get(place) == Some(&true));
+            data.map(|data| (Encoding::Xor as u8, &**data))
+        };
+        let [count, sum, min, max, counter] = [0, 1, 2, 3, 4].map(part);
         let data = encode_aggregate(&[count, sum, min, max, counter, None]);
         out.push(Chunk { min_time_ms, max_time_ms, encoding: AGGREGATE, data });
     }
