@@ -16,6 +16,8 @@
 //! ```
 
 mod api;
+#[cfg(feature = "longterm")]
+mod bucket;
 mod config;
 #[cfg(feature = "thanos")]
 mod grpc;

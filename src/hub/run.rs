@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +19,8 @@ use crate::series::Queryable;
 use crate::storage::db::{Tsdb, TsdbError};
 
 use super::HubConfig;
+#[cfg(feature = "longterm")]
+use super::bucket::{Configured, HubBucket};
 use super::http;
 use super::metrics::register_build;
 use super::service::Service;
@@ -148,13 +150,20 @@ impl Hub {
         }));
         tracing::info!(%address, "listening");
         let opening = {
-            let (registry, db_options) = (registry.clone(), config.db.clone());
-            tokio::task::spawn_blocking(move || {
-                Tsdb::open(disk, clock, &data_dir, db_options, &registry)
-            })
+            let (registry, config) = (registry.clone(), config.clone());
+            tokio::task::spawn_blocking(move || open(disk, clock, &data_dir, &config, &registry))
         };
-        let db = opening.await.map_err(|error| HubError::Broken(error.to_string()))??;
-        let sources = Sources::open(&db, &config, grpc_listen.as_deref(), &registry).await?;
+        let opened = opening.await.map_err(|error| HubError::Broken(error.to_string()))??;
+        let db = opened.db;
+        let sources = Sources::open(
+            &db,
+            &config,
+            grpc_listen.as_deref(),
+            #[cfg(feature = "longterm")]
+            opened.bucket,
+            &registry,
+        );
+        let sources = sources.await?;
         service.open(sources.store(&db));
         tracing::info!("ready");
         Ok(Self { address, db, service, registry, sources, stop, serving })
@@ -198,7 +207,7 @@ impl Hub {
     pub async fn stop(self) -> Result<(), HubError> {
         let Self { db, service, sources, stop, mut serving, .. } = self;
         service.stop();
-        sources.stop_serving();
+        sources.stop().await;
         // An error means that serving has ended already.
         let _ = stop.send(());
         if tokio::time::timeout(FINISH, &mut serving).await.is_err() {
@@ -214,6 +223,43 @@ impl Hub {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// What is opened where waiting is allowed.
+struct Opened {
+    db: Tsdb,
+    #[cfg(feature = "longterm")]
+    bucket: Option<HubBucket>,
+}
+
+#[cfg(feature = "longterm")]
+fn open(
+    disk: SharedDisk,
+    clock: SharedClock,
+    data_dir: &Path,
+    config: &HubConfig,
+    registry: &Registry,
+) -> Result<Opened, HubError> {
+    let bucket = Configured::open(config, &*disk, registry)?;
+    let mut options = config.db.clone();
+    if let Some(bucket) = &bucket {
+        options.guard = bucket.guard.clone();
+    }
+    let db = Tsdb::open(disk.clone(), clock.clone(), data_dir, options, registry)?;
+    let begin = |bucket: Configured| bucket.begin(&db, config, (&disk, data_dir), &clock, registry);
+    let bucket = bucket.map(begin).transpose()?;
+    Ok(Opened { db, bucket })
+}
+
+#[cfg(not(feature = "longterm"))]
+fn open(
+    disk: SharedDisk,
+    clock: SharedClock,
+    data_dir: &Path,
+    config: &HubConfig,
+    registry: &Registry,
+) -> Result<Opened, HubError> {
+    Ok(Opened { db: Tsdb::open(disk, clock, data_dir, config.db.clone(), registry)? })
 }
 
 /// `:9090` is all addresses, as with Prometheus.

@@ -10,6 +10,8 @@ use crate::wire::config::ThanosConfig;
 
 use super::HubConfig;
 use super::api::HeadStatus;
+#[cfg(feature = "longterm")]
+use super::bucket::HubBucket;
 #[cfg(feature = "thanos")]
 use super::grpc::{self, GrpcServer};
 use super::replicas::{Replicas, ReplicasWanted};
@@ -20,6 +22,8 @@ use super::service::Store;
 pub(super) struct Sources {
     all: Arc<dyn Queryable>,
     replicas: Replicas,
+    #[cfg(feature = "longterm")]
+    bucket: Option<HubBucket>,
     #[cfg(feature = "thanos")]
     grpc: Option<GrpcServer>,
 }
@@ -56,6 +60,7 @@ impl Sources {
         db: &Tsdb,
         config: &HubConfig,
         grpc_listen: Option<&str>,
+        #[cfg(feature = "longterm")] bucket: Option<HubBucket>,
         registry: &Registry,
     ) -> Result<Self, HubError> {
         let labels = &config.external_labels;
@@ -65,6 +70,8 @@ impl Sources {
         let is_alone = config.thanos == ThanosConfig::default();
         let own = if is_alone { Arc::new(db.clone()) } else { outside.clone() };
         let mut all: Vec<Arc<dyn Queryable>> = vec![own];
+        #[cfg(feature = "longterm")]
+        all.extend(bucket.as_ref().map(HubBucket::queryable));
         #[cfg(feature = "thanos")]
         if !config.thanos.endpoints.is_empty() {
             all.push(grpc::stores(&config.thanos.endpoints)?);
@@ -85,6 +92,8 @@ impl Sources {
         Ok(Self {
             all,
             replicas,
+            #[cfg(feature = "longterm")]
+            bucket,
             #[cfg(feature = "thanos")]
             grpc,
         })
@@ -127,11 +136,16 @@ impl Sources {
         None
     }
 
-    /// Takes no more requests of others.
-    pub(super) fn stop_serving(self) {
+    /// Takes no more requests of others, and ends all work on the bucket.
+    pub(super) async fn stop(self) {
         #[cfg(feature = "thanos")]
         if let Some(grpc) = self.grpc {
             grpc.stop();
+        }
+        #[cfg(feature = "longterm")]
+        if let Some(bucket) = self.bucket {
+            // An error means that it died, which was logged.
+            let _ = tokio::task::spawn_blocking(move || bucket.end()).await;
         }
     }
 }

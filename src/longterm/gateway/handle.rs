@@ -63,8 +63,10 @@ impl Gateway {
         Ok(gateway)
     }
 
-    /// Without blocks.
-    pub(super) fn new(bucket: Bucket, options: GatewayOptions) -> Self {
+    /// A gateway without blocks, until [`refresh`](Self::refresh) finds some: for programs that
+    /// start whether or not the bucket answers.
+    #[must_use]
+    pub fn new(bucket: Bucket, options: GatewayOptions) -> Self {
         let mut fetching = FetchOptions::default();
         fetching.registry = options.metrics.clone();
         let fetcher = Mutex::new(Fetcher::new(bucket.clone(), &fetching));

@@ -32,5 +32,5 @@ mod tests;
 pub use error::GatewayError;
 pub use handle::{Gateway, GatewayStats};
 pub use header::{IndexHeader, build_header};
-pub use options::GatewayOptions;
+pub use options::{Beside, GatewayOptions};
 pub use set::Coverage;

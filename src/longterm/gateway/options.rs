@@ -6,8 +6,42 @@ use std::sync::Arc;
 use crate::base::clock::{SharedClock, SystemClock};
 use crate::base::metrics::Registry;
 use crate::disk::SharedDisk;
+use crate::model::Labels;
 use crate::model::relabel::Relabel;
 use crate::series::TimeRange;
+
+/// A store that has all that was written under some external labels from some time on.
+#[derive(Clone)]
+pub struct Beside {
+    labels: Labels,
+    since_ms: Arc<dyn Fn() -> Option<i64> + Send + Sync>,
+}
+
+impl Beside {
+    /// A store that has all with `labels` from `since_ms` on, which is asked for each question.
+    pub fn new(
+        labels: Labels,
+        since_ms: impl Fn() -> Option<i64> + Send + Sync + 'static,
+    ) -> Self {
+        Self { labels, since_ms: Arc::new(since_ms) }
+    }
+
+    /// The part of `range` that blocks with `labels` are asked for; none if there is no such part.
+    pub(super) fn left_of(&self, range: TimeRange, labels: &Labels) -> Option<TimeRange> {
+        if self.labels != *labels {
+            return Some(range);
+        }
+        let Some(since_ms) = (self.since_ms)() else { return Some(range) };
+        let end_ms = range.end_ms.min(since_ms.saturating_sub(1));
+        (end_ms >= range.start_ms).then_some(TimeRange::new(range.start_ms, end_ms))
+    }
+}
+
+impl std::fmt::Debug for Beside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Beside({})", self.labels)
+    }
+}
 
 /// How a gateway is set up. The defaults fit a program with some hundred MiB to spare.
 #[derive(Debug, Clone)]
@@ -40,6 +74,8 @@ pub struct GatewayOptions {
     pub coarser_fallback: bool,
     /// Blocks that do not touch this span are not served.
     pub range: TimeRange,
+    /// A store that is asked too, so that blocks are not asked for what it has.
+    pub beside: Option<Beside>,
     /// Blocks whose external labels, with `__block_id`, do not survive these rules are not served.
     pub shard: Vec<Relabel>,
     /// Labels that the rules do not see, so that the replicas of a block stay together.
@@ -70,6 +106,7 @@ impl Default for GatewayOptions {
             concurrency: 8,
             coarser_fallback: true,
             range: TimeRange::ALL,
+            beside: None,
             shard: Vec::new(),
             shard_without: Vec::new(),
             consistency_delay_ms: 0,

@@ -61,10 +61,15 @@ impl Gateway {
         };
         for of_labels in &set.of_labels {
             let Some(matchers) = left_for(&of_labels.labels, &ask.matchers) else { continue };
+            let range = match &shared.options.beside {
+                Some(beside) => beside.left_of(ask.range, &of_labels.labels),
+                None => Some(ask.range),
+            };
+            let Some(range) = range else { continue };
             let question = Arc::new(Question::new(matchers));
             let fallback = shared.options.coarser_fallback;
             let max_resolution_ms = ask.hints.max_resolution_ms;
-            for choice in of_labels.choose(ask.range, max_resolution_ms, fallback) {
+            for choice in of_labels.choose(range, max_resolution_ms, fallback) {
                 let Some(block) = set.blocks.get(choice.block) else { continue };
                 if let Some(why) = block.set_aside() {
                     plan.warnings.push(format!("block {} is left out: {why}", block.about.ulid));
