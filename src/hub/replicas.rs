@@ -31,6 +31,11 @@ impl Replicas {
         Self::new(&[], Dedup::Identity)
     }
 
+    /// True if no series is a replica of another.
+    pub(super) fn is_none(&self) -> bool {
+        self.labels.is_empty()
+    }
+
     /// `source` as the question wants to see it.
     pub(super) fn view(
         &self,

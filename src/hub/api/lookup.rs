@@ -60,7 +60,7 @@ pub(super) async fn names(
     form: &Form,
 ) -> Result<String, ApiError> {
     let question = question(form, None)?;
-    let source = store.view(&params::replicas(form)?);
+    let source = store.view(&params::replicas(form, &store)?);
     texts(service, question, move |ask| source.label_names(ask)).await
 }
 
@@ -76,7 +76,7 @@ pub(super) async fn values(
         return Err(ApiError::bad_data("invalid label name: \"\"".into()));
     }
     let question = question(form, None)?;
-    let source = store.view(&params::replicas(form)?);
+    let source = store.view(&params::replicas(form, &store)?);
     texts(service, question, move |ask| source.label_values(&name, ask)).await
 }
 
@@ -121,7 +121,7 @@ pub(super) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided".into()));
     }
     let question = question(form, Some("series"))?;
-    let source = store.view(&params::replicas(form)?);
+    let source = store.view(&params::replicas(form, &store)?);
     let work = move |leave: super::gate::Leave| {
         let mut found = BTreeSet::new();
         let mut warnings = Vec::new();

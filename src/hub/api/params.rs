@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::base::quote::quoted;
 use crate::base::{duration, gonum};
 use crate::hub::replicas::ReplicasWanted;
+use crate::hub::service::Store;
 
 use super::answer::ApiError;
 use super::form::Form;
@@ -136,7 +137,12 @@ pub(super) fn query_options(form: &Form, limit: usize) -> Result<QueryOptions, A
 }
 
 /// Reads `dedup` and `replicaLabels[]`, which a Thanos querier knows.
-pub(super) fn replicas(form: &Form) -> Result<ReplicasWanted, ApiError> {
+///
+/// A hub without replicas knows neither, as Prometheus does.
+pub(super) fn replicas(form: &Form, store: &Store) -> Result<ReplicasWanted, ApiError> {
+    if store.replicas.is_none() {
+        return Ok(ReplicasWanted::default());
+    }
     let apart = match form.get("dedup") {
         // The words of Go's `strconv.ParseBool`.
         "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => false,

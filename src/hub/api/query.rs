@@ -54,7 +54,7 @@ async fn run(
     when: When,
 ) -> Result<String, ApiError> {
     let options = params::query_options(form, limit)?;
-    let source = store.view(&params::replicas(form)?);
+    let source = store.view(&params::replicas(form, &store)?);
     let query = form.get("query").to_owned();
     let patience_ms = options.timeout_ms.unwrap_or(PATIENCE_MS).min(PATIENCE_MS);
     if patience_ms <= 0 {

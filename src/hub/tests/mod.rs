@@ -6,6 +6,7 @@ mod client;
 mod fleet;
 mod lifecycle;
 mod receive;
+mod replicas;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

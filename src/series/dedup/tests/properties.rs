@@ -70,7 +70,7 @@ proptest! {
             (time_ms, value)
         });
         let column = column(samples);
-        prop_assert_eq!(bits(&merged(&[column.clone()])), bits(&column));
+        prop_assert_eq!(bits(&merged(std::slice::from_ref(&column))), bits(&column));
         // Copies of it change nothing.
         let copies = [column.clone(), column.clone(), column.clone()];
         prop_assert_eq!(bits(&merged(&copies)), bits(&column));

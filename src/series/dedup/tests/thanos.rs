@@ -100,7 +100,7 @@ fn some_histogram() -> Histogram {
         ..Layout::default()
     };
     let counts = Counts::Integer { count: 20, zero_count: 12, buckets: vec![1, 3, 1, 2, 1] };
-    Histogram { layout: Arc::new(layout), hint: Default::default(), sum: -3.1415, counts }
+    Histogram { layout: Arc::new(layout), hint: Default::default(), sum: -3.5, counts }
 }
 
 fn any_column(rows: &Json) -> Column {
