@@ -119,8 +119,8 @@ fn no_step() -> ApiError {
     invalid("step", what)
 }
 
-/// Reads `timeout`, `lookback_delta`, `max_source_resolution` and `stats`; `limit` and the step have
-/// been read before.
+/// Reads `timeout`, `lookback_delta`, `max_source_resolution` and `stats`; `limit` and the step
+/// have been read before.
 pub(super) fn query_options(
     form: &Form,
     limit: usize,
