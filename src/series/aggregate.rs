@@ -1,9 +1,10 @@
 //! Which number of a downsampled sample is wanted.
 
 /// One of the numbers that stand for the samples of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Aggregate {
     /// Their sum divided by their count.
+    #[default]
     Average,
     /// How many they were.
     Count,
