@@ -1,9 +1,10 @@
 //! Which number of a downsampled sample is wanted.
 
 /// One of the numbers that stand for the samples of a window.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
 pub enum Aggregate {
     /// Their sum divided by their count.
+    #[default]
     Average,
     /// How many they were.
     Count,
@@ -30,6 +31,8 @@ impl Aggregate {
             "count" => Self::Count,
             _ if func.starts_with("min_") => Self::Min,
             _ if func.starts_with("max_") => Self::Max,
+            // Counts of values are not counts of samples.
+            "count_values" => Self::Average,
             _ if func.starts_with("count_") => Self::Count,
             _ if func.starts_with("sum_") => Self::Sum,
             _ => Self::Average,
@@ -52,6 +55,7 @@ mod tests {
             (Some("max_over_time"), Aggregate::Max),
             (Some("count"), Aggregate::Count),
             (Some("count_over_time"), Aggregate::Count),
+            (Some("count_values"), Aggregate::Average),
             (Some("rate"), Aggregate::Counter),
             (Some("resets"), Aggregate::Counter),
             (Some("avg_over_time"), Aggregate::Average),

@@ -2,7 +2,7 @@
 
 use crate::chunk::{self, AGGREGATE, AggregateChunk, ChunkError, Encoding, Part};
 use crate::model::histogram::float::{FloatHistogram, FloatRef, Overlays};
-use crate::model::histogram::{CountsRef, HistogramRef, ResetHint};
+use crate::model::histogram::{HistogramRef, ResetHint};
 use crate::model::{Column, Summary};
 
 use super::aggregate::Aggregate;
@@ -148,7 +148,7 @@ impl AggregateReader {
             for ((time_ms, count), (_, one)) in rows {
                 average.set(one.into());
                 average.divide(*count);
-                into.push_histogram(*time_ms, view(&average));
+                into.push_histogram(*time_ms, average.view());
             }
         }
         let counts = std::mem::take(&mut self.spare[0]);
@@ -193,13 +193,6 @@ fn count_each(start: usize, into: &mut Column) {
     for (summary, count) in into.summaries.iter_mut().skip(start).zip(counts) {
         summary.count = *count;
     }
-}
-
-/// A histogram to compute with as one that is stored.
-pub(crate) fn view(one: &FloatHistogram) -> HistogramRef<'_> {
-    let FloatHistogram { layout, hint, sum, count, zero_count, buckets, .. } = one;
-    let counts = CountsRef::Float { count: *count, zero_count: *zero_count, buckets };
-    HistogramRef { layout, hint: *hint, sum: *sum, counts }
 }
 
 /// The counter of floats: the true first value, the totals of the windows, and the true last value
@@ -247,7 +240,7 @@ fn push_histograms(
         if is_wanted && let Some(value) = value {
             let base = base_of(value, total, before, overlays);
             if let Some(base) = base {
-                into.joins.push_histogram(into.len(), view(&base));
+                into.joins.push_histogram(into.len(), base.view());
             }
             into.push_histogram(time_ms, HistogramRef { hint: total.hint, ..value });
         } else if is_wanted {

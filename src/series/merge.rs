@@ -123,6 +123,10 @@ impl Series for MergedSeries {
         &self.labels
     }
 
+    fn resolution_ms(&self) -> i64 {
+        self.parts.iter().map(|part| part.resolution_ms()).max().unwrap_or(0)
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let start = into.len();
         let mut runs = Vec::with_capacity(self.parts.len());

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::model::{Column, Labels, Matcher};
 
+use super::aggregate::Aggregate;
 use super::chunk::{Chunk, TimeRange};
 
 /// What is asked for.
@@ -44,6 +45,23 @@ pub struct Hints {
     /// The coarsest downsampled data that is wanted, by the length of its windows; 0 for raw
     /// samples. A source falls back to coarser data where it has nothing finer.
     pub max_resolution_ms: i64,
+}
+
+impl Hints {
+    /// Which number of a downsampled sample is wanted. A sum or a count of windows is of use only
+    /// to a function that reads them itself: samples at the steps of a subquery are averages.
+    #[must_use]
+    pub fn aggregate(&self) -> Aggregate {
+        match Aggregate::wanted_by(self.func.as_deref()) {
+            Aggregate::Sum | Aggregate::Count if self.is_of_subquery() => Aggregate::Average,
+            wanted => wanted,
+        }
+    }
+
+    /// True if the function above reads windows, but not of the series themselves.
+    fn is_of_subquery(&self) -> bool {
+        self.range_ms == 0 && self.func.as_ref().is_some_and(|func| func.ends_with("_over_time"))
+    }
 }
 
 /// Why a question could not be answered.
@@ -99,6 +117,11 @@ pub trait Queryable: Send + Sync {
 pub trait Series: Send + Sync {
     /// The label set.
     fn labels(&self) -> &Labels;
+
+    /// The length of the windows that its samples stand for at most; 0 if all of them are raw.
+    fn resolution_ms(&self) -> i64 {
+        0
+    }
 
     /// Appends all samples in `range` to `into`, in time order.
     ///

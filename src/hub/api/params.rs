@@ -77,6 +77,8 @@ pub(super) struct QueryOptions {
     pub(super) limit: usize,
     pub(super) timeout_ms: Option<i64>,
     pub(super) lookback_ms: Option<i64>,
+    /// The coarsest downsampled data that is wanted.
+    pub(super) max_source_resolution_ms: i64,
     pub(super) stats: String,
 }
 
@@ -117,8 +119,13 @@ fn no_step() -> ApiError {
     invalid("step", what)
 }
 
-/// Reads `timeout`, `lookback_delta` and `stats`; `limit` has been read before.
-pub(super) fn query_options(form: &Form, limit: usize) -> Result<QueryOptions, ApiError> {
+/// Reads `timeout`, `lookback_delta`, `max_source_resolution` and `stats`; `limit` and the step
+/// have been read before.
+pub(super) fn query_options(
+    form: &Form,
+    limit: usize,
+    step_ms: i64,
+) -> Result<QueryOptions, ApiError> {
     let nanos = |name| match form.get(name) {
         "" => Ok(None),
         text => duration_nanos(text).map(|nanos| Some(nanos.div_euclid(NANOS_PER_MS))),
@@ -129,12 +136,36 @@ pub(super) fn query_options(form: &Form, limit: usize) -> Result<QueryOptions, A
     })?;
     // As with Prometheus, one that is not positive leaves the server's own in place.
     let lookback_ms = lookback_ms.filter(|lookback_ms| *lookback_ms > 0);
-    Ok(QueryOptions { limit, timeout_ms, lookback_ms, stats: form.get("stats").into() })
+    let max_source_resolution_ms = match form.get("max_source_resolution") {
+        // As with Thanos: some points of the data for each step of the query.
+        "auto" => step_ms / 5,
+        _ => nanos("max_source_resolution")
+            .map_err(|what| invalid("max_source_resolution", what))?
+            .unwrap_or(0),
+    };
+    if max_source_resolution_ms < 0 {
+        let what = "negative resolutions are not accepted. Try a positive integer";
+        return Err(invalid("max_source_resolution", what));
+    }
+    let stats = form.get("stats").into();
+    Ok(QueryOptions { limit, timeout_ms, lookback_ms, max_source_resolution_ms, stats })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_resolution_is_a_duration_or_follows_from_the_step() {
+        let read = |text: &str| {
+            let form = Form::read(&format!("max_source_resolution={text}"), "");
+            query_options(&form, 0, 3_600_000).map(|options| options.max_source_resolution_ms)
+        };
+        for (text, wanted) in [("", 0), ("5m", 300_000), ("3600", 3_600_000), ("auto", 720_000)] {
+            assert_eq!(read(text).unwrap(), wanted, "{text}");
+        }
+        assert!(read("-5").is_err() && read("often").is_err());
+    }
 
     #[test]
     fn a_step_below_a_millisecond_is_no_step() {

@@ -52,7 +52,11 @@ async fn run(
     limit: usize,
     when: When,
 ) -> Result<String, ApiError> {
-    let options = params::query_options(form, limit)?;
+    let step_ms = match when {
+        When::Instant(_) => 0,
+        When::Range(steps) => steps.step_ms,
+    };
+    let options = params::query_options(form, limit, step_ms)?;
     let query = form.get("query").to_owned();
     let patience_ms = options.timeout_ms.unwrap_or(PATIENCE_MS).min(PATIENCE_MS);
     if patience_ms <= 0 {
@@ -65,6 +69,7 @@ async fn run(
         let waited_ms = i64::try_from(leave.waited.as_millis()).unwrap_or(i64::MAX);
         let run = RunOptions {
             lookback_ms: options.lookback_ms,
+            max_source_resolution_ms: options.max_source_resolution_ms,
             timeout_ms: Some((patience_ms - waited_ms).max(1)),
             cancel: Some(leave.cancel),
             stats: match options.stats.as_str() {

@@ -19,4 +19,6 @@ pub use options::{EngineOptions, RunOptions};
 pub use query::Engine;
 pub use stats::{QueryStats, SampleStats, StatsWanted, Timings};
 #[cfg(test)]
+mod coarse_tests;
+#[cfg(test)]
 mod cost_tests;

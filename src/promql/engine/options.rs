@@ -118,6 +118,10 @@ pub struct RunOptions {
     pub lookback_ms: Option<i64>,
     /// Instead of [`EngineOptions::timeout_ms`], if it is shorter.
     pub timeout_ms: Option<i64>,
+    /// The coarsest downsampled data that may be read, by the length of its windows; 0 for raw
+    /// samples. Where there is nothing finer, coarser data is read all the same, and a note says
+    /// so.
+    pub max_source_resolution_ms: i64,
     /// What is to be told of the cost.
     pub stats: StatsWanted,
     /// Set it to give up.

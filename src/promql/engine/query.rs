@@ -182,6 +182,7 @@ impl Engine {
             end_ms,
             step_ms,
             lookback_ms: run.lookback_ms.unwrap_or(self.options.lookback_ms),
+            max_resolution_ms: run.max_source_resolution_ms.max(0),
             subquery_step_ms: self.options.subquery_step_ms,
             start_timestamps: self.options.start_timestamps,
             steps_max: most.max(STEPS_MIN),

@@ -5,7 +5,7 @@ use crate::promql::engine::EngineError;
 use crate::promql::plan::{Node, Steps, Window};
 
 use super::operator::{Bound, Head, Held, Work};
-use super::range::{Source, cut};
+use super::range::{Source, cut, inside};
 use super::run::Run;
 use super::{StepColumn, bind as bind_node};
 
@@ -64,13 +64,19 @@ pub(super) fn over_time<'r>(run: &'r Run<'r>, window: &'r Window, labels: &Label
 impl Source<'_> {
     fn mark(&self, index: usize, missing: &mut Missing) -> Result<(), EngineError> {
         let samples = self.read(index, &mut missing.work)?;
-        let (times, _) = cut(samples.column(), self.range());
+        let column = samples.column();
+        let range = self.widened();
+        let (times, _) = cut(column, range);
+        let first = inside(column, range).start;
         let window = self.window;
         for (step, end_ms) in (0..window.steps.count).map(|i| (i, window.steps.at(i))) {
             let end_ms = window.shift.of(end_ms);
-            let start_ms = end_ms.saturating_sub(window.range_ms);
             let newest = times.partition_point(|time_ms| *time_ms <= end_ms).checked_sub(1);
-            if newest.and_then(|newest| times.get(newest)).is_some_and(|t| *t > start_ms) {
+            let Some(newest) = newest else { continue };
+            // A downsampled sample stands for a window before it.
+            let reach_ms = window.range_ms.max(column.summary(first + newest).resolution_ms);
+            let start_ms = end_ms.saturating_sub(reach_ms);
+            if times.get(newest).is_some_and(|t| *t > start_ms) {
                 missing.column.unset(step);
             }
         }

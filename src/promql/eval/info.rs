@@ -90,7 +90,7 @@ fn groups(
     targets: &Targets<'_>,
     steps: Steps,
 ) -> Result<Vec<Group>, EngineError> {
-    let selection = run.selection(reading.ask)?;
+    let selection = run.selection(reading.place.ask)?;
     let mut places: HashMap<(String, Labels), usize> = HashMap::new();
     let mut groups: Vec<Group> = Vec::new();
     let (mut work, mut column) = (Work::default(), StepColumn::new());
@@ -137,9 +137,10 @@ fn read_newest(
     into: &mut StepColumn,
     work: &mut Work,
 ) -> Result<(), EngineError> {
-    let selection = run.selection(reading.ask)?;
+    let selection = run.selection(reading.place.ask)?;
     let range = window_range(reading.shift.span(steps), run.lookback_ms, 0);
-    let samples = selection.read(run.limits, index, range, work)?;
+    let place = (reading.place.variant, index);
+    let samples = selection.read(run.limits, place, selection.widened(range), work)?;
     let column = samples.column();
     let has_histogram = std::cell::Cell::new(false);
     newest(column, steps, reading.shift, run.lookback_ms, into, |index, _| {

@@ -12,6 +12,7 @@ mod aggregate;
 mod binary;
 mod call;
 mod classic;
+mod coarse;
 mod column;
 mod info;
 mod merge;

@@ -8,11 +8,12 @@ use crate::model::{Labels, is_stale};
 use crate::promql::ast::Extended;
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{Edges, Findings, RangeFunction, Request, Windows};
+use crate::promql::functions::{Edges, Findings, RangeFunction, Request, Scratch, Windows};
 use crate::promql::notes::Note;
-use crate::promql::plan::{Node, Steps, Window, WindowSource, seconds, window_range};
+use crate::promql::plan::{Node, Place, Steps, Window, WindowSource, seconds, window_range};
 use crate::series::{Column, TimeRange};
 
+use super::coarse::{Coarse, Remarks};
 use super::operator::{Bound, Head, Nothing, Operator, Work};
 use super::remarks::of_windows;
 use super::run::Run;
@@ -30,7 +31,7 @@ pub(super) struct Source<'r> {
 }
 
 enum SourceKind<'r> {
-    Series(&'r Selection),
+    Series { selection: &'r Selection, place: Place },
     Subquery { inner: Box<dyn Operator + 'r>, node: &'r Node },
     Nothing,
 }
@@ -43,7 +44,7 @@ impl<'r> Source<'r> {
             tallies.enter_subquery(steps, offset_ms, window.range_ms);
         })?;
         let ask = match &window.source {
-            WindowSource::Series(ask) => Some(*ask),
+            WindowSource::Series(place) => Some(place.ask),
             _ => None,
         };
         let reach = source.reach();
@@ -62,7 +63,9 @@ impl<'r> Source<'r> {
         enter: impl Fn(&Tallies, Steps),
     ) -> Result<Self, EngineError> {
         let kind = match &window.source {
-            WindowSource::Series(ask) => SourceKind::Series(run.selection(*ask)?),
+            WindowSource::Series(place) => {
+                SourceKind::Series { selection: run.selection(place.ask)?, place: *place }
+            }
             WindowSource::Subquery(node) => {
                 run.tallies.as_ref().inspect(|tallies| enter(tallies, node.steps));
                 let inner = bind_node(run, node)?;
@@ -76,7 +79,7 @@ impl<'r> Source<'r> {
 
     fn series_count(&self) -> usize {
         match &self.kind {
-            SourceKind::Series(selection) => selection.series.len(),
+            SourceKind::Series { selection, .. } => selection.series.len(),
             SourceKind::Subquery { inner, .. } => inner.heads().len(),
             SourceKind::Nothing => 0,
         }
@@ -84,7 +87,7 @@ impl<'r> Source<'r> {
 
     /// True if the samples come from the source of the query.
     pub(super) const fn is_stored(&self) -> bool {
-        matches!(self.kind, SourceKind::Series(_))
+        matches!(self.kind, SourceKind::Series { .. })
     }
 
     fn reach(&self) -> Reach {
@@ -107,7 +110,7 @@ impl<'r> Source<'r> {
     /// The series as they come in.
     pub(super) fn heads(&self) -> Vec<Head> {
         match &self.kind {
-            SourceKind::Series(selection) => {
+            SourceKind::Series { selection, .. } => {
                 let labels = selection.series.iter().map(|series| series.labels().clone());
                 labels.map(Head::new).collect()
             }
@@ -124,18 +127,37 @@ impl<'r> Source<'r> {
         window_range(span, window.range_ms.saturating_add(before_ms), behind_ms)
     }
 
+    /// The same with all that may count of downsampled samples.
+    pub(super) fn widened(&self) -> TimeRange {
+        match &self.kind {
+            SourceKind::Series { selection, .. } => selection.widened(self.range()),
+            _ => self.range(),
+        }
+    }
+
+    /// The answer of the source, if it is not a subquery.
+    pub(super) const fn selection(&self) -> Option<&Selection> {
+        match &self.kind {
+            SourceKind::Series { selection, .. } => Some(selection),
+            _ => None,
+        }
+    }
+
     /// How windows are completed.
     pub(super) fn edges(&self) -> Option<Edges> {
         let smoothed = self.window.extended? == Extended::Smoothed;
         Some(Edges { smoothed, lookback_ms: self.run.lookback_ms })
     }
 
-    /// Samples of one series, at least all in [`Source::range`], without staleness markers.
+    /// Samples of one series, at least all in [`Source::widened`], without staleness markers.
     pub(super) fn read(&self, index: usize, work: &mut Work) -> Result<Samples, EngineError> {
         match &self.kind {
-            SourceKind::Series(selection) => {
-                let mut samples = selection.read(self.run.limits, index, self.range(), work)?;
-                if self.window.stats_only && !samples.column().histograms.is_empty() {
+            SourceKind::Series { selection, place } => {
+                let place = (place.variant, index);
+                let mut samples = selection.read(self.run.limits, place, self.widened(), work)?;
+                let column = samples.column();
+                let is_raw = column.summaries.is_empty() && column.joins.is_empty();
+                if self.window.stats_only && !column.histograms.is_empty() && is_raw {
                     let window = self.window;
                     let when = (window.steps, window.shift);
                     let length_ms = window.range_ms;
@@ -330,25 +352,28 @@ impl Operator for OverTime<'_> {
         work: &mut Work,
     ) -> Result<(), EngineError> {
         let samples = self.source.read(index, work)?;
-        let range = self.source.range();
-        let (times, values) = cut(samples.column(), range);
+        let column = samples.column();
+        let range = self.source.widened();
+        let inside = inside(column, range);
+        let (times, values) = cut(column, range);
         let window = self.source.window;
         let (steps, shift, range_ms) = (window.steps, window.shift, window.range_ms);
+        let joins = joins(column, inside.clone());
         let request = Request {
             windows: Windows { times, values, steps, shift, range_ms },
             seconds: self.seconds,
             parameters: &self.parameters,
-            starts: self.starts(samples.column(), range),
+            starts: self.starts(column, range),
+            joins: &joins,
             edges: self.source.edges(),
         };
-        let inside = inside(samples.column(), range);
-        let histograms = &samples.column().histograms;
-        let findings = if histograms.range(inside.clone()).next().is_none() {
-            let overlapping = self.function.run(&request, &mut work.scratch, into);
-            Findings { overlapping, ..Findings::default() }
+        let findings = if column.summaries.is_empty() {
+            run_both(self.function, &request, (column, inside), &mut work.scratch, into)
         } else {
-            let both = (samples.column(), inside);
-            self.function.run_mixed(&request, both, &mut work.scratch, into)
+            let coarse = Coarse { function: self.function, request, column, inside };
+            let (findings, remarks) = coarse.run(&mut work.scratch, into);
+            self.note_coarse(remarks);
+            findings
         };
         samples.give_back(work);
         if findings != Findings::default() {
@@ -364,7 +389,39 @@ impl Operator for OverTime<'_> {
     }
 }
 
+/// Where floats continue another count than the sample before them, by their place among the
+/// samples `inside`.
+fn joins(column: &Column, inside: std::ops::Range<usize>) -> Vec<(usize, f64)> {
+    let joins = column.joins.floats();
+    let from = joins.partition_point(|(index, _)| *index <= inside.start);
+    let joins = joins.iter().skip(from).take_while(|(index, _)| *index < inside.end);
+    joins.map(|(index, before)| (index - inside.start, *before)).collect()
+}
+
+/// Computes all steps of one series whose samples `inside` are those of the windows.
+pub(super) fn run_both(
+    function: RangeFunction,
+    request: &Request<'_>,
+    (column, inside): (&Column, std::ops::Range<usize>),
+    scratch: &mut Scratch,
+    into: &mut StepColumn,
+) -> Findings {
+    if column.histograms.range(inside.clone()).next().is_some() {
+        return function.run_mixed(request, (column, inside), scratch, into);
+    }
+    let overlapping = function.run(request, scratch, into);
+    Findings { overlapping, ..Findings::default() }
+}
+
 impl OverTime<'_> {
+    /// Says what became of downsampled data.
+    fn note_coarse(&self, remarks: Remarks) {
+        let is_fallback = self.source.selection().is_some_and(Selection::is_fallback);
+        for note in remarks.notes(is_fallback, self.source.window.span) {
+            self.source.run.note(note);
+        }
+    }
+
     /// The starts of the samples in `range`, if they matter.
     fn starts<'c>(&self, column: &'c Column, range: TimeRange) -> &'c [i64] {
         if !self.source.run.start_timestamps || column.starts_ms.is_empty() {
@@ -375,7 +432,7 @@ impl OverTime<'_> {
 
     fn note_findings(&self, index: usize, findings: Findings) {
         let labels = match &self.source.kind {
-            SourceKind::Series(selection) => {
+            SourceKind::Series { selection, .. } => {
                 selection.series.get(index).map(|series| series.labels())
             }
             SourceKind::Subquery { inner, .. } => inner.heads().get(index).map(|head| &head.labels),

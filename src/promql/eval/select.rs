@@ -14,9 +14,10 @@ use crate::promql::functions::native::{Rows, smooth as smooth_rows};
 use crate::promql::functions::smooth;
 use crate::promql::limits::Limits;
 use crate::promql::plan::{Ask, Reading, Shift, Steps, window_range};
-use crate::series::{Column, Queryable, Series, TimeRange};
+use crate::series::{Aggregate, Column, Queryable, Series, SeriesSet, TimeRange};
 
 use super::StepColumn;
+use super::coarse::{note_average, with_totals};
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
 use super::profile::{AskCost, AskProfile};
 use super::range::without_markers;
@@ -33,6 +34,12 @@ pub(super) struct Selection {
     shared: Vec<Mutex<Shared>>,
     readers: u32,
     warnings: Vec<String>,
+    /// The length of the windows that samples stand for at most.
+    resolution_ms: i64,
+    /// It is coarser than anybody wanted.
+    is_fallback: bool,
+    /// The same series for each variant of the question, if these get different samples.
+    apart: Vec<Vec<Option<Box<dyn Series>>>>,
     /// What it cost, if somebody asks.
     profile: Option<(AskProfile, Duration)>,
 }
@@ -75,14 +82,36 @@ impl Selection {
         profiled: bool,
     ) -> Result<Self, EngineError> {
         let watch = Stopwatch::start();
-        let set = source.select(&ask.select)?;
-        let shared = if ask.readers > 1 { set.series.len() } else { 0 };
+        let mut set = source.select(&ask.select)?;
+        let mut range = ask.select.range;
+        let resolution_ms = coarsest(&set);
+        let mut apart = Vec::new();
+        if resolution_ms > 0 {
+            let mut select = ask.select.clone();
+            if ask.reach_ms < 2 * resolution_ms {
+                // A window of the data may be longer than one of the query: see `widened`.
+                select.range.start_ms = range.start_ms.saturating_sub(2 * resolution_ms);
+                range = select.range;
+                set = source.select(&select)?;
+            }
+            if ask.variants.len() > 1 {
+                for hints in &ask.variants {
+                    select.hints = hints.clone();
+                    apart.push(aligned(&set.series, source.select(&select)?.series));
+                }
+            }
+        }
+        let is_shared = ask.readers > 1 && apart.is_empty();
+        let shared = if is_shared { set.series.len() } else { 0 };
         Ok(Self {
             shared: std::iter::repeat_with(Mutex::default).take(shared).collect(),
             series: set.series,
-            range: ask.select.range,
+            range,
             readers: ask.readers,
             warnings: set.warnings,
+            resolution_ms,
+            is_fallback: resolution_ms > ask.select.hints.max_resolution_ms,
+            apart,
             profile: profiled.then(|| (AskProfile::default(), watch.elapsed())),
         })
     }
@@ -90,6 +119,27 @@ impl Selection {
     /// The span that was asked for.
     pub(super) const fn range(&self) -> TimeRange {
         self.range
+    }
+
+    /// The length of the windows that samples stand for at most; 0 if all of them are raw.
+    pub(super) const fn resolution_ms(&self) -> i64 {
+        self.resolution_ms
+    }
+
+    /// True if the data is coarser than the query wanted.
+    pub(super) const fn is_fallback(&self) -> bool {
+        self.is_fallback
+    }
+
+    /// A span with all that may count in it: the windows that downsampled samples stand for begin
+    /// before them, and two of them must be found.
+    pub(super) const fn widened(&self, range: TimeRange) -> TimeRange {
+        if self.resolution_ms == 0 {
+            return range;
+        }
+        let start_ms = range.start_ms.saturating_sub(2 * self.resolution_ms);
+        let least_ms = self.range.start_ms;
+        TimeRange::new(if start_ms < least_ms { least_ms } else { start_ms }, range.end_ms)
     }
 
     /// What the question and its answers cost.
@@ -133,16 +183,20 @@ impl Selection {
         self.series.len().saturating_mul(samples.max(steps))
     }
 
-    /// Reads a series: at least its samples in `range`.
+    /// Reads a series as a variant of the question wants it: at least its samples in `range`.
     pub(super) fn read(
         &self,
         limits: &Limits,
-        index: usize,
+        (variant, index): (usize, usize),
         range: TimeRange,
         work: &mut Work,
     ) -> Result<Samples, EngineError> {
         limits.check()?;
-        let Some(series) = self.series.get(index) else {
+        let series = match self.apart.get(variant) {
+            Some(apart) => apart.get(index).and_then(Option::as_ref),
+            None => self.series.get(index),
+        };
+        let Some(series) = series else {
             return Ok(Samples::Own(work.take_samples()));
         };
         if let Some(slot) = self.shared.get(index) {
@@ -186,6 +240,20 @@ impl Selection {
     }
 }
 
+fn coarsest(set: &SeriesSet) -> i64 {
+    set.series.iter().map(|series| series.resolution_ms()).max().unwrap_or(0)
+}
+
+/// For each of `all` the same of `some`, both in label order, if it is there.
+fn aligned(all: &[Box<dyn Series>], some: Vec<Box<dyn Series>>) -> Vec<Option<Box<dyn Series>>> {
+    let mut some = some.into_iter().peekable();
+    let find = |wanted: &Box<dyn Series>| {
+        while some.next_if(|next| next.labels() < wanted.labels()).is_some() {}
+        some.next_if(|next| next.labels() == wanted.labels())
+    };
+    all.iter().map(find).collect()
+}
+
 /// How many samples a column counts for where samples are limited.
 pub(super) fn size(column: &Column) -> usize {
     if column.histograms.is_empty() {
@@ -227,7 +295,7 @@ pub(super) fn bind<'r>(
     answer: Answer,
     span: Span,
 ) -> Bound<'r> {
-    let selection = run.selection(reading.ask)?;
+    let selection = run.selection(reading.place.ask)?;
     let labels = selection.series.iter().map(|series| series.labels());
     let is_metric = matches!(answer, Answer::Value | Answer::Smoothed);
     let heads = if is_metric {
@@ -239,10 +307,15 @@ pub(super) fn bind<'r>(
     // Upstream does not count what is interpolated.
     let counter = match answer {
         Answer::Smoothed => None,
-        _ => {
-            run.counter(selection.series.len(), Some(reading.ask), Looks::AtNewest { steps, shift })
-        }
+        _ => run.counter(
+            selection.series.len(),
+            Some(reading.place.ask),
+            Looks::AtNewest { steps, shift },
+        ),
     };
+    if is_metric && reading.place.wanted == Aggregate::Average {
+        note_average(run, selection, span);
+    }
     let newest = Newest { run, selection, heads, reading, steps, answer, counter, span };
     if is_metric { Ok(Box::new(newest)) } else { run.unique(Box::new(newest), steps) }
 }
@@ -278,9 +351,17 @@ impl Operator for Newest<'_> {
         let behind_ms = if self.answer == Answer::Smoothed { lookback_ms } else { 0 };
         let (steps, shift) = (self.steps, self.reading.shift);
         let range = window_range(shift.span(steps), lookback_ms, behind_ms);
-        let mut samples = self.selection.read(self.run.limits, index, range, work)?;
+        let range = self.selection.widened(range);
+        let place = (self.reading.place.variant, index);
+        let mut samples = self.selection.read(self.run.limits, place, range, work)?;
+        if self.reading.place.wanted == Aggregate::Counter && !samples.column().joins.is_empty() {
+            let joined = with_totals(samples.column());
+            samples.give_back(work);
+            samples = Samples::Own(joined);
+        }
         if !samples.column().histograms.is_empty() {
-            if self.reading.stats_only && self.answer == Answer::Value {
+            let is_raw = samples.column().summaries.is_empty();
+            if self.reading.stats_only && self.answer == Answer::Value && is_raw {
                 let column = samples.column();
                 let bare = without_buckets(column, range, (steps, shift), lookback_ms);
                 samples.give_back(work);
@@ -428,6 +509,7 @@ fn newest_by(
     let mut ahead = samples.timestamps.iter().copied().zip(samples.floats.iter().copied());
     let (mut last, mut next) = (None, ahead.next());
     let mut read = 0;
+    let is_raw = samples.summaries.is_empty();
     into.fill_with(steps.count, |step| {
         let now_ms = shift.of(steps.at(step));
         while let Some((time_ms, value)) = next.filter(|(time_ms, _)| *time_ms <= now_ms) {
@@ -436,6 +518,12 @@ fn newest_by(
             read += 1;
         }
         let (time_ms, value) = last?;
+        // A downsampled sample is as old as its window is long until the next one comes.
+        let lookback_ms = if is_raw {
+            lookback_ms
+        } else {
+            lookback_ms.max(samples.summary(read - 1).resolution_ms)
+        };
         let is_fresh = time_ms > now_ms.saturating_sub(lookback_ms) && !is_stale(value);
         if is_fresh { answer(step, read - 1, value) } else { None }
     });

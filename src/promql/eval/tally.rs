@@ -349,7 +349,8 @@ impl Run<'_> {
                 if counter.seen.get(index).is_none_or(|seen| seen.load(Ordering::Relaxed)) {
                     continue;
                 }
-                let samples = selection.read(self.limits, index, selection.range(), &mut work)?;
+                let samples =
+                    selection.read(self.limits, (0, index), selection.range(), &mut work)?;
                 match counter.looks {
                     Looks::AtWindows(_) => {
                         let samples = without_markers(samples, &mut work);

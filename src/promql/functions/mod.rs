@@ -8,6 +8,7 @@ mod date;
 mod extended;
 mod extremes;
 mod histogram;
+mod joined;
 mod kahan;
 mod label;
 mod math;

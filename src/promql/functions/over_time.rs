@@ -7,6 +7,7 @@ use crate::promql::eval::StepColumn;
 use super::changes::{count_pairs, is_change};
 use super::extended::{self, Edges};
 use super::extremes::Extreme;
+use super::joined::Joined;
 use super::rate::{Slope, last_two};
 use super::starts::Starts;
 use super::window::Windows;
@@ -53,6 +54,9 @@ pub(crate) struct Request<'a> {
     pub(crate) parameters: &'a [Vec<f64>],
     /// Since when each sample counts; empty if that is not known or does not matter.
     pub(crate) starts: &'a [i64],
+    /// The samples that do not continue the one before them, and what they continue; see
+    /// [`Joins`](crate::model::Joins).
+    pub(crate) joins: &'a [(usize, f64)],
     /// How the windows are completed.
     pub(crate) edges: Option<Edges>,
 }
@@ -125,7 +129,7 @@ impl RangeFunction {
         matches!(self, Self::Rate | Self::Increase)
     }
 
-    /// True if it looks at the starts of samples.
+    /// True if it looks at the resets of counters, and so at starts and joins of samples.
     pub(crate) const fn wants_starts(self) -> bool {
         matches!(self, Self::Rate | Self::Increase | Self::Irate | Self::Resets)
     }
@@ -138,6 +142,13 @@ impl RangeFunction {
         scratch: &mut Scratch,
         into: &mut StepColumn,
     ) -> u64 {
+        if !ask.joins.is_empty() && self.wants_starts() {
+            let starts = ask.starts;
+            let joined = Joined { windows: &ask.windows, joins: ask.joins, starts };
+            let Scratch { indexes, values, .. } = scratch;
+            joined.run(self, (ask.seconds, ask.edges), (indexes, values), into);
+            return 0;
+        }
         if let Some(edges) = ask.edges {
             self.run_extended(edges, ask, scratch, into);
             return 0;

@@ -15,8 +15,8 @@ use crate::series::{Hints, Select, TimeRange};
 use super::duration::Lengths;
 use super::invariant::{is_invariant, unwrapped};
 use super::{
-    AggregateNode, Ask, BinaryNode, Kind, Node, Parameter, Plan, Reading, Root, Shift, Sides,
-    Steps, Window, WindowSource,
+    AggregateNode, Ask, BinaryNode, Kind, Node, Parameter, Place, Plan, Reading, Root, Shift,
+    Sides, Steps, Window, WindowSource,
 };
 
 /// When a query is asked for, and what its engine assumes.
@@ -27,6 +27,8 @@ pub(crate) struct Grid {
     /// 0 for an instant query.
     pub(crate) step_ms: i64,
     pub(crate) lookback_ms: i64,
+    /// The coarsest downsampled data that is wanted; 0 for raw samples.
+    pub(crate) max_resolution_ms: i64,
     pub(crate) subquery_step_ms: i64,
     pub(crate) start_timestamps: bool,
     /// More steps than this are refused.
@@ -192,8 +194,8 @@ impl Builder {
                 };
                 let asked =
                     window_range(shift.span(steps), range_ms.saturating_add(before_ms), behind_ms);
-                let ask = self.ask(&selector.matchers, asked, range_ms, steps);
-                let (source, extended) = (WindowSource::Series(ask), selector.extended);
+                let place = self.ask(&selector.matchers, asked, range_ms, steps);
+                let (source, extended) = (WindowSource::Series(place), selector.extended);
                 let stats_only = self.is_stats_only();
                 Ok(Window { source, range_ms, steps, shift, extended, stats_only, span: expr.span })
             }
@@ -245,8 +247,8 @@ impl Builder {
             _ => 0,
         };
         let asked = window_range(shift.span(steps), lookback_ms, behind_ms);
-        let ask = self.ask(&selector.matchers, asked, 0, steps);
-        Ok(Reading { ask, shift, stats_only: self.is_stats_only() })
+        let place = self.ask(&selector.matchers, asked, 0, steps);
+        Ok(Reading { place, shift, stats_only: self.is_stats_only() })
     }
 
     /// Matches `detectHistogramStatsDecoding`.
@@ -262,10 +264,14 @@ impl Builder {
         range: TimeRange,
         range_ms: i64,
         steps: Steps,
-    ) -> usize {
+    ) -> Place {
         let step_ms = if steps.instant { 0 } else { steps.step_ms };
         let around = self.hints.last().cloned().unwrap_or_default();
-        let hints = Hints { step_ms, range_ms, ..around };
+        let max_resolution_ms =
+            max_resolution(self.grid.max_resolution_ms, range_ms, around.func.as_deref());
+        let hints = Hints { step_ms, range_ms, max_resolution_ms, ..around };
+        let wanted = hints.aggregate();
+        let reach_ms = if range_ms > 0 { range_ms } else { self.grid.lookback_ms };
         let known =
             self.asks.iter_mut().enumerate().find(|(_, ask)| {
                 ask.select.matchers == matchers && ask.select.range.overlaps(range)
@@ -274,15 +280,25 @@ impl Builder {
             let select = &mut ask.select;
             select.range.start_ms = select.range.start_ms.min(range.start_ms);
             select.range.end_ms = select.range.end_ms.max(range.end_ms);
-            if select.hints != hints {
-                select.hints = Hints { step_ms: 0, ..Hints::default() };
-            }
             ask.readers += 1;
-            return index;
+            ask.reach_ms = ask.reach_ms.min(reach_ms);
+            let goes_with = |known: &Hints| {
+                known.aggregate() == wanted && known.max_resolution_ms == max_resolution_ms
+            };
+            let variant = ask.variants.iter().position(goes_with).unwrap_or_else(|| {
+                ask.variants.push(hints.clone());
+                ask.variants.len() - 1
+            });
+            if select.hints != hints {
+                let max_resolution_ms = select.hints.max_resolution_ms.max(max_resolution_ms);
+                select.hints = Hints { max_resolution_ms, ..Hints::default() };
+            }
+            return Place { ask: index, variant, wanted };
         }
+        let variants = vec![hints.clone()];
         let select = Select { matchers: matchers.to_vec(), range, hints };
-        self.asks.push(Ask { select, readers: 1 });
-        self.asks.len() - 1
+        self.asks.push(Ask { select, readers: 1, reach_ms, variants });
+        Place { ask: self.asks.len() - 1, variant: 0, wanted }
     }
 
     pub(super) fn shift(&self, at: &Modifiers) -> Result<Shift, EngineError> {
@@ -301,6 +317,26 @@ impl Builder {
     fn length(&self, expr: &DurationExpr) -> Result<i64, EngineError> {
         self.lengths.of(expr, false)
     }
+}
+
+/// The coarsest data that a selector can do with: functions that compare samples need two in a
+/// window. Matches `maxResolutionFromSelectHints`.
+fn max_resolution(max_resolution_ms: i64, range_ms: i64, func: Option<&str>) -> i64 {
+    let needs_two = matches!(
+        func,
+        Some(
+            "rate"
+                | "irate"
+                | "increase"
+                | "delta"
+                | "idelta"
+                | "deriv"
+                | "predict_linear"
+                | "holt_winters"
+                | "double_exponential_smoothing"
+        )
+    );
+    if needs_two && range_ms > 0 { max_resolution_ms.min(range_ms / 2) } else { max_resolution_ms }
 }
 
 /// The span of windows that begin `before_ms` before an instant, which does not count, and end
@@ -323,4 +359,34 @@ fn label_name(text: &[u8]) -> Result<Arc<str>, EngineError> {
 pub(super) fn misplaced(span: Span) -> EngineError {
     let (start, end) = (span.start, span.end);
     EngineError::Invalid(format!("{start}:{end}: operand of an unexpected type"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `TestMaxResolutionFromSelectHints` of Thanos.
+    #[test]
+    fn a_range_bounds_the_resolution_of_functions_that_need_two_samples() {
+        const TWO_MINUTES_MS: i64 = 120_000;
+        const FIVE_MINUTES_MS: i64 = 300_000;
+        let cases = [
+            (0, None, FIVE_MINUTES_MS),
+            (TWO_MINUTES_MS, None, FIVE_MINUTES_MS),
+            (TWO_MINUTES_MS, Some("max_over_time"), FIVE_MINUTES_MS),
+            (TWO_MINUTES_MS, Some("rate"), TWO_MINUTES_MS / 2),
+            (0, Some("rate"), FIVE_MINUTES_MS),
+            (TWO_MINUTES_MS, Some("irate"), TWO_MINUTES_MS / 2),
+            (TWO_MINUTES_MS, Some("increase"), TWO_MINUTES_MS / 2),
+            (TWO_MINUTES_MS, Some("delta"), TWO_MINUTES_MS / 2),
+            (TWO_MINUTES_MS, Some("idelta"), TWO_MINUTES_MS / 2),
+            (TWO_MINUTES_MS, Some("deriv"), TWO_MINUTES_MS / 2),
+            (TWO_MINUTES_MS, Some("predict_linear"), TWO_MINUTES_MS / 2),
+            (TWO_MINUTES_MS, Some("holt_winters"), TWO_MINUTES_MS / 2),
+            (TWO_MINUTES_MS, Some("double_exponential_smoothing"), TWO_MINUTES_MS / 2),
+        ];
+        for (range_ms, func, wanted) in cases {
+            assert_eq!(max_resolution(FIVE_MINUTES_MS, range_ms, func), wanted, "{func:?}");
+        }
+    }
 }

@@ -124,7 +124,7 @@ impl Describer<'_> {
             }
             Kind::Info(info) => {
                 with(self.name(node), &[&info.vector]);
-                out.read = Some(info.reading.ask);
+                out.read = Some(info.reading.place.ask);
             }
         }
     }
@@ -138,7 +138,7 @@ impl Describer<'_> {
 
     fn window(&self, window: &Window, out: &mut Described) {
         match &window.source {
-            WindowSource::Series(ask) => out.read = Some(*ask),
+            WindowSource::Series(place) => out.read = Some(place.ask),
             WindowSource::Subquery(node) => out.children.push(self.node(node)),
             WindowSource::Nothing => {}
         }
@@ -148,7 +148,7 @@ impl Describer<'_> {
 fn reads(out: &mut Described, what: &str, reading: Reading) {
     let part = if reading.stats_only { " without buckets" } else { "" };
     out.operation = format!("{what}{part}{}", shift_text(reading.shift));
-    out.read = Some(reading.ask);
+    out.read = Some(reading.place.ask);
 }
 
 fn shift_text(shift: Shift) -> String {

@@ -34,8 +34,8 @@ impl Builder {
         let asked = window_range(shift.span(steps), self.grid.lookback_ms, 0);
         let wanted: Vec<Matcher> = labels.iter().chain(&names).cloned().collect();
         let vector = self.node(vector, steps)?;
-        let ask = self.ask(&wanted, asked, 0, steps);
-        let reading = Reading { ask, shift, stats_only: false };
+        let place = self.ask(&wanted, asked, 0, steps);
+        let reading = Reading { place, shift, stats_only: false };
         Ok(Kind::Info(Box::new(InfoNode { vector, reading, names, labels })))
     }
 

@@ -15,7 +15,7 @@ mod steps;
 use std::sync::Arc;
 
 use crate::model::{Labels, Matcher};
-use crate::series::Select;
+use crate::series::{Aggregate as Wanted, Hints, Select};
 
 use super::ast::{AggregateOp, BinaryOp, Extended, Matching, Span};
 use super::functions::{DateFunction, HistogramStat, MathFunction, RangeFunction};
@@ -62,6 +62,22 @@ impl Root {
 pub(crate) struct Ask {
     pub(crate) select: Select,
     pub(crate) readers: u32,
+    /// The shortest way that a reader looks back from an instant.
+    pub(crate) reach_ms: i64,
+    /// What readers want of downsampled samples; one answer serves all of them only if there are
+    /// none.
+    pub(crate) variants: Vec<Hints>,
+}
+
+/// What is read of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Index in [`Plan::asks`].
+    pub(crate) ask: usize,
+    /// Index in [`Ask::variants`].
+    pub(crate) variant: usize,
+    /// Which number of downsampled samples is read.
+    pub(crate) wanted: Wanted,
 }
 
 /// One operation.
@@ -150,8 +166,7 @@ pub(crate) struct InfoNode {
 /// Which series are read, and when.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Reading {
-    /// Index in [`Plan::asks`].
-    pub(crate) ask: usize,
+    pub(crate) place: Place,
     pub(crate) shift: Shift,
     /// Of histograms only count and sum are wanted.
     pub(crate) stats_only: bool,
@@ -195,8 +210,8 @@ pub(crate) struct Window {
 /// Where the samples of a window come from.
 #[derive(Debug)]
 pub(crate) enum WindowSource {
-    /// The source; index in [`Plan::asks`].
-    Series(usize),
+    /// The source.
+    Series(Place),
     /// An expression at the steps of a grid of its own.
     Subquery(Box<Node>),
     /// A grid without steps.

@@ -25,6 +25,8 @@ pub(super) struct Parts {
     pub(super) index: IndexReader,
     pub(super) chunks: ChunkReader,
     pub(super) tombstones: Tombstones,
+    /// The length of the windows that its samples stand for; 0 of raw ones.
+    pub(super) resolution_ms: i64,
     size_bytes: u64,
 }
 
@@ -43,7 +45,8 @@ impl Block {
         let size_bytes =
             index.size_bytes() + chunks.size_bytes() + tombstones_bytes + meta_bytes(&**disk, dir)?;
         let dir = dir.to_owned();
-        let parts = Parts { dir, meta, index, chunks, tombstones, size_bytes };
+        let resolution_ms = meta.resolution_ms().max(0);
+        let parts = Parts { dir, meta, index, chunks, tombstones, resolution_ms, size_bytes };
         Ok(Arc::new(Self(Arc::new(parts))))
     }
 
@@ -172,7 +175,7 @@ impl Queryable for Block {
         for id in parts.ids(ask)? {
             let labels = parts.index.series(id, &mut scratch);
             let labels = labels.map_err(|error| parts.of_index(error))?.to_labels();
-            let series = BlockSeries::new(parts, id, labels, &scratch.chunks, ask.range);
+            let series = BlockSeries::new(parts, id, labels, &scratch.chunks, ask);
             if let Some(series) = series {
                 set.series.push(Box::new(series) as Box<dyn Series>);
             }

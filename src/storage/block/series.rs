@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chunk::{self, ChunkError};
+use crate::chunk::{AGGREGATE, ChunkError};
 use crate::model::Labels;
-use crate::series::{Chunk, Column, QueryError, Series, TimeRange};
+use crate::series::{
+    Aggregate, AggregateReader, Chunk, Column, QueryError, Select, Series, TimeRange,
+};
 use crate::storage::index::ChunkMeta;
 
 use super::BlockError;
 use super::reader::Parts;
-use super::reencode::encode_like;
+use super::reencode::{keep_samples, keep_windows};
 use super::tombstones::remove_deleted;
 
 pub(super) struct BlockSeries {
@@ -20,6 +22,8 @@ pub(super) struct BlockSeries {
     id: u32,
     /// Those chunks that overlap the range of the question.
     chunks: Box<[ChunkMeta]>,
+    /// Which number of downsampled samples is wanted.
+    wanted: Aggregate,
 }
 
 pub(super) const fn range_of(chunk: &ChunkMeta) -> TimeRange {
@@ -37,9 +41,10 @@ impl BlockSeries {
         id: u32,
         labels: Labels,
         chunks: &[ChunkMeta],
-        range: TimeRange,
+        ask: &Select,
     ) -> Option<Self> {
         let deleted = block.tombstones.of(id);
+        let range = block.reach(ask.range);
         let is_wanted = |chunk: &&ChunkMeta| {
             let span = range_of(chunk);
             span.overlaps(range) && !deleted.iter().any(|interval| covers(*interval, span))
@@ -48,7 +53,8 @@ impl BlockSeries {
         if chunks.is_empty() {
             return None;
         }
-        Some(Self { block: Arc::clone(block), labels, id, chunks })
+        let wanted = ask.hints.aggregate();
+        Some(Self { block: Arc::clone(block), labels, id, chunks, wanted })
     }
 
     fn overlapping(&self, range: TimeRange) -> impl Iterator<Item = &ChunkMeta> {
@@ -58,8 +64,9 @@ impl BlockSeries {
     fn try_read(&self, range: TimeRange, into: &mut Column) -> Result<(), BlockError> {
         let start = into.len();
         let mut left = range;
-        for chunk in self.overlapping(range) {
-            self.block.decode(chunk, left, into)?;
+        let mut reader = AggregateReader::new(self.wanted, self.block.resolution_ms);
+        for chunk in self.overlapping(self.block.reach(range)) {
+            self.block.decode(&mut reader, chunk, left, into)?;
             // Chunks that overlap, which a sound writer does not write, must not turn time back.
             if let Some(last) = into.timestamps.get(start..).and_then(<[i64]>::last) {
                 left.start_ms = left.start_ms.max(last.saturating_add(1));
@@ -75,15 +82,23 @@ impl BlockSeries {
 }
 
 impl Parts {
+    /// The span in which chunks must lie that have a sample in `range`. A downsampled chunk is
+    /// said to begin with the end of its first window, but the first sample of a counter stands
+    /// before that.
+    const fn reach(&self, range: TimeRange) -> TimeRange {
+        TimeRange::new(range.start_ms, range.end_ms.saturating_add(self.resolution_ms))
+    }
+
     fn decode(
         &self,
+        reader: &mut AggregateReader,
         chunk: &ChunkMeta,
         range: TimeRange,
         into: &mut Column,
     ) -> Result<(), BlockError> {
         let (encoding, data) = self.chunks.chunk(chunk.reference)?;
-        let range = (range.start_ms, range.end_ms);
-        chunk::decode(encoding, data, range, into).map_err(|error| self.broken(chunk, error))
+        let read = reader.push_bytes(encoding, data, range, into);
+        read.map_err(|error| self.broken(chunk, error))
     }
 
     fn broken(&self, chunk: &ChunkMeta, error: ChunkError) -> BlockError {
@@ -101,11 +116,12 @@ impl Parts {
         let (encoding, data) = self.chunks.chunk(chunk.reference)?;
         let (deleted, span) = (self.tombstones.of(id), range_of(chunk));
         if deleted.iter().any(|interval| interval.overlaps(span)) {
-            let mut column = Column::new();
-            self.decode(chunk, TimeRange::ALL, &mut column)?;
-            remove_deleted(&mut column, 0, deleted);
-            let encoded = encode_like(encoding, &column, into);
-            return encoded.map_err(|error| self.broken(chunk, error));
+            let kept = if encoding == AGGREGATE {
+                keep_windows(data, deleted, into)
+            } else {
+                keep_samples(encoding, data, deleted, into)
+            };
+            return kept.map_err(|error| self.broken(chunk, error));
         }
         let data: Bytes = self.chunks.owned(chunk.reference, data);
         let (min_time_ms, max_time_ms) = (chunk.min_time_ms, chunk.max_time_ms);
@@ -117,6 +133,10 @@ impl Parts {
 impl Series for BlockSeries {
     fn labels(&self) -> &Labels {
         &self.labels
+    }
+
+    fn resolution_ms(&self) -> i64 {
+        self.block.resolution_ms
     }
 
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {

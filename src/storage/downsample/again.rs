@@ -26,7 +26,7 @@ const ALL: (i64, i64) = (i64::MIN, i64::MAX);
 const OVERLAP: ChunkError = ChunkError::Malformed("downsampled chunks that share time");
 
 /// Chunks that become one.
-type Group<'a> = &'a [(&'a Chunk, AggregateChunk<'a>)];
+pub(super) type Group<'a> = &'a [(&'a Chunk, AggregateChunk<'a>)];
 
 impl Again {
     /// Appends what becomes of the chunks of one series, whose windows are `from_ms` long. Chunks
@@ -92,7 +92,7 @@ impl Again {
         Ok(())
     }
 
-    fn floats(
+    pub(super) fn floats(
         &mut self,
         group: Group<'_>,
         to_ms: i64,
@@ -188,7 +188,7 @@ fn decode(parts: &AggregateChunk<'_>, part: Part, into: &mut Column) -> Result<(
 
 /// Where a counter stands.
 #[derive(Debug, Clone, Copy)]
-struct Stand {
+pub(super) struct Stand {
     time_ms: i64,
     value: f64,
     total: f64,
@@ -197,7 +197,7 @@ struct Stand {
 /// Appends the totals of a counter that goes on from `last`, and says where it stands then. A time
 /// that repeats tells the true value that the next chunk is to be compared with. Matches
 /// `ApplyCounterResetsSeriesIterator`.
-fn undo_resets(
+pub(super) fn undo_resets(
     column: &Column,
     mut last: Option<Stand>,
     times: &mut Vec<i64>,

@@ -4,7 +4,7 @@ use crate::chunk::{
     AGGREGATE, ChunkError, Encoding, HistogramAppender, XorAppender, encode_aggregate,
 };
 use crate::model::histogram::float::{FloatHistogram, FloatRef, Incompatible, Overlays};
-use crate::model::histogram::{CountsRef, HistogramRef, ResetHint};
+use crate::model::histogram::{HistogramRef, ResetHint};
 use crate::series::Chunk;
 
 use super::window::each_window;
@@ -286,7 +286,7 @@ impl Histograms {
         if last.is_loose {
             last.compact();
         }
-        HistogramAppender::begin(time_ms, 0, view(&last), None, false).map(Some)
+        HistogramAppender::begin(time_ms, 0, last.view(), None, false).map(Some)
     }
 
     fn sum(
@@ -347,16 +347,16 @@ fn push(
         Some(open) => {
             // What is said of the sample before the chunk is not said of those within.
             one.hint = if hint == ResetHint::Gauge { hint } else { ResetHint::Unknown };
-            if open.append(time_ms, 0, view(one))?.is_some() {
+            if open.append(time_ms, 0, one.view())?.is_some() {
                 return Err(Stop::After(open.max_time_ms()));
             }
         }
         none => {
-            let first = HistogramAppender::begin(time_ms, 0, view(one), None, false)?;
+            let first = HistogramAppender::begin(time_ms, 0, one.view(), None, false)?;
             // Thanos has it that a chunk is never known to begin with a reset.
             let first = match hint {
                 ResetHint::Unknown => {
-                    HistogramAppender::begin(time_ms, 0, view(one), Some(&first), false)?
+                    HistogramAppender::begin(time_ms, 0, one.view(), Some(&first), false)?
                 }
                 _ => first,
             };
@@ -365,10 +365,4 @@ fn push(
     }
     *ends = (ends.0.min(time_ms), ends.1.max(time_ms));
     Ok(())
-}
-
-fn view(one: &FloatHistogram) -> HistogramRef<'_> {
-    let FloatHistogram { layout, hint, sum, count, zero_count, buckets, .. } = one;
-    let counts = CountsRef::Float { count: *count, zero_count: *zero_count, buckets };
-    HistogramRef { layout, hint: *hint, sum: *sum, counts }
 }

@@ -176,6 +176,13 @@ impl FloatHistogram {
         other.buckets.append_to(&mut self.buckets);
     }
 
+    /// The histogram as those that are stored; one that is loose should be compacted before.
+    pub(crate) fn view(&self) -> HistogramRef<'_> {
+        let Self { layout, hint, sum, count, zero_count, buckets, .. } = self;
+        let counts = CountsRef::Float { count: *count, zero_count: *zero_count, buckets };
+        HistogramRef { layout, hint: *hint, sum: *sum, counts }
+    }
+
     /// The histogram as a view.
     pub(crate) fn as_ref(&self) -> FloatRef<'_> {
         let Self { layout, hint, is_loose, sum, count, zero_count, buckets } = self;

@@ -154,8 +154,17 @@ fn correction(
             Some(())
         }
     };
-    for one in rows.rows.get(from..last)? {
-        if one.is_reset_after(&before) {
+    for index in from..last {
+        let one = rows.rows.get(index)?;
+        if let Some(base) = rows.joined(index) {
+            // Nothing is lost, but it is told by another counter from here on.
+            lose(before)?;
+            if !one.is_reset_after(base) {
+                let mut gained = base.owned();
+                gained.scale(-1.0);
+                lose(gained.as_ref())?;
+            }
+        } else if one.is_reset_after(&before) {
             lose(before)?;
         }
         before = *one;

@@ -54,7 +54,8 @@ impl Mixed<'_> {
     fn float_request(&self) -> Request<'_> {
         let (times, values) = (self.split.float_times.as_slice(), self.split.floats.as_slice());
         let windows = Windows { times, values, ..self.ask.windows };
-        Request { windows, starts: &self.split.float_starts, ..*self.ask }
+        let Split { float_starts: starts, float_joins: joins, .. } = &self.split;
+        Request { windows, starts, joins, ..*self.ask }
     }
 
     /// The windows of some of the samples; longer ones where they are completed.
@@ -179,7 +180,10 @@ impl Mixed<'_> {
                 (None, None) => {
                     let pair = windows.values.get(before).zip(windows.values.get(index));
                     let Some((a, b)) = pair else { return false };
+                    let place = self.ask.joins.binary_search_by_key(&index, |(at, _)| *at);
+                    let join = place.ok().and_then(|place| self.ask.joins.get(place));
                     match is_resets {
+                        true if join.is_some_and(|(_, base)| b >= base) => false,
                         true => b < a || started_anew(windows.times, starts, index),
                         false => is_change(*a, *b),
                     }

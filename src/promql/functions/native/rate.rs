@@ -17,6 +17,8 @@ pub(super) struct Slopes<'a> {
     rows: &'a Rows<'a>,
     /// Histograms before which the counter began anew.
     resets: Vec<usize>,
+    /// Histograms that go on from another one than that before them.
+    joins: Vec<usize>,
     /// Histograms that count again what was counted.
     overlaps: Vec<usize>,
     /// All histograms have one schema and none is a gauge: there is nothing to look for.
@@ -45,6 +47,7 @@ impl<'a> Slopes<'a> {
             counter,
             per_seconds,
             resets: where_(&|index| rows.resets(index)),
+            joins: where_(&|index| rows.joined(index).is_some() && !rows.resets(index)),
             overlaps: where_(&|index| rows.overlaps(index)),
             is_uniform: rows.rows.iter().all(is_plain),
             rows,
@@ -125,6 +128,10 @@ impl<'a> Slopes<'a> {
             for index in resets.iter().skip(usize::from(starts_anew)) {
                 let before = self.rows.rows.get(index - 1)?;
                 found.sum(result.add(*before, overlays))?;
+            }
+            for index in inside(&self.joins, window) {
+                found.sum(result.add(*self.rows.rows.get(index - 1)?, overlays))?;
+                found.difference(result.subtract(*self.rows.joined(*index)?, overlays))?;
             }
             found.overlapping += u64::from(!inside(&self.overlaps, window).is_empty());
         }
@@ -209,7 +216,8 @@ pub(super) fn last_two(
     }
     result.set(*after);
     if !counter || !rows.resets(last) {
-        findings.difference(result.subtract(*before, overlays))?;
+        let base = rows.joined(last).filter(|_| counter).unwrap_or(before);
+        findings.difference(result.subtract(*base, overlays))?;
     }
     result.hint = ResetHint::Gauge;
     result.is_loose = true;

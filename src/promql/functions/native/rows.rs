@@ -13,13 +13,20 @@ pub(crate) struct Rows<'a> {
     pub(crate) rows: Vec<FloatRef<'a>>,
     /// Since when each counts; empty if that is not known or does not matter.
     pub(super) starts: Vec<i64>,
+    /// Those that do not continue the one before them, and what they continue.
+    pub(super) joins: Vec<(usize, FloatRef<'a>)>,
 }
 
 impl<'a> Rows<'a> {
     /// Those of the samples `range`.
     pub(crate) fn of(column: &'a Column, range: Range<usize>, has_starts: bool) -> Self {
         let mut found = Self::default();
+        let mut joins = column.joins.histograms().range(range.clone()).peekable();
         for (index, one) in column.histograms.range(range) {
+            while joins.next_if(|(at, _)| *at < index).is_some() {}
+            if let Some((_, before)) = joins.next_if(|(at, _)| *at == index) {
+                found.joins.push((found.rows.len(), before.into()));
+            }
             found.times.extend(column.timestamps.get(index));
             found.rows.push(one.into());
             if has_starts {
@@ -34,12 +41,21 @@ impl<'a> Rows<'a> {
         Some(Times { start_ms, time_ms })
     }
 
+    /// What the histogram `index` continues, if not the one before it.
+    pub(super) fn joined(&self, index: usize) -> Option<&FloatRef<'a>> {
+        let place = self.joins.binary_search_by_key(&index, |(at, _)| *at).ok()?;
+        self.joins.get(place).map(|(_, before)| before)
+    }
+
     fn neighbours(&self, index: usize) -> Option<(Times, Times)> {
         Some((self.times_of(index.checked_sub(1)?)?, self.times_of(index)?))
     }
 
     /// True if the counter began anew before the histogram `index`.
     pub(super) fn resets(&self, index: usize) -> bool {
+        if let (Some(base), Some(after)) = (self.joined(index), self.rows.get(index)) {
+            return after.is_reset_after(base);
+        }
         if self.neighbours(index).is_some_and(|(before, after)| is_reset(before, after)) {
             return true;
         }
@@ -61,6 +77,8 @@ pub(super) struct Split<'a> {
     pub(super) float_times: Vec<i64>,
     pub(super) floats: Vec<f64>,
     pub(super) float_starts: Vec<i64>,
+    /// The joins of floats, by their place among them.
+    pub(super) float_joins: Vec<(usize, f64)>,
     pub(super) rows: Rows<'a>,
     /// Of each sample in order: its place among the histograms if it is one.
     pub(super) kinds: Vec<Option<u32>>,
@@ -80,11 +98,15 @@ impl<'a> Split<'a> {
             float_times: Vec::new(),
             floats: Vec::new(),
             float_starts: Vec::new(),
+            float_joins: Vec::new(),
             rows,
             kinds,
         };
         for (kind, index) in split.kinds.iter().zip(range) {
             if kind.is_none() {
+                if let Some(before) = column.joins.before(index) {
+                    split.float_joins.push((split.floats.len(), before));
+                }
                 split.float_times.extend(column.timestamps.get(index));
                 split.floats.extend(column.floats.get(index));
                 if has_starts {
