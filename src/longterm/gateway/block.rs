@@ -78,6 +78,13 @@ pub(super) struct About {
 }
 
 impl About {
+    /// The span in which chunks must lie that have a sample in `range`. A downsampled chunk is
+    /// said to begin with the end of its first window, but the first sample of a counter stands
+    /// before that.
+    pub(super) const fn reach(&self, range: TimeRange) -> TimeRange {
+        TimeRange::new(range.start_ms, range.end_ms.saturating_add(self.resolution_ms))
+    }
+
     pub(super) fn of(block: &BucketBlock) -> Self {
         let known_size = |bytes: u64| Some(bytes).filter(|bytes| *bytes > 0);
         let files = &block.thanos.files;
@@ -116,6 +123,9 @@ pub(super) struct Segment {
     /// The largest number if it is not known.
     pub(super) size_bytes: u64,
 }
+
+/// What is shown the entries of series: the id and the body of each. False ends it.
+pub(super) type EachEntry<'a> = dyn FnMut(u32, &[u8]) -> Result<bool, GatewayError> + 'a;
 
 /// A block that can be asked.
 #[derive(Debug)]
@@ -400,7 +410,7 @@ impl GateBlock {
         meters: &Meters,
         header: &IndexHeader,
         ids: &[u32],
-        each: &mut dyn FnMut(u32, &[u8]) -> Result<bool, GatewayError>,
+        each: &mut EachEntry<'_>,
     ) -> Result<(), GatewayError> {
         let guess_bytes = self.entry_guess_bytes(header);
         let toc = header.tables().toc();

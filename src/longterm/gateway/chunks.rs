@@ -22,6 +22,7 @@ use crate::storage::index::Part;
 use super::block::{GateBlock, Segment, Shared};
 use super::cache::{Key, Kind};
 use super::error::GatewayError;
+use super::fetch::Sliced;
 use super::find::ChunkWant;
 use super::limits::{Held, Meters};
 use super::parallel::in_parallel;
@@ -71,6 +72,12 @@ struct State {
 
 /// A chunk that was fetched: its offset, encoding and bytes.
 type FetchedChunk = (u64, u8, Bytes);
+
+impl Sliced for FetchedChunk {
+    fn slice(&mut self) -> &mut Bytes {
+        &mut self.2
+    }
+}
 
 /// Chunks by block and segment, each list by offset.
 #[derive(Debug)]
@@ -262,10 +269,11 @@ impl Answer {
         range: TimeRange,
         into: &mut Column,
     ) -> Result<(), GatewayError> {
-        let resolution_ms = self.resolution_ms(part);
-        let mut reader = AggregateReader::new(self.wanted, resolution_ms);
+        let Some(block) = self.blocks.get(part.block as usize) else { return Ok(()) };
+        let mut reader = AggregateReader::new(self.wanted, block.about.resolution_ms);
         let (start, mut left) = (into.len(), range);
-        for want in part.chunks.iter().filter(|want| want.range().overlaps(range)) {
+        let reach = block.about.reach(range);
+        for want in part.chunks.iter().filter(|want| want.range().overlaps(reach)) {
             let (encoding, data) = self.found(part, fetched, want)?;
             let pushed = reader.push_bytes(encoding, data, left, into);
             pushed.map_err(|error| self.broken(part, want, &error.to_string()))?;
@@ -275,10 +283,6 @@ impl Answer {
             }
         }
         Ok(())
-    }
-
-    fn resolution_ms(&self, part: &PartOf) -> i64 {
-        self.blocks.get(part.block as usize).map_or(0, |block| block.about.resolution_ms)
     }
 
     fn found<'f>(

@@ -9,7 +9,7 @@ use crate::storage::index::Part;
 
 use super::error::GatewayError;
 use super::limits::{Held, Meters};
-use super::ranges::join;
+use super::ranges::{join, windows};
 
 /// Reads objects for one question.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,23 @@ pub(super) struct Fetch<'a> {
     pub(super) bucket: &'a Bucket,
     pub(super) meters: &'a Meters,
     pub(super) gap_bytes: u64,
+}
+
+/// So many bytes are read at a time, if one part is not longer.
+const WINDOW_BYTES: u64 = 8 << 20;
+
+/// What reads the part of that number from the bytes that start with it.
+type Parse<'a, T> = dyn Fn(usize, &Bytes) -> Result<Part<T>, GatewayError> + 'a;
+
+/// A part that keeps the buffer in memory that it was read into.
+pub(super) trait Sliced {
+    fn slice(&mut self) -> &mut Bytes;
+}
+
+impl Sliced for Bytes {
+    fn slice(&mut self) -> &mut Bytes {
+        self
+    }
 }
 
 /// Parts that were read, the memory that they take, and how many were longer than guessed.
@@ -52,32 +69,49 @@ impl Fetch<'_> {
     /// long; they ascend. `parse` is given each part, with as much behind it as was read, and says
     /// how long it is if that is not enough: such a part is read once more. No part reaches beyond
     /// `end`.
-    pub(super) fn parts<T>(
+    pub(super) fn parts<T: Sliced>(
         &self,
         key: &str,
         end: u64,
         guesses: &[Range<u64>],
-        parse: &dyn Fn(usize, &Bytes) -> Result<Part<T>, GatewayError>,
+        parse: &Parse<'_, T>,
     ) -> Result<Parts<T>, GatewayError> {
+        let held = self.meters.memory.hold(0)?;
+        let mut all = Parts { parts: Vec::with_capacity(guesses.len()), held, refetched: 0 };
+        for window in windows(guesses, self.gap_bytes, WINDOW_BYTES) {
+            let first = window.start;
+            let guesses = guesses.get(window).unwrap_or_default();
+            self.window(key, end, guesses, &|index, bytes| parse(first + index, bytes), &mut all)?;
+        }
+        Ok(all)
+    }
+
+    fn window<T: Sliced>(
+        &self,
+        key: &str,
+        end: u64,
+        guesses: &[Range<u64>],
+        parse: &Parse<'_, T>,
+        all: &mut Parts<T>,
+    ) -> Result<(), GatewayError> {
         let mut parts: Vec<Option<T>> = Vec::new();
         parts.resize_with(guesses.len(), || None);
         let mut short = Vec::new();
-        let held = self.round(key, guesses, &mut |index, bytes| {
+        let mut held = self.round(key, guesses, &mut |index, bytes| {
             match parse(index, &bytes)? {
                 Part::Whole(part) => put(&mut parts, index, part),
                 Part::Short(length) => short.push((index, length)),
             }
             Ok(())
         })?;
-        let refetched = short.len();
-        let mut again = Vec::with_capacity(refetched);
+        let mut again = Vec::with_capacity(short.len());
         for (index, length) in &short {
             let start = guesses.get(*index).map_or(0, |guess| guess.start);
             let until = start.checked_add(*length).filter(|until| *until <= end);
             let cut = || GatewayError::corrupt(key, start, "a length that reaches too far");
             again.push(start..until.ok_or_else(cut)?);
         }
-        let mut held_more = self.round(key, &again, &mut |place, bytes| {
+        held.join(self.round(key, &again, &mut |place, bytes| {
             let index = short.get(place).map_or(0, |one| one.0);
             let start = again.get(place).map_or(0, |range| range.start);
             match parse(index, &bytes)? {
@@ -85,13 +119,25 @@ impl Fetch<'_> {
                 Part::Short(_) => return Err(GatewayError::corrupt(key, start, "it ends early")),
             }
             Ok(())
-        })?;
-        held_more.join(held);
-        let parts: Vec<T> = parts.into_iter().flatten().collect();
+        })?);
+        all.refetched += short.len();
+        let mut parts: Vec<T> = parts.into_iter().flatten().collect();
         if parts.len() != guesses.len() {
             return Err(GatewayError::corrupt(key, 0, "a part that was not read"));
         }
-        Ok(Parts { parts, held: held_more, refetched })
+        let wanted_bytes = parts.iter_mut().map(|part| part.slice().len() as u64).sum::<u64>();
+        if wanted_bytes < held.bytes() / 2 {
+            // Most of what was read are holes, which would stay in memory as long as the parts.
+            let copied = self.meters.memory.hold(wanted_bytes)?;
+            for part in &mut parts {
+                let slice = part.slice();
+                *slice = Bytes::copy_from_slice(slice);
+            }
+            held = copied;
+        }
+        all.held.join(held);
+        all.parts.append(&mut parts);
+        Ok(())
     }
 
     fn round(

@@ -67,8 +67,8 @@ impl Gateway {
     /// start whether or not the bucket answers.
     #[must_use]
     pub fn new(bucket: Bucket, options: GatewayOptions) -> Self {
-        let mut fetching = FetchOptions::default();
-        fetching.registry = options.metrics.clone();
+        let fetching =
+            FetchOptions { registry: options.metrics.clone(), ..FetchOptions::default() };
         let fetcher = Mutex::new(Fetcher::new(bucket.clone(), &fetching));
         let shared = Shared {
             cache: Cache::new(options.cache_bytes, &options.metrics),

@@ -78,44 +78,53 @@ impl IndexHeader {
     }
 }
 
-/// Makes the header of an index of `index_bytes`, of which `read` reads ranges: three at first,
-/// the long ones in parts.
+/// Reads ranges of an index, all or nothing.
+pub type ReadRanges<'a, E> = dyn Fn(&[Range<u64>]) -> Result<Vec<Bytes>, E> + 'a;
+
+/// Makes the header of an index of `index_bytes`, of which `read` reads ranges: the end of it, then
+/// two more, the long ones in parts.
 ///
 /// # Errors
 /// Those of `read`, or an index that is not what it should be.
 pub fn build_header<E: From<IndexError>>(
     index_bytes: u64,
-    read: &dyn Fn(&[Range<u64>]) -> Result<Vec<Bytes>, E>,
+    read: &ReadRanges<'_, E>,
 ) -> Result<Bytes, E> {
     let corrupt = |offset: u64| E::from(IndexError::corrupt("index", offset));
     let toc_at = index_bytes.checked_sub(TOC_BYTES as u64).ok_or_else(|| corrupt(0))?;
-    let ends = read(&[0..INDEX_HEAD_BYTES, toc_at..index_bytes])?;
-    let [head, tail] = ends.as_slice() else { return Err(corrupt(0)) };
-    let mut cursor = Cursor::new(head);
-    if cursor.u32_be() != Ok(index::MAGIC) {
-        return Err(corrupt(0));
-    }
-    let version = cursor.u8().map_err(|_| corrupt(4))?;
-    if tail.len() != TOC_BYTES {
-        return Err(corrupt(toc_at));
-    }
+    let tails = read(std::slice::from_ref(&(toc_at..index_bytes)))?;
+    let tail = tails.first().filter(|tail| tail.len() == TOC_BYTES);
+    let tail = tail.ok_or_else(|| corrupt(toc_at))?;
     let toc = Toc::decode(tail)?;
-    let is_ordered =
-        toc.symbols < toc.series && toc.series <= toc.postings_table && toc.postings_table < toc_at;
+    let is_ordered = INDEX_HEAD_BYTES <= toc.symbols
+        && toc.symbols < toc.series
+        && toc.series <= toc.postings_table
+        && toc.postings_table < toc_at;
     if !is_ordered {
         return Err(corrupt(toc_at));
     }
     let mut parts = Vec::new();
-    // The table of contents is there already.
-    for range in [toc.symbols..toc.series, toc.postings_table..toc_at] {
+    // The symbols lie right behind the head, and the table of contents is there already.
+    for range in [0..toc.series, toc.postings_table..toc_at] {
         let starts = (range.start..range.end).step_by(PART_BYTES as usize);
         parts.extend(starts.map(|start| start..range.end.min(start + PART_BYTES)));
     }
-    let bodies = read(&parts)?;
+    let mut bodies = read(&parts)?;
     let is_whole = |(part, body): (&Range<u64>, &Bytes)| part.end - part.start == body.len() as u64;
     if bodies.len() != parts.len() || !parts.iter().zip(&bodies).all(is_whole) {
         return Err(corrupt(toc.symbols));
     }
+    let first = bodies.first_mut().ok_or_else(|| corrupt(0))?;
+    let symbols_at = usize::try_from(toc.symbols).map_err(|_| corrupt(toc_at))?;
+    if symbols_at > first.len() {
+        return Err(corrupt(toc_at));
+    }
+    let head = first.split_to(symbols_at);
+    let mut cursor = Cursor::new(&head);
+    if cursor.u32_be() != Ok(index::MAGIC) {
+        return Err(corrupt(0));
+    }
+    let version = cursor.u8().map_err(|_| corrupt(4))?;
     let total: usize = bodies.iter().map(Bytes::len).sum();
     let mut out = Vec::with_capacity(HEAD_BYTES + total + TOC_BYTES + OWN_TOC_BYTES);
     out.extend_from_slice(&MAGIC.to_be_bytes());

@@ -47,6 +47,10 @@ pub(super) struct Held {
 }
 
 impl Held {
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Takes over what another holds.
     pub(super) fn join(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);

@@ -245,7 +245,7 @@ mod tests {
             let mut values = self.get(name).cloned().unwrap_or_default();
             values.sort();
             let from = values.into_iter().filter(|value| value.as_str() >= from);
-            let _ = from.map(|value| each(&value.clone(), value)).all(|goes_on| goes_on);
+            let _ = from.into_iter().all(|value| each(&value.clone(), value));
             Ok(())
         }
     }

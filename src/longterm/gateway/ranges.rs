@@ -25,6 +25,28 @@ pub(super) fn join(wanted: &[Range<u64>], gap_bytes: u64) -> Vec<Joined> {
     joined
 }
 
+/// Cuts a list of ranges, which ascend by their start, into runs that each fetch about `max_bytes`
+/// when joined, holes included: what lies in the holes must not fill the memory.
+pub(super) fn windows(wanted: &[Range<u64>], gap_bytes: u64, max_bytes: u64) -> Vec<Range<usize>> {
+    let mut windows = Vec::new();
+    let (mut first, mut bytes, mut end) = (0, 0_u64, 0);
+    for (index, range) in wanted.iter().enumerate() {
+        let hole = range.start.saturating_sub(end);
+        let hole = if index == first || hole > gap_bytes { 0 } else { hole };
+        let more = range.end.saturating_sub(range.start.max(end)).saturating_add(hole);
+        if index > first && bytes.saturating_add(more) > max_bytes {
+            windows.push(first..index);
+            (first, bytes) = (index, 0);
+        }
+        bytes = bytes.saturating_add(if first == index { range.end - range.start } else { more });
+        end = end.max(range.end);
+    }
+    if first < wanted.len() {
+        windows.push(first..wanted.len());
+    }
+    windows
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +103,16 @@ mod tests {
             for pair in joined.windows(2) {
                 prop_assert!(pair[0].bytes.end + gap < pair[1].bytes.start);
             }
+            let mut next = 0;
+            for window in windows(&wanted, gap, 300) {
+                prop_assert!(window.start == next && !window.is_empty());
+                next = window.end;
+                let part = &wanted[window.clone()];
+                let fetched: u64 =
+                    join(part, gap).iter().map(|one| one.bytes.end - one.bytes.start).sum();
+                prop_assert!(fetched <= 300 || window.len() == 1, "{fetched} in {window:?}");
+            }
+            prop_assert_eq!(next, wanted.len());
         }
     }
 }

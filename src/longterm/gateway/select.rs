@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crate::model::{Labels, LabelsRef, MatchOp, Matcher};
-use crate::series::{Aggregate, QueryError, Queryable, Select, Series, SeriesSet, TimeRange};
+use crate::series::{QueryError, Queryable, Select, Series, SeriesSet, TimeRange};
 use crate::storage::index::SeriesScratch;
 
 use super::block::GateBlock;
@@ -162,7 +162,7 @@ impl Gateway {
             by_block.push(found);
         }
         let limit = if ask.hints.limit == 0 { usize::MAX } else { ask.hints.limit };
-        let wanted = Aggregate::wanted_by(ask.hints.func.as_deref());
+        let wanted = ask.hints.aggregate();
         let Plan { jobs, meters, warnings } = plan;
         let blocks = jobs.iter().map(|job| Arc::clone(&job.block)).collect();
         let answer = Arc::new(Answer { shared, meters, blocks, wanted, _held: held });

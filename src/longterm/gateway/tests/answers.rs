@@ -6,7 +6,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use crate::disk::{MemoryDisk, SharedDisk};
+use crate::disk::{MemoryDisk, RealDisk, SharedDisk};
 use crate::model::MatchOp;
 use crate::series::{Chunk, Hints};
 
@@ -268,4 +268,66 @@ fn a_limit_cuts_the_answer_in_label_order() {
     assert_eq!(found, wanted);
     let values = gateway.label_values("__name__", &ask).unwrap();
     assert!(values.iter().map(|value| &**value).eq(["a", "b"]));
+}
+
+/// Puts the blocks that Thanos wrote in three resolutions into a bucket.
+fn golden() -> (Bucket, BTreeMap<i64, Arc<Block>>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden/thanos/downsample");
+    let (bucket, disk) = (Bucket::memory(), RealDisk::shared());
+    let mut blocks = BTreeMap::new();
+    for (resolution_ms, folder) in [
+        (0, "raw/01KEAW1MZ8E1KX7MBCGQ75ENHQ"),
+        (300_000, "5m/01KEAW1NYG5JS0QEK8EA8X6NE9"),
+        (3_600_000, "1h/01KEAW1PXRPNW60KZ77TEBVMT9"),
+    ] {
+        let dir = root.join(folder);
+        let (_, ulid) = folder.split_once('/').unwrap();
+        for name in ["meta.json", "index", "chunks/000001"] {
+            let data = disk.read(&dir.join(name)).unwrap();
+            bucket.put(&format!("{ulid}/{name}"), data.into()).unwrap();
+        }
+        blocks.insert(resolution_ms, Block::open(&disk, &dir).unwrap());
+    }
+    (bucket, blocks)
+}
+
+#[test]
+fn blocks_of_thanos_answer_in_each_resolution_as_they_do_on_a_disk() {
+    let (bucket, blocks) = golden();
+    let options = GatewayOptions { group_bytes: 2000, ..GatewayOptions::default() };
+    let gateway = Gateway::open(bucket, options).unwrap();
+    let whole = blocks[&0].meta().range();
+    let external = labels(&[("cluster", "c1"), ("replica", "a")]);
+    let (start_ms, middle_ms) = (whole.start_ms, whole.start_ms + 100_000_000);
+    let ranges =
+        [TimeRange::ALL, TimeRange::new(start_ms, middle_ms), TimeRange::new(middle_ms, i64::MAX)];
+    let mut count = 0;
+    for (max_resolution_ms, block) in &blocks {
+        for func in
+            [None, Some("rate"), Some("count_over_time"), Some("min"), Some("sum_over_time")]
+        {
+            for range in ranges {
+                let hints = Hints {
+                    func: func.map(Arc::from),
+                    max_resolution_ms: *max_resolution_ms,
+                    ..Hints::default()
+                };
+                let ask = Select { matchers: Vec::new(), range, hints };
+                let (ours, theirs) = (gateway.select(&ask).unwrap(), block.select(&ask).unwrap());
+                assert!(ours.warnings.is_empty());
+                assert_eq!(ours.series.len(), theirs.series.len());
+                for (ours, theirs) in ours.series.iter().zip(&theirs.series) {
+                    let joined = theirs.labels().iter().chain(external.iter());
+                    assert_eq!(*ours.labels(), Labels::from_pairs(joined).unwrap());
+                    let (mut found, mut wanted) = (Column::new(), Column::new());
+                    ours.read(range, &mut found).unwrap();
+                    theirs.read(range, &mut wanted).unwrap();
+                    // As text, in which a NaN equals itself.
+                    assert_eq!(format!("{found:?}"), format!("{wanted:?}"), "{func:?} {range:?}");
+                    count += found.len();
+                }
+            }
+        }
+    }
+    assert!(count > 100_000, "{count}");
 }

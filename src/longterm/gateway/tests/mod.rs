@@ -96,8 +96,7 @@ impl Fixture {
             .keys()
             .flat_map(|labels| labels.iter().flat_map(|(name, value)| [name, value]))
             .collect();
-        let mut options = WriterOptions::default();
-        options.segment_bytes = segment_bytes;
+        let options = WriterOptions { segment_bytes };
         let (dir, mut symbols) = (Path::new(DIR), symbols.into_iter());
         let disk = Arc::clone(&self.disk);
         let mut writer =
