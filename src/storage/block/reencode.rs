@@ -14,11 +14,7 @@ const ALL: (i64, i64) = (i64::MIN, i64::MAX);
 const ALL_IN_ONE: u16 = u16::MAX;
 
 /// The samples `column` of a chunk of the encoding `like` as chunks of that encoding.
-fn encode_like(
-    like: u8,
-    column: &Column,
-    into: &mut Vec<Chunk>,
-) -> Result<(), ChunkError> {
+fn encode_like(like: u8, column: &Column, into: &mut Vec<Chunk>) -> Result<(), ChunkError> {
     let encoding = Encoding::try_from(like)?;
     let options = EncodeOptions {
         samples_max: ALL_IN_ONE,

@@ -176,11 +176,7 @@ impl Again {
 }
 
 /// Appends a part, if it is there, without markers of staleness among floats.
-fn decode(
-    parts: &AggregateChunk<'_>,
-    part: Part,
-    into: &mut Column,
-) -> Result<(), ChunkError> {
+fn decode(parts: &AggregateChunk<'_>, part: Part, into: &mut Column) -> Result<(), ChunkError> {
     let Some((encoding, data)) = parts.get(part) else { return Ok(()) };
     let start = into.len();
     chunk::decode(encoding, data, ALL, into)?;

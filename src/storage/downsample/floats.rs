@@ -140,9 +140,10 @@ impl Floats {
         if min_time_ms > max_time_ms {
             return;
         }
-        let [count, sum, min, max, counter] = self.parts.each_ref().map(|part| {
-            (part.sample_count() > 0).then(|| (Encoding::Xor as u8, part.bytes()))
-        });
+        let [count, sum, min, max, counter] = self
+            .parts
+            .each_ref()
+            .map(|part| (part.sample_count() > 0).then(|| (Encoding::Xor as u8, part.bytes())));
         let data = encode_aggregate(&[count, sum, min, max, counter, None]);
         out.push(Chunk { min_time_ms, max_time_ms, encoding: AGGREGATE, data });
     }

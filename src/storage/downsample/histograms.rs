@@ -155,9 +155,8 @@ impl<'a> Rows<'a> {
 
     /// Those up to a time, and those behind it.
     fn split(&self, end_ms: i64) -> (Self, Self) {
-        let rows = |rows: &'a [Row<'a>]| {
-            rows.split_at(rows.partition_point(|row| row.time_ms <= end_ms))
-        };
+        let rows =
+            |rows: &'a [Row<'a>]| rows.split_at(rows.partition_point(|row| row.time_ms <= end_ms));
         let (counter, counter_behind) = rows(self.counter);
         let (sum, sum_behind) = rows(self.sum);
         let counts = self.counts.map(|(times, counts)| {
@@ -325,7 +324,9 @@ fn counts(rows: Rows<'_>, resolution_ms: i64) -> Result<XorAppender, ChunkError>
         })?;
     } else {
         let times: Vec<i64> = rows.sum.iter().map(|row| row.time_ms).collect();
-        each_window(&times, resolution_ms, |end_ms, window| count.append(end_ms, window.len() as f64))?;
+        each_window(&times, resolution_ms, |end_ms, window| {
+            count.append(end_ms, window.len() as f64)
+        })?;
     }
     Ok(count)
 }

@@ -51,8 +51,10 @@ fn every_chunk_is_written_again_byte_by_byte() {
                     })
                     .into();
                 again.push(None);
-                let again: Vec<_> =
-                    again.iter().map(|part| part.as_ref().map(|(e, d)| (*e, d.as_slice()))).collect();
+                let again: Vec<_> = again
+                    .iter()
+                    .map(|part| part.as_ref().map(|(e, d)| (*e, d.as_slice())))
+                    .collect();
                 let again = encode_aggregate(&again.try_into().unwrap());
                 assert_eq!(again, chunk.data);
                 chunks_seen += 1;
@@ -132,16 +134,16 @@ fn difference(ours: &Column, theirs: &Column) -> Option<String> {
 
 fn compare(from: &str, to: &str, resolution_ms: i64) {
     let (ours, theirs) = (downsampled(from, resolution_ms), golden(to));
-    let symbols = |block: &Block| block.symbols().map(|s| s.unwrap().to_owned()).collect::<Vec<_>>();
+    let symbols =
+        |block: &Block| block.symbols().map(|s| s.unwrap().to_owned()).collect::<Vec<_>>();
     assert_eq!(symbols(&ours), symbols(&theirs));
     let (ours_in, theirs_in) = (contents(&ours), contents(&theirs));
     let names = |all: &[(Labels, Vec<Chunk>)]| all.iter().map(|s| s.0.clone()).collect::<Vec<_>>();
     assert_eq!(names(&ours_in), names(&theirs_in));
     let mut problems = Vec::new();
     for ((labels, ours), (_, theirs)) in ours_in.iter().zip(&theirs_in) {
-        let bounds = |all: &[Chunk]| {
-            all.iter().map(|c| (c.min_time_ms, c.max_time_ms)).collect::<Vec<_>>()
-        };
+        let bounds =
+            |all: &[Chunk]| all.iter().map(|c| (c.min_time_ms, c.max_time_ms)).collect::<Vec<_>>();
         assert_eq!(bounds(ours), bounds(theirs), "{labels}");
         for (chunk, wanted) in ours.iter().zip(theirs) {
             let ours = AggregateChunk::parse(&chunk.data).unwrap();
@@ -195,8 +197,14 @@ fn five_minutes_become_the_hours_of_thanos() {
 #[test]
 fn windows_do_not_become_shorter_ones() {
     let (disk, options) = (memory(), DownsampleOptions::default());
-    let made =
-        downsample_block(&disk, &golden("5m"), FIVE_MINUTES_MS, Path::new("/"), Ulid::nil(), &options);
+    let made = downsample_block(
+        &disk,
+        &golden("5m"),
+        FIVE_MINUTES_MS,
+        Path::new("/"),
+        Ulid::nil(),
+        &options,
+    );
     assert!(matches!(made, Err(DownsampleError::Resolution { .. })));
 }
 

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use serde_json::Value as Json;
 
 use crate::disk::{Disk, MemoryDisk, RealDisk, SharedDisk};
-use crate::model::histogram::{Counts, CountsRef, Histogram, HistogramRef, Layout, ResetHint, Span};
+use crate::model::histogram::{
+    Counts, CountsRef, Histogram, HistogramRef, Layout, ResetHint, Span,
+};
 use crate::model::{Labels, stale_nan};
 use crate::series::Chunk;
 use crate::storage::block::{Block, BlockScan};

@@ -40,7 +40,8 @@ fn queries_read_what_a_querier_of_thanos_reads() {
     for line in lines("query") {
         let (name, func) = (line["resolution"].as_str().unwrap(), line["func"].as_str().unwrap());
         let labels = labels(&line["labels"]);
-        let (_, resolution_ms, contents) = blocks.iter().find(|(known, ..)| *known == name).unwrap();
+        let (_, resolution_ms, contents) =
+            blocks.iter().find(|(known, ..)| *known == name).unwrap();
         let Some((_, chunks)) = contents.iter().find(|(known, _)| *known == labels) else {
             assert_eq!(line["t"].as_array().map(Vec::len), Some(0), "{labels}");
             continue;
