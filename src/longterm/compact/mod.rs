@@ -39,6 +39,7 @@ mod round;
 mod testing;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod watch;
 mod work;
 
@@ -59,4 +60,5 @@ pub use resample::Resampling;
 pub use resolution::Resolution;
 pub use retention::Fate;
 pub use round::Round;
+pub use verify::BucketVerified;
 pub use watch::{Progress, Watch};

@@ -25,6 +25,8 @@ pub enum Resampling {
     SetAside,
     /// Coarser blocks have all of its sources.
     Done,
+    /// What would be made of it is too old already.
+    TooOld,
     /// It is shorter than blocks that are, and not old enough yet.
     Short {
         /// Its length.
@@ -53,6 +55,7 @@ impl fmt::Display for Resampling {
             Self::Marked => f.write_str("not downsampled: marked so"),
             Self::SetAside => f.write_str("not downsampled: set aside"),
             Self::Done => f.write_str("downsampled already"),
+            Self::TooOld => f.write_str("not downsampled: coarser data of its time is too old"),
             Self::Short { span_ms, until_ms } => {
                 write!(f, "not downsampled: only {span_ms} ms long, and not old before {until_ms}")
             }
@@ -88,6 +91,11 @@ pub(super) fn resampling(
     let is_there = |source| coarser.iter().any(|other| has(other, source));
     if !sources.is_empty() && sources.iter().all(is_there) {
         return Resampling::Done;
+    }
+    // Five minutes that are too old may be wanted all the same, to make hours of them.
+    let end_ms = |to| options.retention.end_ms(to, block.meta.max_time_ms);
+    if own.coarser().all(|to| end_ms(to).is_some_and(|end_ms| now_ms > end_ms)) {
+        return Resampling::TooOld;
     }
     let range = block.meta.range();
     let shares = |other: &&Arc<BucketBlock>| {
@@ -153,6 +161,17 @@ mod tests {
         assert_eq!(decide(&m5(9), &[], &[], 25 * DAY), Resampling::Due(Resolution::Hour));
         assert_eq!(decide(&block(1, 0, DAY, HOUR, &[1]), &[], &[], 0), Resampling::Coarsest);
         assert_eq!(decide(&block(1, 0, DAY, 7, &[1]), &[], &[], 0), Resampling::Coarsest);
+    }
+
+    #[test]
+    fn nothing_is_made_that_would_go_at_once() {
+        let mut options = CompactOptions::new("work");
+        let raw = block(1, 0, 2 * DAY, 0, &[1]);
+        let decide = |options: &CompactOptions| resampling(&raw, &[], &[], options, 9 * DAY);
+        options.retention = Retention::days([0, 5, 5]);
+        assert_eq!(decide(&options), Resampling::TooOld);
+        options.retention = Retention::days([0, 5, 50]);
+        assert_eq!(decide(&options), Resampling::Due(Resolution::FiveMinutes));
     }
 
     #[test]

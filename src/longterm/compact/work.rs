@@ -5,13 +5,13 @@ use std::sync::Arc;
 
 use ulid::Ulid;
 
-use crate::chunk;
+use crate::chunk::{self, AGGREGATE, AggregateChunk, ChunkError, Part};
 use crate::longterm::bucket::BucketError;
 use crate::longterm::{
     BucketBlock, IndexStats, LongTermError, Source, ThanosMeta, UploadOptions, download_block,
     upload_block,
 };
-use crate::series::Column;
+use crate::series::{Chunk, Column};
 use crate::storage::block::{Block, BlockError, BlockMeta, BlockScan};
 
 use super::CompactError;
@@ -99,14 +99,30 @@ pub(super) fn first_unreadable(block: &Block) -> Result<Option<String>, BlockErr
         scan.chunks(&mut chunks)?;
         for chunk in &chunks {
             column.clear();
-            let all = (i64::MIN, i64::MAX);
-            if let Err(error) = chunk::decode(chunk.encoding, &chunk.data, all, &mut column) {
+            if let Err(error) = read_whole(chunk, &mut column) {
                 let start_ms = chunk.min_time_ms;
                 return Ok(Some(format!("series {}, chunk from {start_ms}: {error}", scan.id())));
             }
         }
     }
     Ok(None)
+}
+
+/// Decodes all that is in a chunk, of aggregates each.
+fn read_whole(whole: &Chunk, into: &mut Column) -> Result<(), ChunkError> {
+    let all = (i64::MIN, i64::MAX);
+    if whole.encoding != AGGREGATE {
+        return chunk::decode(whole.encoding, &whole.data, all, into);
+    }
+    let aggregates = AggregateChunk::parse(&whole.data)?;
+    let parts = [Part::Count, Part::Sum, Part::Min, Part::Max, Part::Counter, Part::LastRaw];
+    for part in parts {
+        into.clear();
+        if let Some((encoding, data)) = aggregates.get(part) {
+            chunk::decode(encoding, data, all, into)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the new block says of extensions: those that all sources with any have, as the first has

@@ -1,10 +1,11 @@
 //! The program ends between any two requests, and goes on afterwards.
 
 use super::*;
-use crate::longterm::bucket::FaultyBucket;
+use crate::longterm::bucket::{Fault, FaultyBucket, Operation};
+use parking_lot::Mutex;
 
-/// Blocks to merge, of two replicas, long enough to be downsampled, one of them too old; one that
-/// another makes superfluous; one whose mark is old.
+/// Blocks of two replicas, one of which has a block less, and blocks of two hours; all of them too
+/// old as they are, so that they are downsampled and go.
 fn prepared() -> World {
     let mut world = World::over(Bucket::memory(), T0 + 60 * DAY);
     world.options.replica_labels = vec!["replica".to_owned()];
@@ -19,7 +20,10 @@ fn prepared() -> World {
             world.upload(number as u64 * 2 + place as u64, span, &labels, 2 * HOUR);
         }
     }
-    two_hours(&world, 6);
+    for number in 0..6 {
+        let span = (T0 + number * 2 * HOUR, T0 + (number + 1) * 2 * HOUR);
+        world.upload(number as u64 + 10, span, &[("cluster", "d")], 30 * MINUTE);
+    }
     world
 }
 
@@ -92,16 +96,23 @@ fn a_crash_between_any_two_requests_loses_and_doubles_nothing() {
     let prepared = prepared();
     let wanted = samples(&prepared);
     let whole = prepared.copy();
-    let counted = FaultyBucket::new(&whole.bucket, |_| crate::longterm::bucket::Fault::None);
+    let changes = Arc::new(Mutex::new(Vec::new()));
+    let noted = changes.clone();
+    let counted = FaultyBucket::new(&whole.bucket, move |request| {
+        if matches!(request.operation, Operation::Upload | Operation::Delete) {
+            noted.lock().push(request.number);
+        }
+        Fault::None
+    });
     let report = whole.compactor_on(&counted.bucket()).run_once(Watch::default()).unwrap();
     assert!(report.merged.len() >= 3 && report.downsampled.len() >= 2, "{report:?}");
     assert!(!report.relabelled.is_empty() && !report.too_old.is_empty(), "{report:?}");
-    let requests = counted.requests();
     settle(&whole);
     let wanted_shape = shape(&whole);
-    assert!(requests > 100);
-    // Every request that changes something, and some of the others.
-    for count in (0..requests).filter(|count| count % 3 == 0 || *count > requests / 4) {
+    let (requests, changes) = (counted.requests(), changes.lock().clone());
+    assert!(changes.len() > 60, "{}", changes.len());
+    // Between two that change something the bucket is the same.
+    for count in changes {
         let world = prepared.copy();
         let faulty = FaultyBucket::crashing_after(&world.bucket, count);
         let _ = world.compactor_on(&faulty.bucket()).run_once(Watch::default());

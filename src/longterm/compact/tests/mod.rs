@@ -54,12 +54,15 @@ impl World {
     }
 
     pub(super) fn over(bucket: Bucket, now_ms: i64) -> Self {
+        let mut options = CompactOptions::new(WORK);
+        // Blocks of tests are short, and all that is made of them would be in the way.
+        options.downsample_age_ms = 10_000 * DAY;
         Self {
             bucket,
             clock: Arc::new(ManualClock::at(now_ms)),
             disk: MemoryDisk::shared(),
             registry: Registry::new(),
-            options: CompactOptions::new(WORK),
+            options,
         }
     }
 
