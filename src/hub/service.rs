@@ -8,7 +8,7 @@ use crate::base::metrics::Registry;
 use crate::promql::Engine;
 use crate::series::{Append, Queryable};
 
-use super::api::{Gate, HeadStatus};
+use super::api::{Gate, HeadStatus, ReplicaOptions};
 use super::http::ROUTES;
 use super::metrics::HttpMetrics;
 use super::receive::{ReceiveOptions, Receiver};
@@ -45,6 +45,8 @@ pub(super) struct Service {
     pub(super) http: HttpMetrics,
     pub(super) queries: Gate,
     pub(super) lookups: Gate,
+    /// Set before requests are answered; without it there are no replicas.
+    pub(super) replicas: OnceLock<ReplicaOptions>,
     pub(super) receiver: Receiver,
 }
 
@@ -62,6 +64,7 @@ impl Service {
             http: HttpMetrics::new(&registry, ROUTES.iter().map(|route| route.pattern)),
             queries: Gate::new(QUERIES_MAX),
             lookups: Gate::new(LOOKUPS_MAX),
+            replicas: OnceLock::new(),
             receiver: Receiver::new(receive, clock.clone(), &registry),
             clock,
             registry,

@@ -12,7 +12,7 @@ use crate::series::{Hints, QueryError, Select, SeriesSet, TimeRange};
 
 use super::answer::{ApiError, ErrorKind, Notes, success};
 use super::form::Form;
-use super::{instant, json, params};
+use super::{instant, json, params, replicas};
 
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Series between two looks at whether somebody still waits.
@@ -60,7 +60,8 @@ pub(super) async fn names(
     form: &Form,
 ) -> Result<String, ApiError> {
     let question = question(form, None)?;
-    texts(service, question, move |ask| store.query.label_names(ask)).await
+    let source = replicas::source(service, &store, form)?;
+    texts(service, question, move |ask| source.label_names(ask)).await
 }
 
 /// Values of a label.
@@ -75,7 +76,8 @@ pub(super) async fn values(
         return Err(ApiError::bad_data("invalid label name: \"\"".into()));
     }
     let question = question(form, None)?;
-    texts(service, question, move |ask| store.query.label_values(&name, ask)).await
+    let source = replicas::source(service, &store, form)?;
+    texts(service, question, move |ask| source.label_values(&name, ask)).await
 }
 
 async fn texts(
@@ -119,11 +121,12 @@ pub(super) async fn series(
         return Err(ApiError::bad_data("no match[] parameter provided".into()));
     }
     let question = question(form, Some("series"))?;
+    let source = replicas::source(service, &store, form)?;
     let work = move |leave: super::gate::Leave| {
         let mut found = BTreeSet::new();
         let mut warnings = Vec::new();
         for ask in &question.asks {
-            let set = store.query.select(ask)?;
+            let set = source.select(ask)?;
             collect(set, &leave.cancel, &mut found, &mut warnings)?;
         }
         let mut found: Vec<_> = found.into_iter().collect();

@@ -14,10 +14,12 @@ mod json;
 mod lookup;
 mod params;
 mod query;
+mod replicas;
 mod request;
 mod status;
 
 pub(super) use form::unescape_path;
 pub(super) use gate::Gate;
+pub(super) use replicas::ReplicaOptions;
 pub(super) use request::answer;
 pub(super) use status::{HeadStatus, build_info};

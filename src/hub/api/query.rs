@@ -6,12 +6,14 @@ use std::time::Duration;
 use crate::base::quote::quoted;
 use crate::hub::service::{Service, Store};
 use crate::promql::{self, Answer, Engine, EngineError, RunOptions, StatsWanted, Value};
+use crate::series::Queryable;
 
 use super::answer::{ApiError, ErrorKind, Notes, success};
 use super::form::Form;
 use super::gate::Leave;
 use super::json;
 use super::params::{self, QueryOptions, Steps};
+use super::replicas;
 
 /// Longest that a query may wait and run together; the engine's own limit may be shorter.
 const PATIENCE_MS: i64 = 120_000;
@@ -53,6 +55,7 @@ async fn run(
     when: When,
 ) -> Result<String, ApiError> {
     let options = params::query_options(form, limit)?;
+    let source = replicas::source(service, &store, form)?;
     let query = form.get("query").to_owned();
     let patience_ms = options.timeout_ms.unwrap_or(PATIENCE_MS).min(PATIENCE_MS);
     if patience_ms <= 0 {
@@ -73,7 +76,7 @@ async fn run(
                 _ => StatsWanted::Totals,
             },
         };
-        let mut answer = evaluate(&engine, &store, &query, when, &run)?;
+        let mut answer = evaluate(&engine, &*source, &query, when, &run)?;
         if let Some(stats) = &mut answer.stats {
             let waited = leave.waited.as_secs_f64();
             stats.timings.exec_queue_seconds = waited;
@@ -86,15 +89,15 @@ async fn run(
 
 fn evaluate(
     engine: &Engine,
-    store: &Store,
+    source: &dyn Queryable,
     query: &str,
     when: When,
     run: &RunOptions,
 ) -> Result<Answer, EngineError> {
     match when {
-        When::Instant(time_ms) => engine.instant(&*store.query, query, time_ms, run),
+        When::Instant(time_ms) => engine.instant(source, query, time_ms, run),
         When::Range(Steps { start_ms, end_ms, step_ms }) => {
-            engine.range(&*store.query, query, start_ms, end_ms, step_ms, run)
+            engine.range(source, query, start_ms, end_ms, step_ms, run)
         }
     }
 }

@@ -4,6 +4,7 @@ mod api;
 mod client;
 mod lifecycle;
 mod receive;
+mod replicas;
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -6,6 +6,8 @@
 mod active;
 mod answer;
 mod explain;
+#[cfg(test)]
+mod joins_tests;
 mod options;
 mod query;
 mod stats;

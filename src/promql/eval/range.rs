@@ -8,7 +8,7 @@ use crate::model::{Labels, is_stale};
 use crate::promql::ast::Extended;
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
-use crate::promql::functions::{Edges, Findings, RangeFunction, Request, Windows};
+use crate::promql::functions::{Befores, Edges, Findings, RangeFunction, Request, Windows};
 use crate::promql::notes::Note;
 use crate::promql::plan::{Node, Steps, Window, WindowSource, seconds, window_range};
 use crate::series::{Column, TimeRange};
@@ -334,14 +334,15 @@ impl Operator for OverTime<'_> {
         let (times, values) = cut(samples.column(), range);
         let window = self.source.window;
         let (steps, shift, range_ms) = (window.steps, window.shift, window.range_ms);
+        let inside = inside(samples.column(), range);
+        let befores = Befores::new(samples.column().joins.floats(), inside.start);
         let request = Request {
-            windows: Windows { times, values, steps, shift, range_ms },
+            windows: Windows { times, values, befores, steps, shift, range_ms },
             seconds: self.seconds,
             parameters: &self.parameters,
             starts: self.starts(samples.column(), range),
             edges: self.source.edges(),
         };
-        let inside = inside(samples.column(), range);
         let histograms = &samples.column().histograms;
         let findings = if histograms.range(inside.clone()).next().is_none() {
             let overlapping = self.function.run(&request, &mut work.scratch, into);

@@ -41,6 +41,12 @@ pub(super) fn without_buckets(
         match histograms.next_if(|(at, _)| *at == index) {
             Some((_, one)) if !is_stale(*value) => {
                 let one = FloatRef::from(one);
+                if let Some(continued) = samples.joins.before_histogram(index) {
+                    let continued = FloatRef::from(continued);
+                    let bare = bare(&mut layouts, &continued, ResetHint::Unknown);
+                    result.joins.push_histogram(result.len(), bare.as_ref());
+                    last = Some(continued);
+                }
                 let hint = match (one.hint, &last) {
                     (ResetHint::Unknown, Some(last)) if one.is_reset_after(last) => {
                         ResetHint::Reset
@@ -49,17 +55,25 @@ pub(super) fn without_buckets(
                     (hint, _) => hint,
                 };
                 last = Some(one);
-                let layout = layout_of(&mut layouts, one.layout.schema);
-                let buckets = Vec::new();
-                let counts = Counts::Float { count: one.count, zero_count: 0.0, buckets };
-                let bare = Histogram { layout, hint, sum: one.sum, counts };
-                result.push_histogram(*time_ms, bare.as_ref());
+                result.push_histogram(*time_ms, bare(&mut layouts, &one, hint).as_ref());
             }
-            _ => result.push(*time_ms, *value),
+            _ => {
+                if let Some(continued) = samples.joins.before(index) {
+                    result.joins.push(result.len(), continued);
+                }
+                result.push(*time_ms, *value);
+            }
         }
         result.set_last_start(samples.start_ms(index));
     }
     result
+}
+
+/// Count and sum of a histogram alone.
+fn bare(layouts: &mut Vec<Arc<Layout>>, one: &FloatRef<'_>, hint: ResetHint) -> Histogram {
+    let layout = layout_of(layouts, one.layout.schema);
+    let counts = Counts::Float { count: one.count, zero_count: 0.0, buckets: Vec::new() };
+    Histogram { layout, hint, sum: one.sum, counts }
 }
 
 fn layout_of(layouts: &mut Vec<Arc<Layout>>, schema: i32) -> Arc<Layout> {

@@ -18,6 +18,26 @@ pub(super) fn count_pairs(
     positions.clear();
     let pairs = windows.values.windows(2).enumerate();
     positions.extend(pairs.filter(|(_, pair)| counts(pair[0], pair[1])).map(|(i, _)| i + 1));
+    count(windows, positions, into);
+}
+
+/// Counts how often a counter fell. `positions` is scratch.
+pub(super) fn count_resets(
+    windows: &Windows<'_>,
+    positions: &mut Vec<usize>,
+    into: &mut StepColumn,
+) {
+    if windows.befores.is_empty() {
+        return count_pairs(windows, positions, into, |before, after| after < before);
+    }
+    positions.clear();
+    let all = 1..windows.values.len();
+    positions.extend(all.filter(|index| windows.values[*index] < windows.before(*index)));
+    count(windows, positions, into);
+}
+
+/// Counts the positions behind the first and up to the last sample of each window.
+fn count(windows: &Windows<'_>, positions: &[usize], into: &mut StepColumn) {
     let (mut from, mut to) = (0, 0);
     windows.each(into, |window| {
         while to < positions.len() && positions[to] < window.hi {

@@ -8,7 +8,7 @@ use crate::promql::eval::StepColumn;
 use crate::promql::plan::{Shift, Steps};
 
 use super::over_time::RangeFunction;
-use super::window::Windows;
+use super::window::{Befores, Loss, Windows};
 
 /// The error for a function that does not know what to do with a completed window.
 pub(crate) fn not_extended(how: Extended, function: &str) -> EngineError {
@@ -102,7 +102,8 @@ impl Edges {
         let Reach { start_ms, end_ms, first, last } = reach;
         let line = |from: usize, at_ms: i64| {
             let times = (windows.times[from], windows.times[from + 1]);
-            interpolate(times, (windows.values[from], windows.values[from + 1]), at_ms, counter)
+            let before = if counter { windows.before(from + 1) } else { windows.values[from] };
+            interpolate(times, (before, windows.values[from + 1]), at_ms, counter)
         };
         let left = if self.smoothed && windows.times[first] < start_ms {
             line(first, start_ms)
@@ -125,51 +126,59 @@ fn interpolate(times: (i64, i64), values: (f64, f64), at_ms: i64, counter: bool)
 }
 
 /// `rate` with `per_seconds`, `increase` or, if it is no counter, `delta`: from edge to edge.
-/// `resets` is scratch. Matches `extendedRate`.
+/// `losses` is scratch. Matches `extendedRate`.
 pub(super) fn slope(
     edges: Edges,
     (counter, per_seconds): (bool, Option<f64>),
     windows: &Windows<'_>,
-    resets: &mut Vec<usize>,
+    losses: &mut Vec<Loss>,
     into: &mut StepColumn,
 ) {
-    resets.clear();
+    losses.clear();
     if counter {
-        let pairs = windows.values.windows(2).enumerate();
-        resets.extend(pairs.filter(|(_, pair)| pair[1] < pair[0]).map(|(i, _)| i + 1));
+        windows.losses(losses);
     }
     edges.each(windows, into, |reach| {
         let (left, right) = edges.edges(windows, reach, counter);
         let mut moved = right - left;
         if counter {
-            // Where an edge lies between two samples, a reset between them is in its value.
-            let from = reach.first + usize::from(windows.times[reach.first] <= reach.start_ms);
-            let behind = reach.last + usize::from(windows.times[reach.last] < reach.end_ms);
-            moved += lost(windows.values, resets, (left, right), from, behind);
+            moved += lost(windows, losses, (left, right), (reach, edges.smoothed));
         }
         Some(per_seconds.map_or(moved, |seconds| moved / seconds))
     });
 }
 
-/// What a counter had reached whenever it started again, from the left edge over the samples
-/// `from..behind` to the right edge. Matches `correctForCounterResets`.
+/// What a counter had reached whenever it started again or went on from another value, from the
+/// left edge over the samples inside to the right edge. Matches `correctForCounterResets`.
 fn lost(
-    values: &[f64],
-    resets: &[usize],
+    windows: &Windows<'_>,
+    losses: &[Loss],
     (left, right): (f64, f64),
-    from: usize,
-    behind: usize,
+    (reach, smoothed): (Reach, bool),
 ) -> f64 {
+    let Reach { first, last, .. } = reach;
+    // Where an edge lies between two samples, a reset between them is in its value.
+    let from = first + usize::from(windows.times[first] <= reach.start_ms);
+    let behind = last + usize::from(windows.times[last] < reach.end_ms);
+    let is_cut = smoothed && windows.times[first] < reach.start_ms;
+    let fallen = |before: f64, value: f64| if value < before { before } else { 0.0 };
+    let step = |index: usize, before: f64, value: f64| match windows.befores.get(index) {
+        // An edge on the line to the sample continues what the sample does.
+        Some(_) if index == first || is_cut && index == first + 1 => fallen(before, value),
+        Some(continued) if windows.values[index] < continued => before,
+        Some(continued) => before - continued,
+        None => fallen(before, value),
+    };
     if from >= behind {
-        return if right < left { left } else { 0.0 };
+        return step(behind, left, right);
     }
-    let mut lost = if values[from] < left { left } else { 0.0 };
-    let lo = resets.partition_point(|reset| *reset <= from);
-    for reset in resets[lo..].iter().take_while(|reset| **reset < behind) {
-        lost += values[reset - 1];
+    let mut lost = step(from, left, windows.values[from]);
+    let lo = losses.partition_point(|loss| loss.index <= from);
+    for loss in losses[lo..].iter().take_while(|loss| loss.index < behind) {
+        lost += loss.lost;
     }
-    if right < values[behind - 1] {
-        lost += values[behind - 1];
+    if behind == last {
+        lost += step(last, windows.values[last - 1], right);
     }
     lost
 }
@@ -234,7 +243,8 @@ pub(crate) fn complete(
     end_ms: i64,
 ) -> (Vec<i64>, Vec<f64>) {
     let (steps, shift) = (Steps::once(end_ms), Shift::default());
-    let windows = Windows { times, values, steps, shift, range_ms };
+    let befores = Befores::default();
+    let windows = Windows { times, values, befores, steps, shift, range_ms };
     let start_ms = end_ms.saturating_sub(range_ms);
     let (open_ms, last_ms) = (
         start_ms.saturating_sub(edges.lookback_ms),

@@ -30,7 +30,7 @@ pub(crate) use math::MathFunction;
 pub(crate) use native::{Findings, HistogramStat};
 pub(crate) use over_time::{RangeFunction, Request, Scratch};
 pub(crate) use sort::SortOrder;
-pub(crate) use window::Windows;
+pub(crate) use window::{Befores, Windows};
 
 /// A function by what it needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,6 +116,7 @@ mod tests {
     use crate::promql::plan::{Shift, Steps};
 
     use super::Windows;
+    use super::window::Befores;
 
     /// Samples and windows for tests of kernels.
     #[derive(Debug, Clone)]
@@ -141,7 +142,9 @@ mod tests {
 
         pub(super) fn windows(&self) -> Windows<'_> {
             let Self { times, values, steps, shift, range_ms } = self;
-            Windows { times, values, steps: *steps, shift: *shift, range_ms: *range_ms }
+            let befores = Befores::default();
+            let (steps, shift, range_ms) = (*steps, *shift, *range_ms);
+            Windows { times, values, befores, steps, shift, range_ms }
         }
     }
 

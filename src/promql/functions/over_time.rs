@@ -4,12 +4,12 @@ use std::collections::VecDeque;
 
 use crate::promql::eval::StepColumn;
 
-use super::changes::{count_pairs, is_change};
+use super::changes::{count_pairs, count_resets, is_change};
 use super::extended::{self, Edges};
 use super::extremes::Extreme;
 use super::rate::{Slope, last_two};
 use super::starts::Starts;
-use super::window::Windows;
+use super::window::{Loss, Windows};
 use super::{regression, spread, sums};
 
 /// A function over windows of samples.
@@ -61,9 +61,9 @@ pub(crate) struct Request<'a> {
 #[derive(Debug, Default)]
 pub(crate) struct Scratch {
     indexes: Vec<usize>,
-    more_indexes: Vec<usize>,
     queue: VecDeque<usize>,
     values: Vec<f64>,
+    losses: Vec<Loss>,
 }
 
 impl Scratch {
@@ -158,6 +158,7 @@ impl RangeFunction {
         into: &mut StepColumn,
     ) {
         let (windows, indexes) = (&ask.windows, &mut scratch.indexes);
+        let losses = &mut scratch.losses;
         let values = windows.values;
         let pair = |index: usize| Some((*values.get(index.checked_sub(1)?)?, *values.get(index)?));
         let mut count = |counts: &dyn Fn(usize) -> bool| {
@@ -166,7 +167,10 @@ impl RangeFunction {
         match self {
             Self::Changes => count(&|index| pair(index).is_some_and(|(a, b)| is_change(a, b))),
             Self::Resets if ask.starts.is_empty() => {
-                count(&|index| pair(index).is_some_and(|(a, b)| b < a));
+                count(&|index| {
+                    let before = |pair: (f64, f64)| windows.befores.get(index).unwrap_or(pair.0);
+                    pair(index).is_some_and(|pair| pair.1 < before(pair))
+                });
             }
             Self::Resets => {
                 let started = Starts { windows, starts: ask.starts };
@@ -175,7 +179,7 @@ impl RangeFunction {
             _ => {
                 let per_seconds = Some(ask.seconds).filter(|_| self == Self::Rate);
                 let how = (self != Self::Delta, per_seconds);
-                extended::slope(edges, how, windows, indexes, into);
+                extended::slope(edges, how, windows, losses, into);
             }
         }
     }
@@ -183,14 +187,14 @@ impl RangeFunction {
     /// With starts that tell of resets.
     fn run_started(self, ask: &Request<'_>, scratch: &mut Scratch, into: &mut StepColumn) -> u64 {
         let started = Starts { windows: &ask.windows, starts: ask.starts };
-        let Scratch { indexes, more_indexes, .. } = scratch;
+        let Scratch { indexes, losses, .. } = scratch;
         match self {
             Self::Irate => started.last_two(into),
             Self::Resets => started.count_resets(indexes, into),
             _ => {
                 let per_seconds = Some(ask.seconds).filter(|_| self == Self::Rate);
                 let slope = Slope { counter: true, per_seconds };
-                return started.slope(slope, indexes, more_indexes, into);
+                return started.slope(slope, losses, indexes, into);
             }
         }
         0
@@ -198,7 +202,7 @@ impl RangeFunction {
 
     fn run_plain(self, ask: &Request<'_>, scratch: &mut Scratch, into: &mut StepColumn) {
         let windows = &ask.windows;
-        let Scratch { indexes, queue, values, .. } = scratch;
+        let Scratch { indexes, queue, values, losses } = scratch;
         let slope = |counter, per_seconds| Slope { counter, per_seconds };
         let extreme = |largest, time| Extreme { largest, time };
         let parameter = |index: usize, step: usize| {
@@ -207,9 +211,9 @@ impl RangeFunction {
         };
         let seconds = |time_ms: i64| Some(time_ms as f64 / 1000.0);
         match self {
-            Self::Rate => slope(true, Some(ask.seconds)).run(windows, indexes, into),
-            Self::Increase => slope(true, None).run(windows, indexes, into),
-            Self::Delta => slope(false, None).run(windows, indexes, into),
+            Self::Rate => slope(true, Some(ask.seconds)).run(windows, losses, into),
+            Self::Increase => slope(true, None).run(windows, losses, into),
+            Self::Delta => slope(false, None).run(windows, losses, into),
             Self::Irate => last_two(true, windows, into),
             Self::Idelta => last_two(false, windows, into),
             Self::Sum => sums::sum(windows, values, into),
@@ -235,7 +239,7 @@ impl RangeFunction {
             Self::Quantile => spread::quantiles(windows, values, into, |step| parameter(0, step)),
             Self::Mad => spread::deviation(windows, values, into),
             Self::Changes => count_pairs(windows, indexes, into, is_change),
-            Self::Resets => count_pairs(windows, indexes, into, |before, after| after < before),
+            Self::Resets => count_resets(windows, indexes, into),
             Self::Deriv => regression::slope(windows, into),
             Self::PredictLinear => regression::predict(windows, into, |step| parameter(0, step)),
             Self::DoubleExponentialSmoothing => {

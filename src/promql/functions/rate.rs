@@ -4,7 +4,7 @@
 
 use crate::promql::eval::StepColumn;
 
-use super::window::{Window, Windows};
+use super::window::{Loss, Window, Windows};
 
 /// Which of `rate`, `increase` and `delta`.
 #[derive(Debug, Clone, Copy)]
@@ -17,24 +17,23 @@ pub(super) struct Slope {
 
 impl Slope {
     /// The slope over each window, extended to its edges where samples come close to them.
-    /// `resets` is scratch.
-    pub(super) fn run(self, windows: &Windows<'_>, resets: &mut Vec<usize>, into: &mut StepColumn) {
-        resets.clear();
+    /// `losses` is scratch.
+    pub(super) fn run(self, windows: &Windows<'_>, losses: &mut Vec<Loss>, into: &mut StepColumn) {
+        losses.clear();
         if self.counter {
-            let pairs = windows.values.windows(2).enumerate();
-            resets.extend(pairs.filter(|(_, pair)| pair[1] < pair[0]).map(|(i, _)| i + 1));
+            windows.losses(losses);
         }
         let (mut from, mut to) = (0, 0);
         windows.each(into, |window| {
-            while to < resets.len() && resets[to] < window.hi {
+            while to < losses.len() && losses[to].index < window.hi {
                 to += 1;
             }
-            while from < to && resets[from] <= window.lo {
+            while from < to && losses[from].index <= window.lo {
                 from += 1;
             }
             let mut raw = windows.values[window.hi - 1] - windows.values[window.lo];
-            for reset in &resets[from..to] {
-                raw += windows.values[reset - 1];
+            for loss in &losses[from..to] {
+                raw += loss.lost;
             }
             self.extrapolate(windows, window, raw)
         });
@@ -90,7 +89,8 @@ pub(super) fn last_two(counter: bool, windows: &Windows<'_>, into: &mut StepColu
         if last == window.lo {
             return None;
         }
-        let (before, after) = (windows.values[last - 1], windows.values[last]);
+        let after = windows.values[last];
+        let before = if counter { windows.before(last) } else { windows.values[last - 1] };
         let elapsed_ms = windows.times[last] - windows.times[last - 1];
         if elapsed_ms == 0 {
             return None;

@@ -5,7 +5,7 @@
 use crate::promql::eval::StepColumn;
 
 use super::rate::Slope;
-use super::window::{Window, Windows};
+use super::window::{Loss, Window, Windows};
 
 /// When a sample was taken and since when it counts, 0 if that is not known.
 #[derive(Debug, Clone, Copy)]
@@ -49,8 +49,9 @@ impl Starts<'_> {
 
     /// True if the counter started again before the sample `index`, which is not the first.
     pub(super) fn resets(self, index: usize) -> bool {
-        let values = self.windows.values;
-        values[index] < values[index - 1] || is_reset(self.times(index - 1), self.times(index))
+        let windows = self.windows;
+        windows.values[index] < windows.before(index)
+            || is_reset(self.times(index - 1), self.times(index))
     }
 
     fn overlaps(self, index: usize) -> bool {
@@ -62,13 +63,14 @@ impl Starts<'_> {
     pub(super) fn slope(
         self,
         slope: Slope,
-        resets: &mut Vec<usize>,
+        losses: &mut Vec<Loss>,
         overlaps: &mut Vec<usize>,
         into: &mut StepColumn,
     ) -> u64 {
         let windows = self.windows;
-        resets.clear();
-        resets.extend((1..windows.times.len()).filter(|index| self.resets(*index)));
+        losses.clear();
+        let all = 1..windows.times.len();
+        losses.extend(all.filter_map(|index| windows.loss(index, self.resets(index))));
         overlaps.clear();
         overlaps.extend((1..windows.times.len()).filter(|index| self.overlaps(*index)));
         let mut overlapping = 0;
@@ -78,8 +80,9 @@ impl Starts<'_> {
                 lo..list.partition_point(|index| *index < window.hi).max(lo)
             };
             let mut raw = windows.values[window.hi - 1] - windows.values[window.lo];
-            for reset in &resets[inside(resets)] {
-                raw += windows.values[reset - 1];
+            let lo = losses.partition_point(|loss| loss.index <= window.lo);
+            for loss in losses[lo..].iter().take_while(|loss| loss.index < window.hi) {
+                raw += loss.lost;
             }
             overlapping += u64::from(!inside(overlaps).is_empty());
             match self.grown_from_zero(slope, window, raw) {
@@ -138,7 +141,7 @@ impl Starts<'_> {
             if elapsed_ms == 0 {
                 return None;
             }
-            let (before, after) = (windows.values[last - 1], windows.values[last]);
+            let (before, after) = (windows.before(last), windows.values[last]);
             let moved = if self.resets(last) { after } else { after - before };
             Some(moved / (elapsed_ms as f64 / 1000.0))
         });

@@ -12,9 +12,52 @@ pub(crate) struct Windows<'a> {
     pub(crate) times: &'a [i64],
     /// As many as `times`, none of them the staleness marker.
     pub(crate) values: &'a [f64],
+    /// Where a counter does not continue the value before it.
+    pub(crate) befores: Befores<'a>,
     pub(crate) steps: Steps,
     pub(crate) shift: Shift,
     pub(crate) range_ms: i64,
+}
+
+/// Values that samples continue instead of those before them; see [`crate::model::Joins`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Befores<'a> {
+    joins: &'a [(usize, f64)],
+    /// The index, among those of `joins`, of the first sample.
+    first: usize,
+}
+
+impl<'a> Befores<'a> {
+    /// Those of samples that begin at the sample `first` of the joins.
+    pub(crate) fn new(joins: &'a [(usize, f64)], first: usize) -> Self {
+        let skipped = joins.partition_point(|(index, _)| *index <= first);
+        Self { joins: &joins[skipped..], first }
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.joins.is_empty()
+    }
+
+    /// What the sample `index` continues, if not the one before it.
+    pub(super) fn get(&self, index: usize) -> Option<f64> {
+        if self.joins.is_empty() {
+            return None;
+        }
+        let place = self.joins.binary_search_by_key(&(index + self.first), |(at, _)| *at);
+        place.ok().map(|place| self.joins[place].1)
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (usize, f64)> {
+        self.joins.iter().map(|(index, before)| (index - self.first, *before))
+    }
+}
+
+/// What a counter had reached before a sample that does not count it: because it started again at
+/// zero, or because the sample continues another value.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(super) struct Loss {
+    pub(super) index: usize,
+    pub(super) lost: f64,
 }
 
 /// One window that holds at least one sample: `values[lo..hi]`, later than `start_ms`, not later
@@ -45,6 +88,39 @@ impl<'a> Windows<'a> {
             }
             if lo == hi { None } else { value(Window { step, start_ms, end_ms, lo, hi }) }
         });
+    }
+
+    /// What the sample `index`, which is not the first, continues.
+    #[inline]
+    pub(super) fn before(&self, index: usize) -> f64 {
+        self.befores.get(index).unwrap_or(self.values[index - 1])
+    }
+
+    /// What was lost before the sample `index`, at which the counter began anew if `resets`.
+    #[inline]
+    pub(super) fn loss(&self, index: usize, resets: bool) -> Option<Loss> {
+        let before = self.values[index - 1];
+        let lost = match self.befores.get(index) {
+            _ if resets => before,
+            None => return None,
+            Some(continued) => before - continued,
+        };
+        Some(Loss { index, lost })
+    }
+
+    /// All losses of a counter that starts again whenever it falls.
+    pub(super) fn losses(&self, into: &mut Vec<Loss>) {
+        into.clear();
+        let pairs = self.values.windows(2).enumerate().filter(|(_, pair)| pair[1] < pair[0]);
+        into.extend(pairs.map(|(i, pair)| Loss { index: i + 1, lost: pair[0] }));
+        if self.befores.is_empty() {
+            return;
+        }
+        into.retain(|loss| self.befores.get(loss.index).is_none());
+        for (index, before) in self.befores.iter().filter(|(at, _)| *at < self.values.len()) {
+            into.extend(self.loss(index, self.values[index] < before));
+        }
+        into.sort_unstable_by_key(|loss| loss.index);
     }
 
     /// The values of a window.

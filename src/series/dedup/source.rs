@@ -43,11 +43,12 @@ impl Deduplicated {
         mut replicas: Vec<Box<dyn Series>>,
         shared: &Shared,
     ) -> Box<dyn Series> {
-        if self.kind == Dedup::Identity && replicas.len() == 1 {
-            if let Some(inner) = replicas.pop() {
-                let is_same = *inner.labels() == labels;
-                return if is_same { inner } else { Box::new(Renamed { labels, inner }) };
-            }
+        if self.kind == Dedup::Identity
+            && replicas.len() == 1
+            && let Some(inner) = replicas.pop()
+        {
+            let is_same = *inner.labels() == labels;
+            return if is_same { inner } else { Box::new(Renamed { labels, inner }) };
         }
         Box::new(Replicas { labels, replicas, kind: self.kind, shared: shared.clone() })
     }

@@ -25,10 +25,11 @@ impl Lines {
         counter: bool,
         found: &mut Findings,
     ) -> Option<FloatHistogram> {
-        let (before, after) = (rows.rows.get(index)?, rows.rows.get(index + 1)?);
+        let (sample, after) = (rows.rows.get(index)?, rows.rows.get(index + 1)?);
+        let before = if counter { rows.before(index + 1)? } else { sample };
         let (before_ms, after_ms) = (*rows.times.get(index)?, *rows.times.get(index + 1)?);
         if at_ms == before_ms {
-            return Some(before.owned());
+            return Some(sample.owned());
         }
         let mut result = after.owned();
         if at_ms == after_ms {
@@ -137,7 +138,7 @@ fn correction(
     let mut before = left.as_ref();
     if is_cut_left {
         // A reset on the line to the left edge was accounted for there.
-        let (a, b) = (rows.rows.get(first)?, rows.rows.get(first + 1)?);
+        let (a, b) = (rows.before(first + 1)?, rows.rows.get(first + 1)?);
         if b.is_reset_after(a) {
             before = *b;
             from += 1;
@@ -147,21 +148,25 @@ fn correction(
         return Some(None);
     }
     let mut lost: Option<FloatHistogram> = None;
-    let mut lose = |before: FloatRef<'_>| match &mut lost {
-        Some(lost) => found.sum(lost.add(before, overlays)),
-        none => {
-            *none = Some(before.owned());
-            Some(())
+    for index in from..=last {
+        let one = rows.rows.get(index)?;
+        // An edge on the line to a sample continues what the sample does.
+        let joined = rows.joined(index).filter(|_| !(is_cut_left && index == first + 1));
+        let resets = match joined {
+            Some(continued) => one.is_reset_after(continued),
+            None if index == last => right.as_ref().is_reset_after(&before),
+            None => one.is_reset_after(&before),
+        };
+        if resets || joined.is_some() {
+            match &mut lost {
+                Some(lost) => found.sum(lost.add(before, overlays))?,
+                none => *none = Some(before.owned()),
+            }
         }
-    };
-    for one in rows.rows.get(from..last)? {
-        if one.is_reset_after(&before) {
-            lose(before)?;
+        if let (Some(continued), Some(lost), false) = (joined, &mut lost, resets) {
+            found.difference(lost.subtract(*continued, overlays))?;
         }
         before = *one;
-    }
-    if right.as_ref().is_reset_after(&before) {
-        lose(before)?;
     }
     Some(lost)
 }

@@ -7,7 +7,7 @@ use crate::model::histogram::float::{FloatHistogram, Overlays};
 use crate::promql::eval::StepColumn;
 use crate::promql::functions::changes::is_change;
 use crate::promql::functions::extended;
-use crate::promql::functions::window::{Window, each_window};
+use crate::promql::functions::window::{Befores, Window, each_window};
 use crate::promql::functions::{RangeFunction, Request, Scratch, Windows};
 
 use super::edges::{ExtendedSlope, Lines};
@@ -53,7 +53,8 @@ struct Mixed<'a> {
 impl Mixed<'_> {
     fn float_request(&self) -> Request<'_> {
         let (times, values) = (self.split.float_times.as_slice(), self.split.floats.as_slice());
-        let windows = Windows { times, values, ..self.ask.windows };
+        let befores = Befores::new(&self.split.float_joins, 0);
+        let windows = Windows { times, values, befores, ..self.ask.windows };
         Request { windows, starts: &self.split.float_starts, ..*self.ask }
     }
 
@@ -180,7 +181,10 @@ impl Mixed<'_> {
                     let pair = windows.values.get(before).zip(windows.values.get(index));
                     let Some((a, b)) = pair else { return false };
                     match is_resets {
-                        true => b < a || started_anew(windows.times, starts, index),
+                        true => {
+                            let before = windows.befores.get(index).unwrap_or(*a);
+                            *b < before || started_anew(windows.times, starts, index)
+                        }
                         false => is_change(*a, *b),
                     }
                 }

@@ -46,7 +46,7 @@ impl<'a> Slopes<'a> {
             per_seconds,
             resets: where_(&|index| rows.resets(index)),
             overlaps: where_(&|index| rows.overlaps(index)),
-            is_uniform: rows.rows.iter().all(is_plain),
+            is_uniform: rows.rows.iter().chain(rows.joins.iter().map(|join| &join.1)).all(is_plain),
             rows,
             result: FloatHistogram::default(),
             overlays: Overlays::default(),
@@ -109,9 +109,11 @@ impl<'a> Slopes<'a> {
                 found.incompatible = true;
                 return None;
             }
-            let schemas = others.iter().chain([base]).map(|one| one.layout.schema);
+            let joins = self.joins(window).iter().map(|join| &join.1);
+            let schemas = others.iter().chain([base]).chain(joins).map(|one| one.layout.schema);
             schema = schemas.fold(schema, i32::min);
         }
+        let joins = self.joins(window);
         let (result, overlays) = (&mut self.result, &mut self.overlays);
         result.set(*last);
         result.reduce_to(schema, overlays);
@@ -126,11 +128,25 @@ impl<'a> Slopes<'a> {
                 let before = self.rows.rows.get(index - 1)?;
                 found.sum(result.add(*before, overlays))?;
             }
+            let goes_on = |join: &&(usize, FloatRef<'_>)| resets.binary_search(&join.0).is_err();
+            for (index, continued) in joins.iter().filter(goes_on) {
+                let before = self.rows.rows.get(index - 1)?;
+                found.sum(result.add(*before, overlays))?;
+                found.difference(result.subtract(*continued, overlays))?;
+            }
             found.overlapping += u64::from(!inside(&self.overlaps, window).is_empty());
         }
         result.hint = ResetHint::Gauge;
         result.is_loose = true;
         Some(())
+    }
+
+    /// The joins behind the first and up to the last sample of a window, of a counter.
+    fn joins(&self, window: Window) -> &'a [(usize, FloatRef<'a>)] {
+        let all = if self.counter { self.rows.joins.as_slice() } else { &[] };
+        let lo = all.partition_point(|(index, _)| *index <= window.lo);
+        let hi = all.partition_point(|(index, _)| *index < window.hi).max(lo);
+        all.get(lo..hi).unwrap_or_default()
     }
 
     fn look_for_gauges(&self, rows: &[FloatRef<'_>], found: &mut Findings) {
@@ -196,7 +212,8 @@ pub(super) fn last_two(
     (result, overlays): (&mut FloatHistogram, &mut Overlays),
     findings: &mut Findings,
 ) -> Option<()> {
-    let (before, after) = (rows.rows.get(last.checked_sub(1)?)?, rows.rows.get(last)?);
+    let after = rows.rows.get(last)?;
+    let before = if counter { rows.before(last)? } else { rows.rows.get(last.checked_sub(1)?)? };
     let elapsed_ms = rows.times.get(last)? - rows.times.get(last - 1)?;
     if elapsed_ms == 0 {
         return None;

@@ -9,12 +9,14 @@ use super::pace::pace;
 /// The pace that is assumed of replicas with one sample each.
 const UNKNOWN_PACE_MS: i64 = 30_000;
 
-/// Among so many samples on each side of a hole one has to be of the same instant, so that two
-/// streams are taken for copies of one. Of replicas that scrape on their own hardly any is.
-const SHARED_NEAR: usize = 4;
+/// So many samples on each side of a hole tell whether two streams are copies of one.
+const COPIES_NEAR: usize = 4;
 
-fn share_an_instant(ours: &[i64], theirs: &[i64]) -> bool {
-    ours.iter().any(|time_ms| theirs.contains(time_ms))
+/// True if more than half of the samples, in the stream that has fewer of them, are of the same
+/// instants. Of replicas that scrape on their own hardly any is.
+fn are_copies(ours: &[i64], theirs: &[i64]) -> bool {
+    let shared = ours.iter().filter(|time_ms| theirs.contains(time_ms)).count();
+    shared * 2 > ours.len().min(theirs.len())
 }
 
 /// Times and values of a stream.
@@ -49,13 +51,13 @@ impl<'a> Lane<'a> {
     /// Times of the last few samples before `index`.
     fn before(&self, index: usize) -> &'a [i64] {
         let index = index.min(self.times.len());
-        &self.times[index.saturating_sub(SHARED_NEAR)..index]
+        &self.times[index.saturating_sub(COPIES_NEAR)..index]
     }
 
     /// Times of the first few samples from `index` on.
     fn behind(&self, index: usize) -> &'a [i64] {
         let index = index.min(self.times.len());
-        &self.times[index..self.times.len().min(index + SHARED_NEAR)]
+        &self.times[index..self.times.len().min(index + COPIES_NEAR)]
     }
 
     /// True if one of the samples is no marker.
@@ -110,7 +112,7 @@ impl Fill<'_> {
     fn head(&mut self) {
         let first_ms = self.base.times[0];
         let before = self.other.from(first_ms);
-        let is_copy = share_an_instant(self.base.behind(0), self.other.behind(before));
+        let is_copy = are_copies(self.base.behind(0), self.other.behind(before));
         let mut to = before;
         if !is_copy {
             let pace = self.pace_at(0, 0);
@@ -191,9 +193,13 @@ impl Fill<'_> {
             return Some(Splice { behind: index + 1, resume: next, from, to });
         };
         let (mut from, mut to) = (other.after(start_ms), other.from(end_ms));
-        let is_copy = share_an_instant(base.before(index + 1), other.before(from))
-            && share_an_instant(base.behind(next), other.behind(to));
-        if !is_copy {
+        let is_copy = are_copies(base.before(index + 1), other.before(from))
+            && are_copies(base.behind(next), other.behind(to));
+        if is_copy {
+            // Copies of one stream may still have got their times from different clocks.
+            from = other.from(start_ms.saturating_add(pace / 8)).max(from);
+            to = other.after(end_ms.saturating_sub(pace / 8)).clamp(from, to.max(from));
+        } else {
             let distance = end_ms.saturating_sub(start_ms);
             if distance <= pace + pace / 2 {
                 return None;
@@ -225,7 +231,7 @@ impl Fill<'_> {
         let other = self.other;
         let last_ms = self.base.times[index];
         let (mut from, to) = (other.after(last_ms), other.times.len());
-        if !share_an_instant(self.base.before(index + 1), other.before(from)) {
+        if !are_copies(self.base.before(index + 1), other.before(from)) {
             // Until then the next sample may still come.
             let late = other.from(last_ms.saturating_add(pace + pace / 2));
             if !other.is_live(late..to) {

@@ -100,7 +100,7 @@ fn some_histogram() -> Histogram {
         ..Layout::default()
     };
     let counts = Counts::Integer { count: 20, zero_count: 12, buckets: vec![1, 3, 1, 2, 1] };
-    Histogram { layout: Arc::new(layout), hint: Default::default(), sum: -3.1415, counts }
+    Histogram { layout: Arc::new(layout), hint: Default::default(), sum: -3.5, counts }
 }
 
 fn any_column(rows: &Json) -> Column {
@@ -209,11 +209,46 @@ fn penalty_reads_the_real_counter_as_a_querier_does() {
 
 #[cfg(feature = "promql")]
 mod queries {
-    use super::*;
-    use crate::promql::{Answer, Engine, EngineOptions, Query};
+    use super::{Dedup, Json, Store, assert_same, floats, real, text};
+    use crate::model::Column;
+    use crate::promql::{Engine, EngineOptions, RunOptions, Value};
+
+    fn ask(store: Store, query: &str, grid: (i64, i64, i64), lookback_ms: i64) -> Column {
+        let source = store.merged(Dedup::Penalty);
+        let run = RunOptions { lookback_ms: Some(lookback_ms), ..RunOptions::default() };
+        let engine = Engine::new(EngineOptions::default());
+        let answer = engine.range(&source, query, grid.0, grid.1, grid.2, &run).unwrap();
+        let Value::Matrix(mut series) = answer.value else { panic!("no matrix") };
+        assert_eq!(series.len(), 1);
+        series.remove(0).column
+    }
 
     #[test]
-    fn rates_of_the_real_counter_are_those_of_a_querier() {}
+    fn rates_of_the_real_counter_are_those_of_a_querier() {
+        let case: Json = serde_json::from_str(&text("thanos/dedup/issue2401.json")).unwrap();
+        let (start_ms, end_ms) = (1_587_690_000_000, 1_587_693_600_000);
+        let grids = [("[5m]", 300_000, 100_000), ("[30m]", 1_800_000, 500_000)];
+        for (query, want) in case["rates"].as_object().unwrap() {
+            let grid = grids.iter().find(|(range, _, _)| query.contains(range)).unwrap();
+            let found = ask(real(&case), query, (start_ms + grid.1, end_ms, grid.2), 300_000);
+            assert_same(&found, &floats(want), query);
+        }
+    }
+
+    #[test]
+    fn replicas_that_follow_one_another_leave_no_hole_within_the_lookback() {
+        let case: Json = serde_json::from_str(&text("thanos/dedup/issue2890.json")).unwrap();
+        let number = |json: &Json| json.as_i64().unwrap();
+        let grid = (number(&case["range"][0]), number(&case["range"][1]), number(&case["step_ms"]));
+        let query = case["query"].as_str().unwrap();
+        let found = ask(real(&case), query, grid, number(&case["lookback_ms"]));
+        let want = &case["expected"];
+        assert_eq!(found.len(), want["points"].as_u64().unwrap() as usize);
+        assert_eq!(found.timestamps.first(), Some(&(number(&want["first_s"]) * 1000)));
+        assert_eq!(found.timestamps.last(), Some(&(number(&want["last_s"]) * 1000)));
+        let value: f64 = want["value"].as_str().unwrap().parse().unwrap();
+        assert!(found.floats.iter().all(|found| *found == value));
+    }
 }
 
 #[test]
