@@ -2,6 +2,8 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 
+#[cfg(feature = "longterm")]
+mod bucket;
 mod import;
 mod query;
 
@@ -23,8 +25,8 @@ type Done = Result<ExitCode, Box<dyn Error>>;
 
 /// Look into a data directory, of this library or of Prometheus.
 ///
-/// Only `import` writes. All other commands read, take no lock, and may be used beside a running
-/// server.
+/// Only `import` and some commands of `bucket` write. All others read, take no lock, and may be
+/// used beside a running server.
 #[derive(Parser)]
 #[command(name = "inspect", version)]
 struct Args {
@@ -89,6 +91,10 @@ enum Command {
     /// Answer a PromQL query
     #[command(subcommand)]
     Query(query::Query),
+    /// Look after the blocks of a bucket, of this library or of Thanos
+    #[cfg(feature = "longterm")]
+    #[command(subcommand)]
+    Bucket(bucket::Command),
 }
 
 /// Matchers of one selector.
@@ -111,6 +117,8 @@ fn main() -> ExitCode {
         Command::Verify { dir, quiet } => verify(&dir, quiet),
         Command::Import(import) => import::run(import),
         Command::Query(query) => query::run(query),
+        #[cfg(feature = "longterm")]
+        Command::Bucket(command) => bucket::run(command),
     };
     done.unwrap_or_else(|error| {
         eprintln!("{error}");

@@ -69,7 +69,7 @@ fn names(metas: &[&BlockMeta]) -> Vec<Ulid> {
 
 /// The first run of blocks that share time; `metas` ascend by start time.
 #[must_use]
-pub fn overlapping<'a>(metas: &[&'a BlockMeta]) -> Vec<&'a BlockMeta> {
+fn overlapping<'a>(metas: &[&'a BlockMeta]) -> Vec<&'a BlockMeta> {
     let mut run: Vec<&BlockMeta> = Vec::new();
     let mut end_ms = i64::MIN;
     for (index, meta) in metas.iter().enumerate() {
@@ -150,7 +150,7 @@ pub enum Unfit {
 }
 
 /// What a planner must know of a block beside its meta.
-pub trait Sizes {
+pub(super) trait Sizes {
     /// Why a size could not be had.
     type Error;
     /// The size of the block's index.
@@ -168,7 +168,7 @@ pub trait Sizes {
 ///
 /// # Errors
 /// What `sizes` or `take_out` answer.
-pub fn plan_within<S: Sizes>(
+pub(super) fn plan_within<S: Sizes>(
     metas: &[&BlockMeta],
     excluded: &mut BTreeSet<Ulid>,
     ranges_ms: &[i64],

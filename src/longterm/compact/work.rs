@@ -1,0 +1,289 @@
+//! Blocks on the local disk while they are worked on, and what is wrong with them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ulid::Ulid;
+
+use crate::chunk::{self, AGGREGATE, AggregateChunk, ChunkError, Part};
+use crate::longterm::bucket::BucketError;
+use crate::longterm::{
+    BucketBlock, IndexStats, LongTermError, Source, ThanosMeta, UploadOptions, download_block,
+    upload_block,
+};
+use crate::series::{Chunk, Column};
+use crate::storage::block::{Block, BlockError, BlockMeta, BlockScan};
+
+use super::CompactError;
+use super::group::GroupKey;
+use super::health::{Health, Sickness, examine};
+use super::quarantine::Reason;
+use super::round::Round;
+use super::watch::Progress;
+
+/// The key of ours among the extensions of a meta.
+const EXTENSION: &str = "promlite";
+
+/// Why work on some blocks did not go well.
+#[derive(Debug)]
+pub(super) enum Trouble {
+    /// One of the blocks is not what it should be.
+    Sick { block: Ulid, reason: Reason, details: String },
+    /// Something else.
+    Failed(CompactError),
+}
+
+impl<E: Into<CompactError>> From<E> for Trouble {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<LongTermError> for CompactError {
+    fn from(error: LongTermError) -> Self {
+        match error {
+            LongTermError::Bucket(error) => Self::Bucket(error),
+            LongTermError::Block(error) => Self::Block(error),
+            LongTermError::Ended => Self::Ended,
+            other => Self::Refused(other.to_string()),
+        }
+    }
+}
+
+fn sick(block: Ulid, reason: Reason, details: impl ToString) -> Trouble {
+    Trouble::Sick { block, reason, details: details.to_string() }
+}
+
+/// What an error about the local copy of one of `blocks` means.
+pub(super) fn trouble_with(blocks: &[Ulid], error: BlockError) -> Trouble {
+    let path = match &error {
+        BlockError::Corrupt { path, .. } | BlockError::Unsupported { path, .. } => path,
+        BlockError::Io { path, error: io } if io.kind() == std::io::ErrorKind::NotFound => path,
+        _ => return error.into(),
+    };
+    let is_in = |block: &&Ulid| {
+        let name = block.to_string();
+        path.iter().any(|part| part.to_str() == Some(name.as_str()))
+    };
+    match blocks.iter().find(is_in) {
+        Some(block) => sick(*block, Reason::Damaged, without_folder(*block, path, &error)),
+        None => error.into(),
+    }
+}
+
+/// The text of an error, with the object's key in place of the path on the local disk.
+fn without_folder(block: Ulid, path: &Path, error: &BlockError) -> String {
+    let text = error.to_string();
+    let shown = path.display().to_string();
+    let block = block.to_string();
+    let key = shown.find(&block).and_then(|place| shown.get(place..)).unwrap_or_default();
+    if key.is_empty() { text } else { text.replace(&shown, key) }
+}
+
+/// Which kind of trouble a sickness is.
+fn reason_of(sickness: &Sickness) -> Reason {
+    match sickness {
+        Sickness::Outside(_) => Reason::ChunksOutside,
+        Sickness::OutOfOrder(_) => Reason::ChunksOutOfOrder,
+        Sickness::Labels(_) | Sickness::Series(_) => Reason::SeriesOutOfOrder,
+    }
+}
+
+/// The first chunk of a block that cannot be understood.
+pub(super) fn first_unreadable(block: &Block) -> Result<Option<String>, BlockError> {
+    let count = u32::try_from(block.symbol_count()).unwrap_or(u32::MAX);
+    let mut scan = BlockScan::new(block, (0..count).collect())?;
+    let (mut chunks, mut column) = (Vec::new(), Column::new());
+    while scan.advance()? {
+        chunks.clear();
+        scan.chunks(&mut chunks)?;
+        for chunk in &chunks {
+            column.clear();
+            if let Err(error) = read_whole(chunk, &mut column) {
+                let start_ms = chunk.min_time_ms;
+                return Ok(Some(format!("series {}, chunk from {start_ms}: {error}", scan.id())));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Decodes all that is in a chunk, of aggregates each.
+fn read_whole(whole: &Chunk, into: &mut Column) -> Result<(), ChunkError> {
+    let all = (i64::MIN, i64::MAX);
+    if whole.encoding != AGGREGATE {
+        return chunk::decode(whole.encoding, &whole.data, all, into);
+    }
+    let aggregates = AggregateChunk::parse(&whole.data)?;
+    let parts = [Part::Count, Part::Sum, Part::Min, Part::Max, Part::Counter, Part::LastRaw];
+    for part in parts {
+        into.clear();
+        if let Some((encoding, data)) = aggregates.get(part) {
+            chunk::decode(encoding, data, all, into)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the new block says of extensions: those that all sources with any have, as the first has
+/// them, and who wrote it.
+pub(super) fn extensions(sources: &[Arc<BucketBlock>], token: u64) -> Option<serde_json::Value> {
+    let mut with_any =
+        sources.iter().filter_map(|block| block.thanos.extensions.as_ref()?.as_object());
+    let mut kept = with_any.next().cloned().unwrap_or_default();
+    for other in with_any {
+        kept.retain(|key, _| other.contains_key(key));
+    }
+    kept.remove(EXTENSION);
+    if token != 0 {
+        kept.insert(EXTENSION.to_owned(), serde_json::json!({ "compactor_token": token }));
+    }
+    (!kept.is_empty()).then_some(serde_json::Value::Object(kept))
+}
+
+/// The size of a block's files, as far as its meta tells.
+pub(super) fn size_bytes(block: &BucketBlock) -> u64 {
+    block.thanos.files.iter().map(|file| file.size_bytes).sum()
+}
+
+impl Round<'_> {
+    /// An empty folder for the work on a group.
+    pub(super) fn work_dir(&self, key: &GroupKey) -> Result<PathBuf, CompactError> {
+        let dir = self.compactor.options.work_dir.join("compact").join(key.id());
+        self.clear(&dir)?;
+        let made = self.compactor.disk.create_dir_all(&dir);
+        made.map_err(|error| BlockError::Io { path: dir.clone(), error })?;
+        Ok(dir)
+    }
+
+    pub(super) fn clear(&self, dir: &Path) -> Result<(), CompactError> {
+        let disk = &self.compactor.disk;
+        if !disk.exists(dir) {
+            return Ok(());
+        }
+        let removed = disk.remove_dir_all(dir);
+        Ok(removed.map_err(|error| BlockError::Io { path: dir.to_owned(), error })?)
+    }
+
+    /// Refuses blocks that, with what is made of them, need more room than there may be.
+    pub(super) fn check_room(&self, blocks: &[Arc<BucketBlock>]) -> Result<(), CompactError> {
+        let limit_bytes = self.compactor.options.disk_bytes_max;
+        let wanted_bytes = blocks.iter().map(|block| size_bytes(block).saturating_mul(2)).sum();
+        if limit_bytes != 0 && wanted_bytes > limit_bytes {
+            return Err(CompactError::Room { wanted_bytes, limit_bytes });
+        }
+        Ok(())
+    }
+
+    /// Brings a block to `dir`, and looks whether it is what others rely on.
+    pub(super) fn bring(&self, block: &BucketBlock, dir: &Path) -> Result<Arc<Block>, Trouble> {
+        let (bucket, disk) = (&self.compactor.bucket, &self.compactor.disk);
+        let (ulid, all_bytes) = (block.ulid(), size_bytes(block));
+        if self.guard.is_ending() {
+            return Err(self.guard.end().into());
+        }
+        let done = std::cell::Cell::new(0_u64);
+        let progress = |bytes: u64| {
+            done.set(done.get().saturating_add(bytes));
+            self.guard.is_ending();
+            let done_bytes = done.get();
+            self.guard.progress(Progress::Download { block: ulid, done_bytes, all_bytes });
+        };
+        match download_block(bucket, block, disk, dir, &progress) {
+            Ok(_) => {}
+            Err(LongTermError::Corrupt { key, what }) => {
+                return Err(sick(ulid, Reason::ObjectMissing, format!("{key}: {what}")));
+            }
+            Err(LongTermError::Bucket(BucketError::NotFound { key })) => {
+                // Somebody may have removed the whole block meanwhile.
+                return Err(if bucket.exists(&block.key("meta.json"))? {
+                    sick(ulid, Reason::ObjectMissing, format!("{key}: no such object"))
+                } else {
+                    CompactError::Refused(format!("{ulid}: the block is gone")).into()
+                });
+            }
+            Err(error) => return Err(error.into()),
+        }
+        let local = Block::open(disk, &dir.join(ulid.to_string()));
+        let local = local.map_err(|error| trouble_with(&[ulid], error))?;
+        let health = examine(&local, &|| self.guard.is_ending());
+        let health = health.map_err(|error| trouble_with(&[ulid], error))?;
+        match health.map(|health| health.sickness()) {
+            Ok(None) => Ok(local),
+            Ok(Some(sickness)) | Err(sickness) => {
+                Err(sick(ulid, reason_of(&sickness), format!("{ulid}/index: {sickness}")))
+            }
+        }
+    }
+
+    /// Uploads the block in `dir` as one of the group, after a look at it.
+    pub(super) fn publish(
+        &self,
+        dir: &Path,
+        key: &GroupKey,
+        sources: &[Arc<BucketBlock>],
+    ) -> Result<Arc<BucketBlock>, CompactError> {
+        let local = Block::open(&self.compactor.disk, dir)?;
+        let health = examine(&local, &|| false)?;
+        let health = health.and_then(|health| health.sickness().map_or(Ok(health), Err));
+        let health = health.map_err(|sickness| {
+            CompactError::Refused(format!("{}: not uploaded: {sickness}", dir.display()))
+        })?;
+        let thanos = self.section(key, &health, sources);
+        let (ulid, all_bytes) = (local.meta().ulid, local.size_bytes());
+        drop(local);
+        self.guard.check()?;
+        let done = std::cell::Cell::new(0_u64);
+        let progress = |bytes: u64| {
+            done.set(done.get().saturating_add(bytes));
+            self.guard.is_ending();
+            let done_bytes = done.get();
+            self.guard.progress(Progress::Upload { block: ulid, done_bytes, all_bytes });
+        };
+        let (bucket, disk) = (&self.compactor.bucket, &self.compactor.disk);
+        let is_ending = || self.guard.is_ending();
+        let mut options = UploadOptions::default();
+        options.clock = self.compactor.clock.clone();
+        (options.progress, options.is_ending) = (&progress, &is_ending);
+        let uploaded = upload_block(bucket, disk, dir, &thanos, &options);
+        let uploaded = uploaded.map_err(|error| match error {
+            LongTermError::Ended => self.guard.end(),
+            error => error.into(),
+        })?;
+        Ok(Arc::new(uploaded))
+    }
+
+    fn section(&self, key: &GroupKey, health: &Health, sources: &[Arc<BucketBlock>]) -> ThanosMeta {
+        let mut thanos = ThanosMeta::default();
+        thanos.labels.clone_from(&key.labels);
+        thanos.source = Source::Compactor;
+        thanos.set_resolution_ms(key.resolution_ms);
+        let size = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        thanos.index_stats = IndexStats {
+            series_max_size: size(health.series_bytes_max),
+            chunk_max_size: size(health.chunk_bytes_max),
+        };
+        thanos.extensions = extensions(sources, self.guard.token());
+        thanos
+    }
+
+    /// A name that no block has had.
+    pub(super) fn new_ulid(&self) -> Ulid {
+        let now_ms = u64::try_from(self.compactor.clock.now_ms()).unwrap_or_default();
+        Ulid::from_parts(now_ms, Ulid::r#gen().random())
+    }
+}
+
+/// Makes sure that the sources of a new block are more than those of any block that it replaces:
+/// of two with the same sources, whoever looks for superfluous blocks might take the new one.
+pub(super) fn outgrow(meta: &mut BlockMeta, replaced: &[Arc<BucketBlock>]) {
+    let own = &mut meta.compaction.sources;
+    // A block that does not say where it comes from stands for itself.
+    let nameless = replaced.iter().filter(|block| block.sources().is_empty());
+    own.extend(nameless.map(|block| block.ulid()));
+    if replaced.iter().any(|block| block.sources().len() >= own.len()) {
+        own.push(meta.ulid);
+    }
+    own.sort_unstable();
+    own.dedup();
+}
