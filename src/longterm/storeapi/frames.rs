@@ -6,7 +6,8 @@
 //! | `SeriesBatch`    | 1 `Series`, repeated                                                |
 //! | `Series`         | 1 `Label`, repeated; 2 `AggrChunk`, repeated                         |
 //! | `Label`          | 1 name, 2 value                                                     |
-//! | `AggrChunk`      | 1 first time, 2 last time, then `Chunk`s: 3 raw, 4 count, 5 sum, 6 min, 7 max, 8 counter |
+//! | `AggrChunk`      | 1 first time, 2 last time, then `Chunk`s: 3 raw, or aggregates:     |
+//! |                  | 4 count, 5 sum, 6 min, 7 max, 8 counter                             |
 //! | `Chunk`          | 1 encoding less one, 2 data, 3 xxhash64 of the data                 |
 //!
 //! Field 1 of `SeriesBatch` is written as field 1 of `SeriesResponse` is, so that a frame of one

@@ -32,6 +32,8 @@ use super::server::{Shared, StoreServer};
 const FRAMES_QUEUED_MAX: usize = 4;
 /// Requests are matchers and lists of names.
 const REQUEST_MAX_BYTES: usize = 16 << 20;
+/// Requests that wait or are answered on one connection.
+const STREAMS_MAX: u32 = 250;
 /// How soon a connection that went away without a word is noticed.
 const KEEPALIVE: Duration = Duration::from_secs(60);
 
@@ -63,6 +65,7 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE))
+        .max_concurrent_streams(Some(STREAMS_MAX))
         .serve_with_incoming_shutdown(
             Calls(server.0),
             TcpIncoming::from(listener).with_nodelay(Some(true)),
