@@ -230,7 +230,8 @@ impl Batch {
         let before = self.before(series_index).map_or((0, 0), |e| (e.labels_end, e.samples_end));
         let (mut labels_end, mut samples_end) = before;
         self.entries.get(series_index..).unwrap_or_default().iter().map(move |entry| {
-            let (has_labels, samples) = (entry.labels_end > labels_end, samples_end..entry.samples_end);
+            let (has_labels, samples) =
+                (entry.labels_end > labels_end, samples_end..entry.samples_end);
             (labels_end, samples_end) = (entry.labels_end, entry.samples_end);
             BatchEntry { series: entry.series, has_labels, samples }
         })

@@ -138,7 +138,10 @@ impl Work {
             let part = Part {
                 rows: self.rows.get(start.rows..end.rows).unwrap_or_default(),
                 waiting: self.waiting.get(start.waiting..end.waiting).unwrap_or_default(),
-                histograms: self.histograms.get(start.histograms..end.histograms).unwrap_or_default(),
+                histograms: self
+                    .histograms
+                    .get(start.histograms..end.histograms)
+                    .unwrap_or_default(),
             };
             start = end;
             part

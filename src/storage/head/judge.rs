@@ -221,7 +221,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             return Err(Conflict);
         }
         let samples = self.batch.samples().get(entry.samples.clone()).unwrap_or_default();
-        for (index, sample) in entry.samples.zip(samples.iter().copied()) {
+        for (index, sample) in (entry.samples.start..).zip(samples.iter().copied()) {
             let is_plain = self.is_floats && matches!(series.newest.value, NewestValue::Float(_));
             // What nearly every sample is: a float that is newer than the float before it.
             if is_plain
@@ -371,13 +371,7 @@ impl<'a, 'b> Judge<'a, 'b> {
 
     /// Puts a float that is promised a place among the rows, and into its chunk if it can be.
     #[inline(always)]
-    fn place_float(
-        &mut self,
-        series: &mut Series,
-        name: SeriesRef,
-        index: usize,
-        sample: Sample,
-    ) {
+    fn place_float(&mut self, series: &mut Series, name: SeriesRef, index: usize, sample: Sample) {
         let Sample { timestamp_ms, value } = sample;
         let start_ms = if self.keeps_starts { self.batch.start_ms(index) } else { 0 };
         let row = Row { series: name, sample, start_ms };

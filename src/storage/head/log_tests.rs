@@ -10,7 +10,9 @@ use super::*;
 use crate::base::metrics::Registry;
 use crate::disk::{Disk, FaultyDisk, RealDisk};
 use crate::model::{Labels, Sample};
-use crate::series::{Append, AppendError, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange};
+use crate::series::{
+    Append, AppendError, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange,
+};
 use crate::storage::wal::{self, Compression, Unreadable, Wal, WalMetrics, WalOptions};
 
 const HOUR_MS: i64 = 3_600_000;

@@ -126,9 +126,8 @@ struct Copied {
 }
 
 fn copy_group(group: &[impl Source], range: TimeRange) -> Result<Copied, BlockError> {
-    let refused = |error: &dyn fmt::Display| {
-        BlockError::Refused(format!("chunk of the head: {error}"))
-    };
+    let refused =
+        |error: &dyn fmt::Display| BlockError::Refused(format!("chunk of the head: {error}"));
     let mut copied = Copied { chunks: Vec::new(), ends: Vec::with_capacity(group.len()) };
     let mut of_series = Vec::new();
     for series in group {
