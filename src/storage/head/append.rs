@@ -73,8 +73,8 @@ pub(super) struct Work {
     pub(super) late: Vec<LateRow>,
     /// Those of the rows that were not stored at once.
     pub(super) waiting: Vec<Row>,
-    /// What was stored at once.
-    pub(super) stored: Tally,
+    /// The time of what was stored at once.
+    pub(super) stored_at_once: Span,
     /// Where the parts of the batch end, but for the last: inside of a part a series has samples
     /// of one kind.
     parts: Vec<Ends>,
@@ -96,7 +96,7 @@ impl Work {
             histograms: Vec::new(),
             late: Vec::new(),
             waiting: Vec::new(),
-            stored: Tally::default(),
+            stored_at_once: Span::default(),
             parts: Vec::new(),
             unnamed: Vec::new(),
             created: Vec::new(),
@@ -112,7 +112,7 @@ impl Work {
         self.histograms.clear();
         self.late.clear();
         self.waiting.clear();
-        self.stored = Tally::default();
+        self.stored_at_once = Span::default();
         self.parts.clear();
         self.unnamed.clear();
         self.created.clear();
@@ -333,7 +333,9 @@ impl Head {
     }
 
     fn store(&self, work: &Work, batch: &Batch) {
-        let mut tally = work.stored;
+        let at_once = work.rows.len() - work.waiting.len();
+        let span = work.stored_at_once;
+        let mut tally = Tally { floats: at_once as u64, span, ..Tally::default() };
         let options = &self.options.chunks();
         for Part { waiting, histograms, .. } in work.parts() {
             self.series.for_rows(
@@ -366,7 +368,7 @@ impl Head {
         if tally.floats + tally.histograms == 0 {
             return;
         }
-        self.bounds.widen(tally.span);
+        self.bounds.widen(tally.span.range());
         self.metrics.appended(tally.floats, tally.histograms);
         if tally.begun > 0 {
             self.metrics.chunks_created.add(tally.begun);
@@ -410,31 +412,39 @@ impl Head {
     }
 }
 
-/// What was stored.
+/// From the first to the last of some times.
 #[derive(Debug, Clone, Copy)]
+pub(super) struct Span(TimeRange);
+
+impl Default for Span {
+    fn default() -> Self {
+        Self(TimeRange::new(i64::MAX, i64::MIN))
+    }
+}
+
+impl Span {
+    #[inline]
+    pub(super) fn widen(&mut self, time_ms: i64) {
+        self.0.start_ms = self.0.start_ms.min(time_ms);
+        self.0.end_ms = self.0.end_ms.max(time_ms);
+    }
+
+    /// Of no time it ends before it starts.
+    pub(super) const fn range(self) -> TimeRange {
+        self.0
+    }
+}
+
+/// What was stored.
+#[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) floats: u64,
     pub(super) histograms: u64,
     pub(super) begun: u64,
-    pub(super) span: TimeRange,
-}
-
-impl Default for Tally {
-    fn default() -> Self {
-        let span = TimeRange::new(i64::MAX, i64::MIN);
-        Self { floats: 0, histograms: 0, begun: 0, span }
-    }
+    pub(super) span: Span,
 }
 
 impl Tally {
-    /// Counts a float that only made a chunk longer.
-    #[inline]
-    pub(super) fn count_at_once(&mut self, time_ms: i64) {
-        self.floats += 1;
-        self.span.start_ms = self.span.start_ms.min(time_ms);
-        self.span.end_ms = self.span.end_ms.max(time_ms);
-    }
-
     /// Counts one sample; returns how many are stored.
     #[inline]
     pub(super) fn count(
@@ -452,8 +462,7 @@ impl Tally {
             }
         };
         self.begun += begun as u64;
-        self.span.start_ms = self.span.start_ms.min(time_ms);
-        self.span.end_ms = self.span.end_ms.max(time_ms);
+        self.span.widen(time_ms);
         1
     }
 }

@@ -63,6 +63,10 @@ pub(super) struct Judge<'a, 'b> {
     bounds: Judged,
     /// The batch has no histograms.
     is_floats: bool,
+    /// Floats are kept with their starts.
+    keeps_starts: bool,
+    /// Time of the last float that was stored at once.
+    stored_ms: i64,
     /// The last series that was found: the next one is most often its neighbour.
     last: SeriesRef,
     pub(super) judgement: Judgement,
@@ -79,8 +83,21 @@ impl<'a, 'b> Judge<'a, 'b> {
         let bounds =
             head.bounds.for_batch(first_ms, head.options.range_ms, head.options.late_window_ms);
         let is_floats = batch.histograms().is_empty();
+        let keeps_starts = head.options.float_starts;
         let (last, judgement) = (SeriesRef::UNKNOWN, Judgement::default());
-        Self { head, batch, work, open, bounds, is_floats, last, judgement }
+        let stored_ms = i64::MAX;
+        Self {
+            head,
+            batch,
+            work,
+            open,
+            bounds,
+            is_floats,
+            keeps_starts,
+            stored_ms,
+            last,
+            judgement,
+        }
     }
 
     /// Goes through all entries, page by page.
@@ -204,14 +221,16 @@ impl<'a, 'b> Judge<'a, 'b> {
             return Err(Conflict);
         }
         let samples = self.batch.samples().get(entry.samples.clone()).unwrap_or_default();
-        for (index, sample) in entry.samples.zip(samples.iter().copied()) {
+        for (index, sample) in (entry.samples.start..).zip(samples.iter().copied()) {
             let is_plain = self.is_floats && matches!(series.newest.value, NewestValue::Float(_));
             // What nearly every sample is: a float that is newer than the float before it.
             if is_plain
                 && sample.timestamp_ms > series.newest.timestamp_ms
                 && sample.timestamp_ms >= self.bounds.min_valid_ms
             {
-                self.promise_float(series, name, index, sample);
+                series.claim(self.open);
+                self.name_in_log(series, name);
+                self.place_float(series, name, index, sample);
                 continue;
             }
             self.judge_sample(series, name, index, sample);
@@ -231,7 +250,10 @@ impl<'a, 'b> Judge<'a, 'b> {
         };
         match self.fate(series, series.newest, sample.timestamp_ms, offer) {
             Fate::Store => match offer {
-                Offer::Float(_) => self.promise_float(series, name, index, sample),
+                Offer::Float(_) => {
+                    self.promise(series, name, SampleKind::Float);
+                    self.place_float(series, name, index, sample);
+                }
                 Offer::Histogram(_, source) => {
                     self.promise_histogram(series, name, index, sample.timestamp_ms, source);
                 }
@@ -337,27 +359,29 @@ impl<'a, 'b> Judge<'a, 'b> {
     #[inline]
     fn name_in_log(&mut self, series: &mut Series, name: SeriesRef) {
         if !series.is_logged {
-            series.is_logged = true;
-            self.work.unnamed.push((name, series.labels.clone()));
+            self.name_new(series, name);
         }
     }
 
-    #[inline]
-    fn promise_float(
-        &mut self,
-        series: &mut Series,
-        name: SeriesRef,
-        index: usize,
-        sample: Sample,
-    ) {
-        self.promise(series, name, SampleKind::Float);
+    #[cold]
+    fn name_new(&mut self, series: &mut Series, name: SeriesRef) {
+        series.is_logged = true;
+        self.work.unnamed.push((name, series.labels.clone()));
+    }
+
+    /// Puts a float that is promised a place among the rows, and into its chunk if it can be.
+    #[inline(always)]
+    fn place_float(&mut self, series: &mut Series, name: SeriesRef, index: usize, sample: Sample) {
         let Sample { timestamp_ms, value } = sample;
-        let keeps_starts = self.head.options.float_starts;
-        let start_ms = if keeps_starts { self.batch.start_ms(index) } else { 0 };
+        let start_ms = if self.keeps_starts { self.batch.start_ms(index) } else { 0 };
         let row = Row { series: name, sample, start_ms };
         self.work.rows.push(row);
-        if !keeps_starts && series.store_at_once(timestamp_ms, value) {
-            self.work.stored.count_at_once(timestamp_ms);
+        if !self.keeps_starts && series.store_at_once(timestamp_ms, value) {
+            // Mostly all samples of a batch have one time.
+            if timestamp_ms != self.stored_ms {
+                self.stored_ms = timestamp_ms;
+                self.work.stored_at_once.widen(timestamp_ms);
+            }
             return;
         }
         self.work.waiting.push(row);

@@ -4,12 +4,15 @@ use std::path::Path;
 
 use tempfile::TempDir;
 
+use super::closed::Closed;
 use super::state::{Head, HeadOptions};
 use super::*;
 use crate::base::metrics::Registry;
-use crate::disk::{Disk, RealDisk};
+use crate::disk::{Disk, FaultyDisk, RealDisk};
 use crate::model::{Labels, Sample};
-use crate::series::{Append, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange};
+use crate::series::{
+    Append, AppendError, Batch, Column, OnReject, Queryable, Select, SeriesRef, TimeRange,
+};
 use crate::storage::wal::{self, Compression, Unreadable, Wal, WalMetrics, WalOptions};
 
 const HOUR_MS: i64 = 3_600_000;
@@ -238,4 +241,54 @@ fn a_batch_that_was_looked_up_before_a_truncation_finds_its_series_again() {
     let (head, stats) = open_from(dir.path(), i64::MIN);
     assert_eq!((stats.samples, stats.samples_unknown), (4000, 0));
     assert_eq!(dump(&head)[1].1.len(), 2000);
+}
+
+/// The chunks of every series, in the order of their names.
+fn chunks(head: &Head) -> Vec<(SeriesRef, Vec<bytes::Bytes>)> {
+    let mut all = Vec::new();
+    head.series.for_each(|name, series| {
+        let mut chunks = Vec::new();
+        series.copy_chunks(TimeRange::ALL, &mut chunks);
+        let load = |chunk: Closed| chunk.load(None).unwrap().data;
+        all.push((name, chunks.into_iter().map(load).collect()));
+    });
+    all
+}
+
+/// Two samples of each of three series, 100 and 200 ms behind `start_ms`.
+fn pairs(start_ms: i64) -> Batch {
+    let mut batch = Batch::new();
+    for number in 0..3 {
+        batch.push_series(SeriesRef::UNKNOWN, labels(number).as_ref());
+        for time_ms in [start_ms + 100, start_ms + 200] {
+            batch.push_sample(time_ms, (time_ms * time_ms % 1009) as f64 + number as f64);
+        }
+    }
+    batch
+}
+
+#[test]
+fn a_batch_that_cannot_be_logged_leaves_every_chunk_as_it_was() {
+    let disk = FaultyDisk::new();
+    let place = LogPlace { disk: disk.shared(), ..log("data".as_ref()) };
+    let options = || HeadOptions::new(2 * HOUR_MS);
+    let (head, _) = Head::open(place, options(), i64::MIN, &Registry::new()).unwrap();
+    let unharmed = Head::empty(options(), None, i64::MIN, &Registry::new());
+    // Through the estimate of a chunk's end and through some ends.
+    for step in 0..200 {
+        let before = chunks(&head);
+        disk.set_full(true);
+        let refused = head.append(&mut pairs(step * 1000 + 500), OnReject::KeepRest);
+        assert!(matches!(refused, Err(AppendError::Log(_))), "{refused:?}");
+        disk.set_full(false);
+        let after = chunks(&head);
+        assert!(step == 0 || after == before, "step {step}");
+        for head in [&head, &unharmed] {
+            let outcome = head.append(&mut pairs(step * 1000), OnReject::KeepRest).unwrap();
+            assert_eq!(outcome.accepted, 6);
+        }
+        assert_eq!(chunks(&head), chunks(&unharmed), "step {step}");
+    }
+    assert!(chunks(&head)[0].1.len() > 2);
+    assert_eq!(dump(&head), dump(&unharmed));
 }

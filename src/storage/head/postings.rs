@@ -14,6 +14,9 @@ use crate::storage::index::{PostingsCursor, SliceCursor};
 /// A list of more references is kept as a bitmap, which then takes less memory.
 const FEW_MAX: usize = 256;
 
+/// For a run of so many the room is made at once, and not for more.
+const RESERVED_MIN: usize = 16;
+
 /// Ascending references of series.
 #[derive(Debug, Clone)]
 pub(super) enum List {
@@ -47,7 +50,13 @@ impl List {
         }
     }
 
-    fn extend(&mut self, mut series: impl Iterator<Item = u64>) {
+    fn extend(&mut self, mut series: impl ExactSizeIterator<Item = u64>) {
+        // Most lists are of series that began together and get no others.
+        if let Self::Few(few) = self
+            && (RESERVED_MIN..=FEW_MAX - few.len()).contains(&series.len())
+        {
+            few.reserve_exact(series.len());
+        }
         while let Self::Few(_) = self {
             let Some(next) = series.next() else { return };
             self.add(next);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::{Mutex, RwLock};
+use rayon::slice::ParallelSliceMut;
 
 use crate::base::metrics::Registry as Metrics;
 use crate::chunk::{self, EncodeOptions};
@@ -342,7 +343,7 @@ impl Head {
                 }
             }
         }
-        found.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        found.par_sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         found
     }
 

@@ -30,7 +30,7 @@ pub(super) enum Stored {
 impl Series {
     /// Stores a float that was promised a place and is not logged yet, if it changes nothing but
     /// the end of the open chunk; false if it does. So it can be taken out again
-    /// ([`Series::take_back`]), and until it is logged no reader sees it, as its batch is not whole.
+    /// ([`Series::take_back`]), and no reader sees it before its batch is whole.
     ///
     /// It saves looking for the series again when the batch is logged.
     #[inline]

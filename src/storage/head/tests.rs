@@ -261,3 +261,24 @@ fn threads_that_append_the_same_series_lose_and_invent_nothing() {
         assert_eq!(read(&head, own).len(), 500);
     }
 }
+
+#[test]
+fn a_refused_batch_takes_back_what_was_stored_when_it_was_judged() {
+    let head = head();
+    let times = |head: &Head, name: &str| {
+        read(head, name).into_iter().map(|sample| sample.0).collect::<Vec<_>>()
+    };
+    append(&head, &[("a", 10, 1.0), ("a", 20, 2.0), ("b", 10, 1.0)]);
+    // The third is refused for the sake of what was stored before, and the batch with it.
+    let mut refused = batch(&[("b", 30, 3.0), ("a", 40, 4.0), ("a", 15, 5.0)]);
+    let outcome = head.append(&mut refused, OnReject::RejectAll).unwrap();
+    assert_eq!((outcome.accepted, outcome.rejected), (0, 1));
+    assert_eq!(times(&head, "a"), [10, 20]);
+    assert_eq!(times(&head, "b"), [10]);
+    // Here it is refused for the sake of its neighbour alone.
+    let mut kept = batch(&[("b", 30, 3.0), ("a", 40, 4.0), ("a", 35, 5.0)]);
+    let outcome = head.append(&mut kept, OnReject::RejectAll).unwrap();
+    assert_eq!((outcome.accepted, outcome.rejected), (2, 1));
+    assert_eq!(times(&head, "a"), [10, 20, 40]);
+    assert_eq!(times(&head, "b"), [10, 30]);
+}

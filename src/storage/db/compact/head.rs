@@ -1,7 +1,10 @@
 //! A span of the head as a block: what came in order, and apart from that what came late.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::path::Path;
+use std::sync::mpsc::sync_channel;
+use std::thread;
 
 use ulid::Ulid;
 
@@ -72,7 +75,7 @@ pub(in crate::storage::db) fn write_late(
 fn write(
     disk: &SharedDisk,
     dir: &Path,
-    series: &[impl Source],
+    series: &[impl Source + Sync],
     meta: BlockMeta,
     is_ending: &dyn Fn() -> bool,
 ) -> Result<Option<BlockMeta>, TsdbError> {
@@ -81,19 +84,59 @@ fn write(
     }
     let symbols = symbols(series);
     let mut writer = BlockWriter::new(disk.clone(), dir, meta.ulid, &mut symbols.into_iter())?;
-    let mut chunks = Vec::new();
-    for series in series {
-        if is_ending() {
-            return Err(TsdbError::Closed);
+    let range = meta.range();
+    thread::scope(|scope| {
+        let (copied, groups) = sync_channel(GROUPS_WAITING);
+        scope.spawn(move || {
+            for group in series.chunks(GROUP_SERIES) {
+                // If nobody waits for it, the writer has failed and says so.
+                if copied.send(copy_group(group, range)).is_err() {
+                    return;
+                }
+            }
+        });
+        for group in series.chunks(GROUP_SERIES) {
+            if is_ending() {
+                return Err(TsdbError::Closed);
+            }
+            let died = || BlockError::Refused("the copying thread has died".into());
+            let copied = groups.recv().map_err(|_| died())??;
+            let mut start = 0;
+            for (series, end) in group.iter().zip(copied.ends) {
+                let chunks = copied.chunks.get(start..end).unwrap_or_default();
+                writer.add_series(series.labels(), chunks)?;
+                start = end;
+            }
         }
-        chunks.clear();
-        let copied = series.copy_into(meta.range(), &mut chunks);
-        copied.map_err(|error| BlockError::Refused(format!("chunk of the head: {error}")))?;
-        let clipped = clip_chunks(&mut chunks, meta.range());
-        clipped.map_err(|error| BlockError::Refused(format!("chunk of the head: {error}")))?;
-        writer.add_series(series.labels(), &chunks)?;
-    }
+        Ok(())
+    })?;
     Ok(writer.finish(meta)?)
+}
+
+/// So many series are copied while those before are written.
+const GROUP_SERIES: usize = 128;
+/// So many groups wait to be written, at most.
+const GROUPS_WAITING: usize = 2;
+
+/// Chunks of some series, one series behind the other.
+struct Copied {
+    chunks: Vec<Chunk>,
+    /// Where those of each series end.
+    ends: Vec<usize>,
+}
+
+fn copy_group(group: &[impl Source], range: TimeRange) -> Result<Copied, BlockError> {
+    let refused =
+        |error: &dyn fmt::Display| BlockError::Refused(format!("chunk of the head: {error}"));
+    let mut copied = Copied { chunks: Vec::new(), ends: Vec::with_capacity(group.len()) };
+    let mut of_series = Vec::new();
+    for series in group {
+        series.copy_into(range, &mut of_series).map_err(|error| refused(&error))?;
+        clip_chunks(&mut of_series, range).map_err(|error| refused(&error))?;
+        copied.chunks.append(&mut of_series);
+        copied.ends.push(copied.chunks.len());
+    }
+    Ok(copied)
 }
 
 /// All texts of the labels, and the empty one, which names the list of all series.

@@ -14,8 +14,8 @@ use super::super::page::page_of;
 use super::super::series::{SampleKind, Series};
 use super::super::state::Head;
 
-/// Samples in a full set of heaps: 4 MiB of floats.
-pub(super) const SET_SAMPLES: usize = 1 << 17;
+/// Samples in a full set of heaps: 1 MiB of floats.
+pub(super) const SET_SAMPLES: usize = 1 << 15;
 /// A histogram counts as so many samples, besides its buckets.
 const HISTOGRAM_SAMPLES: usize = 4;
 /// More cores than this hardly shorten a replay, since one of them reads.
@@ -182,7 +182,7 @@ impl Head {
         heap.floats.clear();
         heap.histograms.clear();
         applied.chunks = tally.begun;
-        applied.span = tally.span;
+        applied.span = tally.span.range();
         applied
     }
 
