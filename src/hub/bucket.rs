@@ -48,14 +48,15 @@ impl Configured {
         let Some(source) = &config.thanos.objstore else { return Ok(None) };
         let wrong = |error: &dyn std::fmt::Display| HubError::Config(error.to_string());
         let (text, path) = match source {
-            ObjstoreSource::Inline(text) => (text.reveal().to_owned(), Path::new("thanos.objstore")),
+            ObjstoreSource::Inline(text) => {
+                (text.reveal().to_owned(), Path::new("thanos.objstore"))
+            }
             ObjstoreSource::File(path) => {
-                let bytes = disk.read(path).map_err(|error| {
-                    HubError::Config(format!("{}: {error}", path.display()))
-                })?;
+                let bytes = disk
+                    .read(path)
+                    .map_err(|error| HubError::Config(format!("{}: {error}", path.display())))?;
                 (String::from_utf8_lossy(&bytes).into_owned(), path.as_path())
             }
-            _ => return Ok(None),
         };
         let environment = |name: &str| std::env::var(name).ok();
         let described =
@@ -79,8 +80,7 @@ impl Configured {
         gateway.metrics = registry.clone();
         gateway.clock = clock.clone();
         let own = db.clone();
-        gateway.beside =
-            Some(Beside::new(config.external_labels.clone(), move || own.oldest_ms()));
+        gateway.beside = Some(Beside::new(config.external_labels.clone(), move || own.oldest_ms()));
         let gateway = Gateway::new(bucket.clone(), gateway);
         let mut ship = ShipOptions::new(config.external_labels.clone());
         ship.guard = guard;

@@ -15,8 +15,6 @@
 mod block;
 pub mod bucket;
 pub mod compact;
-#[cfg(feature = "thanos")]
-pub mod storeapi;
 mod error;
 mod fetch;
 mod filter;
@@ -25,6 +23,8 @@ mod index;
 mod marks;
 mod meta;
 mod ship;
+#[cfg(feature = "thanos")]
+pub mod storeapi;
 #[cfg(test)]
 mod tests;
 mod time_text;

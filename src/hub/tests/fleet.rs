@@ -7,12 +7,12 @@ use crate::model::Labels;
 use crate::series::{Batch, OnReject, SeriesRef};
 use crate::wire::config::Config;
 
-const START_MS: i64 = 1_767_571_200_000;
+pub(super) const START_MS: i64 = 1_767_571_200_000;
 const SCRAPE_MS: i64 = 15_000;
 const MINUTE_MS: i64 = 60_000;
 /// When one of the hubs was stopped, after the start.
 const STOPPED_MS: std::ops::Range<i64> = 30 * MINUTE_MS..40 * MINUTE_MS;
-const ALL_MS: i64 = 60 * MINUTE_MS;
+pub(super) const ALL_MS: i64 = 60 * MINUTE_MS;
 
 fn hub(runtime: &Runtime, text: &str) -> Hub {
     let disk: SharedDisk = Arc::new(MemoryDisk::default());
@@ -26,7 +26,7 @@ fn hub(runtime: &Runtime, text: &str) -> Hub {
 
 /// A counter that grows by two each second, as a hub gets it whose agents scrape `late_ms` after
 /// the others do.
-fn fill(hub: &Hub, late_ms: i64, stopped: bool) {
+pub(super) fn fill(hub: &Hub, late_ms: i64, stopped: bool) {
     let labels = [("__name__", "requests_total"), ("cluster", "north"), ("job", "shop")];
     let labels = Labels::from_pairs(labels).unwrap();
     let mut batch = Batch::new();
@@ -41,13 +41,13 @@ fn fill(hub: &Hub, late_ms: i64, stopped: bool) {
     assert_eq!(outcome.rejected, 0);
 }
 
-fn get(hub: &Hub, target: &str) -> serde_json::Value {
+pub(super) fn get(hub: &Hub, target: &str) -> serde_json::Value {
     let answer = ask(hub.local_addr(), "GET", target, &[], b"");
     assert_eq!(answer.status, 200, "{}", answer.text());
     serde_json::from_slice(&answer.body).unwrap()
 }
 
-fn range(hub: &Hub, query: &str, more: &str) -> Vec<serde_json::Value> {
+pub(super) fn range(hub: &Hub, query: &str, more: &str) -> Vec<serde_json::Value> {
     let (start, end) = (START_MS / 1000 + 300, (START_MS + ALL_MS) / 1000 - 60);
     let target = format!("/api/v1/query_range?query={query}&start={start}&end={end}&step=15{more}");
     let answer = get(hub, &target);
@@ -56,7 +56,7 @@ fn range(hub: &Hub, query: &str, more: &str) -> Vec<serde_json::Value> {
 }
 
 /// The values of the only series of an answer, which has a value at each step.
-fn values(series: &[serde_json::Value]) -> Vec<f64> {
+pub(super) fn values(series: &[serde_json::Value]) -> Vec<f64> {
     let [one] = series else { panic!("{} series", series.len()) };
     let values: Vec<f64> = one["values"]
         .as_array()

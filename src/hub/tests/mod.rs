@@ -5,6 +5,8 @@ mod client;
 #[cfg(feature = "thanos")]
 mod fleet;
 mod lifecycle;
+#[cfg(feature = "thanos")]
+mod longterm;
 mod receive;
 mod replicas;
 

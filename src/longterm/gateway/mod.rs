@@ -31,8 +31,6 @@ mod tests;
 
 pub use error::GatewayError;
 pub use handle::{Gateway, GatewayStats};
-pub use header::{IndexHeader, build_header};
-pub use options::{Beside, GatewayOptions};
 pub use header::{IndexHeader, ReadRanges, build_header};
-pub use options::GatewayOptions;
+pub use options::{Beside, GatewayOptions};
 pub use set::Coverage;

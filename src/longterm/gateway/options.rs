@@ -19,10 +19,7 @@ pub struct Beside {
 
 impl Beside {
     /// A store that has all with `labels` from `since_ms` on, which is asked for each question.
-    pub fn new(
-        labels: Labels,
-        since_ms: impl Fn() -> Option<i64> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(labels: Labels, since_ms: impl Fn() -> Option<i64> + Send + Sync + 'static) -> Self {
         Self { labels, since_ms: Arc::new(since_ms) }
     }
 
