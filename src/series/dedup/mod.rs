@@ -4,9 +4,9 @@
 //! label only. A reader wants one series, at the density of one scraper, without the holes of
 //! either and without a jump where the one takes over from the other.
 //!
-//! | | |
+//! | way | does |
 //! |---|---|
-//! | [`Dedup::Identity`] | each replica stays a stream of its own: the first one is read, and its holes are filled from the others |
+//! | [`Dedup::Identity`] | reads the first replica and fills its holes from the others |
 //! | [`Dedup::Penalty`] | what Thanos does, to the last sample |
 //!
 //! Useful for: queries over all replicas ([`Deduplicated`]), compaction of their blocks

@@ -179,6 +179,32 @@ fn chunks_that_nothing_is_changed_of_are_passed_on() {
     assert_eq!(decoded(&out).len(), 600);
 }
 
+#[test]
+fn counts_of_downsampled_chunks_go_on_over_a_switch() {
+    // Each chunk counts from zero; its first sample joins what was counted before.
+    let stream = |phase_ms: i64, chunk: i64, misses: &dyn Fn(i64) -> bool| {
+        let mut column = Column::new();
+        let at = |n: i64| n * 300_000 + phase_ms;
+        let mut before = None;
+        for n in (0..100).filter(|n| !misses(*n)) {
+            let start_ms = at(n / chunk * chunk);
+            if let Some(before) = before.filter(|before| before / chunk != n / chunk) {
+                column.joins.push(column.len(), (at(before) - start_ms) as f64);
+            }
+            column.push(at(n), (at(n) - start_ms) as f64);
+            before = Some(n);
+        }
+        column
+    };
+    let dead = |n: i64| (35..52).contains(&n);
+    for chunk in [7, 10, 19] {
+        let found = merged(&[stream(0, 10, &dead), stream(100_000, chunk, &|_| false)]);
+        assert!(found.len() >= 99 && found.joins.floats().len() >= 10);
+        let length_ms = found.timestamps.last().unwrap() - found.timestamps[0];
+        assert!((growth(&found) - length_ms as f64).abs() < 1.0, "{chunk}");
+    }
+}
+
 fn histogram(count: u64, hint: ResetHint) -> Histogram {
     let positive = vec![Span::new(0, 2)];
     let layout = Arc::new(Layout { positive, ..Layout::default() });
