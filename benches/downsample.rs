@@ -68,8 +68,8 @@ fn downsampling(c: &mut Criterion) {
     let dir = Path::new("/blocks");
     disk.create_dir_all(dir).unwrap();
     let raw = raw_block(&disk, dir);
-    let options = DownsampleOptions::default();
     let run = |block: &Arc<Block>, resolution_ms: i64| {
+        let options = DownsampleOptions::default();
         let ulid = Ulid::from_parts(resolution_ms as u64, 1);
         downsample_block(&disk, block, resolution_ms, dir, ulid, &options).unwrap().unwrap()
     };
