@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
-use crate::disk::{Disk, MemoryDisk, SharedDisk};
+use crate::disk::{MemoryDisk, SharedDisk};
 use crate::longterm::bucket::{Bucket, BucketError, PutOutcome};
 
 /// What any bucket must do alike; `bucket` is empty, and is so again in the end.
@@ -108,4 +108,3 @@ fn moves_files(bucket: &Bucket) {
     }
     bucket.delete("moved").unwrap();
 }
-

@@ -110,6 +110,12 @@ fn a_crash_between_any_two_requests_to_azure_loses_and_doubles_nothing() {
     survives(Cloud::Azure);
 }
 
+#[test]
+#[ignore = "needs gcp-storage-emulator"]
+fn a_crash_between_any_two_requests_to_gcs_loses_and_doubles_nothing() {
+    survives(Cloud::Gcs);
+}
+
 fn bears_faults(cloud: Cloud) {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(cloud, dir.path());
@@ -118,14 +124,19 @@ fn bears_faults(cloud: Cloud) {
         let data = dir.path().join(format!("data-{index}"));
         write_data(&data);
         let bucket = open(&server, &format!("faults-{index}"));
-        let faulty = FaultyBucket::new(&bucket, move |request| {
-            if request.number % 3 == 0 { fault } else { Fault::None }
-        });
+        let faulty =
+            FaultyBucket::new(
+                &bucket,
+                move |request| {
+                    if request.number % 3 == 0 { fault } else { Fault::None }
+                },
+            );
         assert_eq!(ship(&faulty.bucket(), &data).unwrap().uploaded.len(), BLOCKS);
         assert_complete(&faulty.bucket());
         assert_complete(&bucket);
     }
-    let breaks = [Break::Unavailable, Break::AnswerAfter(0), Break::AnswerAfter(400), Break::Refused];
+    let breaks =
+        [Break::Unavailable, Break::AnswerAfter(0), Break::AnswerAfter(400), Break::Refused];
     for (index, how) in breaks.into_iter().enumerate() {
         let data = dir.path().join(format!("data-through-{index}"));
         write_data(&data);
@@ -149,4 +160,10 @@ fn faults_between_us_and_s3_lose_and_double_nothing() {
 #[ignore = "needs azurite"]
 fn faults_between_us_and_azure_lose_and_double_nothing() {
     bears_faults(Cloud::Azure);
+}
+
+#[test]
+#[ignore = "needs gcp-storage-emulator"]
+fn faults_between_us_and_gcs_lose_and_double_nothing() {
+    bears_faults(Cloud::Gcs);
 }
