@@ -142,6 +142,12 @@ impl Fetcher {
         })
     }
 
+    /// Shows how many blocks a filter took out: `time-excluded`, `label-excluded`, `too-fresh`,
+    /// `duplicate`, or how many are `from-the-future`.
+    pub fn show_state(&self, state: &str, count: usize) {
+        self.metrics.show(state, count);
+    }
+
     /// All blocks now.
     ///
     /// # Errors

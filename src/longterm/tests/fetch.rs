@@ -25,7 +25,7 @@ fn broken_and_foreign_objects_are_named_and_stop_no_other_block() {
         put_block(&bucket, number);
     }
     put(&bucket, &format!("{}/index", ulid(3)), "half of it");
-    put(&bucket, &format!("{}/meta.json", ulid(4)), "{\"ulid\": 4");
+    put(&bucket, &format!("{}/meta.json", ulid(4)), "{\"ulid\": ");
     let foreign = bucket.get(&format!("{}/meta.json", ulid(1))).unwrap();
     bucket.put(&format!("{}/meta.json", ulid(5)), foreign).unwrap();
     put(&bucket, "debug/metas/x.json", "{}");

@@ -87,7 +87,7 @@ fn pass(mut client: TcpStream, server: SocketAddr, how: Break) -> io::Result<()>
 }
 
 /// One request, its header changed so that the server closes behind the answer.
-fn read_request(client: &mut TcpStream) -> io::Result<Vec<u8>> {
+pub(crate) fn read_request(client: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let mut buffer = [0; 64 << 10];
     let head_end = loop {

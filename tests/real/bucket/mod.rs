@@ -1,10 +1,12 @@
 //! Buckets on servers that speak the clouds' own protocols.
 
 mod faults;
+mod gcs;
 mod servers;
 mod ship;
 
 use promlite::longterm::bucket::{Bucket, BucketError};
+use promlite::longterm::{FetchOptions, Fetcher, delete_block};
 use promlite::testkit::bucket::behaves_as_a_bucket;
 
 use servers::{Cloud, Server};
@@ -43,6 +45,30 @@ fn azure_behaves_as_a_bucket() {
     behaves(Cloud::Azure);
 }
 
+#[test]
+#[ignore = "needs gcp-storage-emulator"]
+fn gcs_behaves_as_a_bucket() {
+    behaves(Cloud::Gcs);
+}
+
+#[test]
+#[ignore = "needs moto_server"]
+fn placeholders_of_folders_do_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(Cloud::S3, dir.path());
+    let bucket = open(&server, "folders");
+    let ulid = ulid::Ulid::from_parts(1_767_312_000_000, 1);
+    for key in ["", "chunks/"] {
+        let path = format!("/folders/{ulid}/{key}");
+        assert_eq!(crate::http::send(server.address, "PUT", &path, &[], &[]).unwrap().status, 200);
+    }
+    bucket.put(&format!("{ulid}/chunks/000001"), bytes::Bytes::from_static(b"x")).unwrap();
+    let mut fetcher = Fetcher::new(bucket.clone(), &FetchOptions::default());
+    assert_eq!(fetcher.fetch().unwrap().partial.len(), 1);
+    delete_block(&bucket, ulid).unwrap();
+    assert!(!bucket.exists(&format!("{ulid}/chunks/000001")).unwrap());
+}
+
 fn no_such_bucket(cloud: Cloud) {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(cloud, dir.path());
@@ -65,6 +91,12 @@ fn a_bucket_of_s3_that_is_not_there_is_named() {
 #[ignore = "needs azurite"]
 fn a_container_of_azure_that_is_not_there_is_named() {
     no_such_bucket(Cloud::Azure);
+}
+
+#[test]
+#[ignore = "needs gcp-storage-emulator"]
+fn a_bucket_of_gcs_that_is_not_there_is_named() {
+    no_such_bucket(Cloud::Gcs);
 }
 
 #[test]

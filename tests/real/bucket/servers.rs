@@ -9,6 +9,7 @@ use promlite::base::calendar::date_of_day;
 use promlite::longterm::bucket::BucketConfig;
 use sha2::{Digest, Sha256};
 
+use super::gcs::translate;
 use crate::http;
 use crate::programs::{Program, free_address, now_ms, peer, wait_until};
 
@@ -21,11 +22,15 @@ const ACCOUNT: &str = "promlite";
 pub(crate) enum Cloud {
     S3,
     Azure,
+    Gcs,
 }
 
 /// A running server, empty at first; ended when dropped.
 pub(crate) struct Server {
     cloud: Cloud,
+    /// Where the server itself listens.
+    server: SocketAddr,
+    /// Where clients go.
     pub(crate) address: SocketAddr,
     _program: Program,
 }
@@ -38,13 +43,16 @@ impl Cloud {
                 "type: S3\nconfig:\n  bucket: {bucket}\n  endpoint: {address}\n  \
                  access_key: {ACCOUNT}\n  secret_key: {key}\n  insecure: true\n"
             ),
+            Self::Gcs => format!("type: GCS\nconfig:\n  bucket: {bucket}\n"),
             Self::Azure => format!(
                 "type: AZURE\nconfig:\n  container: {bucket}\n  storage_connection_string: \
                  'DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={key};\
                  BlobEndpoint=http://{address}/{ACCOUNT};'\n"
             ),
         };
-        BucketConfig::parse(&text, Path::new("bucket.yml"), &|_| None).unwrap()
+        // As Google's own programs find an emulator.
+        let emulator = |name: &str| (name == "STORAGE_EMULATOR_HOST").then(|| address.to_string());
+        BucketConfig::parse(&text, Path::new("bucket.yml"), &emulator).unwrap()
     }
 
     fn command(self, dir: &Path, address: SocketAddr) -> Command {
@@ -53,6 +61,12 @@ impl Cloud {
             Self::S3 => {
                 let mut command = peer("PROMLITE_MOTO", "moto_server");
                 command.args(["-H", "127.0.0.1", "-p", &port]);
+                command
+            }
+            Self::Gcs => {
+                let mut command = peer("PROMLITE_GCS_EMULATOR", "gcp-storage-emulator");
+                command.args(["start", "--host", "127.0.0.1", "--port", &port]);
+                command.args(["--quiet", "--in-memory"]);
                 command
             }
             Self::Azure => {
@@ -70,11 +84,12 @@ impl Cloud {
 impl Server {
     /// Starts a server on a free port and waits for it.
     pub(crate) fn start(cloud: Cloud, dir: &Path) -> Self {
-        let address = free_address();
+        let server = free_address();
         let name = format!("{cloud:?}-server");
-        let program = Program::start(dir, &name, &mut cloud.command(dir, address));
-        wait_until(&format!("{name} listens"), || http::get(address, "/").is_ok());
-        Self { cloud, address, _program: program }
+        let program = Program::start(dir, &name, &mut cloud.command(dir, server));
+        wait_until(&format!("{name} listens"), || http::get(server, "/").is_ok());
+        let address = if cloud == Cloud::Gcs { translate(server) } else { server };
+        Self { cloud, server, address, _program: program }
     }
 
     /// A bucket of this server.
@@ -93,7 +108,12 @@ impl Server {
 
     pub(crate) fn make_bucket(&self, bucket: &str) {
         let answer = match self.cloud {
-            Cloud::S3 => http::send(self.address, "PUT", &format!("/{bucket}"), &[], &[]),
+            Cloud::S3 => http::send(self.server, "PUT", &format!("/{bucket}"), &[], &[]),
+            Cloud::Gcs => {
+                let body = format!("{{\"name\":\"{bucket}\"}}");
+                let headers = [("Content-Type", "application/json")];
+                http::send(self.server, "POST", "/storage/v1/b", &headers, body.as_bytes())
+            }
             Cloud::Azure => {
                 let date = http_date(now_ms());
                 let signature = azure_signature(bucket, &date);
@@ -103,7 +123,7 @@ impl Server {
                     ("Authorization", signature.as_str()),
                 ];
                 let path = format!("/{ACCOUNT}/{bucket}?restype=container");
-                http::send(self.address, "PUT", &path, &headers, &[])
+                http::send(self.server, "PUT", &path, &headers, &[])
             }
         };
         let answer = answer.unwrap();
@@ -112,7 +132,7 @@ impl Server {
 }
 
 /// `Mon, 02 Jan 2026 03:04:05 GMT`.
-fn http_date(time_ms: i64) -> String {
+pub(crate) fn http_date(time_ms: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];

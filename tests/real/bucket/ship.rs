@@ -110,6 +110,12 @@ fn a_crash_between_any_two_requests_to_azure_loses_and_doubles_nothing() {
     survives(Cloud::Azure);
 }
 
+#[test]
+#[ignore = "needs gcp-storage-emulator"]
+fn a_crash_between_any_two_requests_to_gcs_loses_and_doubles_nothing() {
+    survives(Cloud::Gcs);
+}
+
 fn bears_faults(cloud: Cloud) {
     let dir = tempfile::tempdir().unwrap();
     let server = Server::start(cloud, dir.path());
@@ -154,4 +160,10 @@ fn faults_between_us_and_s3_lose_and_double_nothing() {
 #[ignore = "needs azurite"]
 fn faults_between_us_and_azure_lose_and_double_nothing() {
     bears_faults(Cloud::Azure);
+}
+
+#[test]
+#[ignore = "needs gcp-storage-emulator"]
+fn faults_between_us_and_gcs_lose_and_double_nothing() {
+    bears_faults(Cloud::Gcs);
 }
