@@ -12,9 +12,9 @@ use crate::series::TimeRange;
 /// How a gateway is set up. The defaults fit a program with some hundred MiB to spare.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
-    /// Where index headers are kept from one run to the next; a folder of its own, in the layout of Thanos's store
-    /// gateway (`<folder>/<ULID>/index-header`). Without it they are held in memory while in use,
-    /// and fetched again after [`header_idle_ms`](Self::header_idle_ms).
+    /// Where index headers are kept from one run to the next: a folder of its own, in the layout of
+    /// Thanos's store gateway (`<folder>/<ULID>/index-header`). Without it they are held in memory
+    /// while in use, and fetched again after [`header_idle_ms`](Self::header_idle_ms).
     pub header_folder: Option<(SharedDisk, PathBuf)>,
     /// A header that nobody asked for so long is let go of.
     pub header_idle_ms: i64,
