@@ -217,6 +217,9 @@ fn a_sample_is_found_until_its_next_one_is_due() {
         let told = infos.iter().filter(|info| info.contains("only downsampled data is left"));
         assert_eq!(told.count(), usize::from(max_ms == 0), "{infos:?}");
     }
+    // Nothing has come since, and the window that the last sample stands for is its own age.
+    assert_eq!(ask(&*hour, "gauge", END_MS + 50 * 60_000, ONE_HOUR_MS).0.len(), 1);
+    assert_eq!(ask(&*hour, "gauge", END_MS + 70 * 60_000, ONE_HOUR_MS).0.len(), 0);
     assert_eq!(ask(&*five, "absent_over_time(gauge[1m])", late_ms, 0).0, Vec::<f64>::new());
     let (_, infos) = ask(&*hour, "absent(gauge)", late_ms, 0);
     assert!(infos.iter().all(|info| !info.contains("widened")), "{infos:?}");
@@ -247,7 +250,10 @@ fn the_lowest_of_histograms_is_not_there_and_that_is_no_error() {
     let Blocks { raw, hour, .. } = blocks();
     for query in ["min_over_time(latency_seconds[12h])", "max_over_time(latency_seconds[12h])"] {
         let want = ask(&*raw, query, END_MS, 0).0;
-        assert_eq!(ask(&*hour, query, END_MS, ONE_HOUR_MS).0, want, "{query}");
+        let (got, infos) = ask(&*hour, query, END_MS, ONE_HOUR_MS);
+        assert_eq!(got, want, "{query}");
+        let [info] = infos.as_slice() else { panic!("{query}: {infos:?}") };
+        assert!(info.contains("neither a lowest nor a highest"), "{info}");
     }
 }
 

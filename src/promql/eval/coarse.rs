@@ -38,6 +38,8 @@ pub(super) struct Remarks {
     is_approximate: bool,
     /// The length of the longest window that was made longer.
     widened_ms: i64,
+    /// Lowest and highest of histograms were asked for, which nobody keeps.
+    lacks_extremes: bool,
 }
 
 /// Neighbouring steps whose windows are equally long.
@@ -97,12 +99,12 @@ const fn grows_with_range(function: RangeFunction) -> bool {
 impl Coarse<'_> {
     /// Computes all steps.
     pub(super) fn run(&self, scratch: &mut Scratch, into: &mut StepColumn) -> (Findings, Remarks) {
-        let summaries = self.column.summaries.get(self.inside.clone()).unwrap_or_default();
-        let resolution_ms = summaries.iter().map(|one| one.resolution_ms).max().unwrap_or(0);
+        let resolution_ms = self.resolution_ms();
         let mut remarks = Remarks {
             resolution_ms,
             is_approximate: resolution_ms > 0 && manner(self.function) == Manner::Approximate,
             widened_ms: 0,
+            lacks_extremes: self.lacks_extremes(),
         };
         let asked_ms = self.request.windows.range_ms;
         let stretches = self.stretches();
@@ -134,6 +136,17 @@ impl Coarse<'_> {
             into.put_rows(rows);
         }
         (findings, remarks)
+    }
+
+    /// The length of the longest windows among the data.
+    fn resolution_ms(&self) -> i64 {
+        let summaries = self.column.summaries.get(self.inside.clone()).unwrap_or_default();
+        summaries.iter().map(|one| one.resolution_ms).max().unwrap_or(0)
+    }
+
+    fn lacks_extremes(&self) -> bool {
+        let is_asked = matches!(self.function, RangeFunction::Min | RangeFunction::Max);
+        is_asked && self.column.histograms.range(self.inside.clone()).next().is_some()
     }
 
     /// Computes some steps with windows of this length.
@@ -172,6 +185,11 @@ impl Coarse<'_> {
         into: &mut StepColumn,
     ) -> Findings {
         let both = (self.column, self.inside.clone());
+        let mut request = *request;
+        if let Some(edges) = &mut request.edges {
+            edges.lookback_ms = edges.lookback_ms.max(self.resolution_ms());
+        }
+        let request = &request;
         match self.function {
             RangeFunction::Count => {
                 self.counts(request, scratch, into);
@@ -262,6 +280,11 @@ impl Remarks {
         if self.is_approximate {
             notes.push(average(self.resolution_ms, span));
         }
+        if self.lacks_extremes {
+            let text = "downsampled histograms have neither a lowest nor a highest value and are \
+                        left out";
+            notes.push(Note::info(span, text));
+        }
         if self.widened_ms > 0 {
             let text = format!(
                 "the range is too short for downsampled data and was widened to {}",
@@ -287,7 +310,7 @@ fn average(resolution_ms: i64, span: Span) -> Note {
 /// Says that an instant selector gives averages, if it does.
 pub(super) fn note_average(run: &Run<'_>, selection: &Selection, span: Span) {
     let resolution_ms = selection.resolution_ms();
-    let remarks = Remarks { resolution_ms, is_approximate: true, widened_ms: 0 };
+    let remarks = Remarks { resolution_ms, is_approximate: true, ..Remarks::default() };
     for note in remarks.notes(selection.is_fallback(), span) {
         run.note(note);
     }

@@ -7,7 +7,7 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Stopwatch;
 use crate::model::histogram::float::{FloatRef, FloatRows};
-use crate::model::{Value, is_stale};
+use crate::model::{Labels, Value, is_stale};
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
 use crate::promql::functions::native::{Rows, smooth as smooth_rows};
@@ -54,6 +54,7 @@ struct Shared {
 const SHARED_PART: u64 = 4;
 
 /// Samples of one series: a thread's own or shared ones.
+#[expect(clippy::large_enum_variant, reason = "moved once a series; a box would be an allocation")]
 pub(super) enum Samples {
     Own(Column),
     Shared(Arc<Column>),
@@ -247,11 +248,11 @@ fn coarsest(set: &SeriesSet) -> i64 {
 /// For each of `all` the same of `some`, both in label order, if it is there.
 fn aligned(all: &[Box<dyn Series>], some: Vec<Box<dyn Series>>) -> Vec<Option<Box<dyn Series>>> {
     let mut some = some.into_iter().peekable();
-    let find = |wanted: &Box<dyn Series>| {
-        while some.next_if(|next| next.labels() < wanted.labels()).is_some() {}
-        some.next_if(|next| next.labels() == wanted.labels())
+    let mut find = |wanted: &Labels| {
+        while some.next_if(|next| next.labels() < wanted).is_some() {}
+        some.next_if(|next| next.labels() == wanted)
     };
-    all.iter().map(find).collect()
+    all.iter().map(|series| find(series.labels())).collect()
 }
 
 /// How many samples a column counts for where samples are limited.

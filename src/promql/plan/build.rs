@@ -271,7 +271,13 @@ impl Builder {
             max_resolution(self.grid.max_resolution_ms, range_ms, around.func.as_deref());
         let hints = Hints { step_ms, range_ms, max_resolution_ms, ..around };
         let wanted = hints.aggregate();
-        let reach_ms = if range_ms > 0 { range_ms } else { self.grid.lookback_ms };
+        let mut reach_ms = if range_ms > 0 { range_ms } else { self.grid.lookback_ms };
+        let mut range = range;
+        if reach_ms < 2 * max_resolution_ms {
+            // What a downsampled sample stands for may be all that there is.
+            range.start_ms = range.start_ms.saturating_sub(2 * max_resolution_ms - reach_ms);
+            reach_ms = 2 * max_resolution_ms;
+        }
         let known =
             self.asks.iter_mut().enumerate().find(|(_, ask)| {
                 ask.select.matchers == matchers && ask.select.range.overlaps(range)

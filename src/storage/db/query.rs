@@ -173,6 +173,10 @@ impl Series for Windowed {
         self.series.labels()
     }
 
+    fn resolution_ms(&self) -> i64 {
+        self.series.resolution_ms()
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let range = self.within(range);
         if range.start_ms > range.end_ms { Ok(()) } else { self.series.read(range, into) }

@@ -32,6 +32,17 @@ fn directories_of_prometheus_are_sound() {
     }
 }
 
+#[test]
+fn downsampled_blocks_of_thanos_are_sound() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/golden/thanos/downsample");
+    for (name, samples) in [("5m", 2902), ("1h", 283)] {
+        let (done, findings) = verified(&RealDisk::shared(), &folder.join(name));
+        assert_eq!(findings, [], "{name}");
+        assert_eq!((done.blocks, done.series), (1, 16));
+        assert_eq!(done.samples, samples, "{name}");
+    }
+}
+
 /// Every file of a directory, below it.
 fn files(disk: &dyn Disk, dir: &Path) -> Vec<std::path::PathBuf> {
     let mut found = Vec::new();

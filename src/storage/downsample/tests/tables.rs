@@ -327,8 +327,11 @@ proptest! {
             let of = |kind| out.iter().flat_map(move |chunk| part(chunk, kind)).map(|s| s.1);
             prop_assert_eq!(of(Part::Count).sum::<f64>(), all.len() as f64);
             prop_assert_eq!(of(Part::Sum).sum::<f64>(), values().sum::<f64>());
-            prop_assert_eq!(of(Part::Min).fold(f64::MAX, f64::min), values().fold(f64::MAX, f64::min));
-            prop_assert_eq!(of(Part::Max).fold(f64::MIN, f64::max), values().fold(f64::MIN, f64::max));
+            let (low, high) = (f64::MAX, f64::MIN);
+            let lowest = of(Part::Min).fold(low, f64::min);
+            let highest = of(Part::Max).fold(high, f64::max);
+            prop_assert_eq!(lowest, values().fold(low, f64::min));
+            prop_assert_eq!(highest, values().fold(high, f64::max));
             let mut column = Column::new();
             let mut reader = AggregateReader::new(Aggregate::Counter, resolution_ms);
             for chunk in &out {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ulid::Ulid;
 
-use crate::chunk;
+use crate::chunk::{self, AGGREGATE, AggregateChunk, ChunkError, Part};
 use crate::model::{Column, Labels};
 use crate::series::TimeRange;
 use crate::storage::block::{Block, BlockError, BlockStats};
@@ -161,8 +161,7 @@ impl SeriesWalk {
             let path = block.chunk_path(meta.reference);
             let offset = Some(meta.reference & u64::from(u32::MAX));
             self.column.clear();
-            let all = (i64::MIN, i64::MAX);
-            if let Err(error) = chunk::decode(encoding, data, all, &mut self.column) {
+            if let Err(error) = decode(encoding, data, &mut self.column) {
                 check.found(path, offset, error.to_string());
                 continue;
             }
@@ -175,6 +174,22 @@ impl SeriesWalk {
         check.advance(bytes);
         Ok(())
     }
+}
+
+/// Reads a chunk; of one of aggregates all parts, of which the counts remain.
+fn decode(encoding: u8, data: &[u8], into: &mut Column) -> Result<(), ChunkError> {
+    let all = (i64::MIN, i64::MAX);
+    if encoding != AGGREGATE {
+        return chunk::decode(encoding, data, all, into);
+    }
+    let parts = AggregateChunk::parse(data)?;
+    for part in [Part::LastRaw, Part::Counter, Part::Max, Part::Min, Part::Sum, Part::Count] {
+        into.clear();
+        if let Some((encoding, data)) = parts.get(part) {
+            chunk::decode(encoding, data, all, into)?;
+        }
+    }
+    Ok(())
 }
 
 /// What the samples of a chunk and the index say differently.
