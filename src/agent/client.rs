@@ -12,6 +12,7 @@ use reqwest::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use reqwest::{Client, ClientBuilder, Identity, NoProxy, Proxy, RequestBuilder};
 use rustls::crypto::ring;
 
+use crate::base::base64;
 use crate::disk::SharedDisk;
 use crate::wire::config::{Auth, HttpConfig, SecretSource, TlsConfig, TlsVersion};
 
@@ -120,7 +121,7 @@ impl HttpClient {
         Ok(match auth {
             Auth::Basic { username, password } => {
                 let (username, password) = (self.reveal(username)?, self.reveal(password)?);
-                format!("Basic {}", base64(format!("{username}:{password}").as_bytes()))
+                format!("Basic {}", base64::encode(format!("{username}:{password}").as_bytes()))
             }
             Auth::Header { scheme, credentials } => {
                 format!("{scheme} {}", self.reveal(credentials)?)
@@ -194,21 +195,6 @@ fn with_tls(
         builder = builder.tls_version_max(version(max));
     }
     Ok(builder.tls_danger_accept_invalid_certs(tls.insecure_skip_verify))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for three in bytes.chunks(3) {
-        let bits = (0..3).fold(0, |bits, at| {
-            bits << 8 | usize::from(three.get(at).copied().unwrap_or_default())
-        });
-        for at in 0..4 {
-            let digit = DIGITS.get(bits >> (18 - 6 * at) & 63).filter(|_| at <= three.len());
-            out.push(digit.map_or('=', |digit| char::from(*digit)));
-        }
-    }
-    out
 }
 
 /// An error and what caused it, innermost last; the address is left out, since callers name it.

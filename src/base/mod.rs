@@ -3,6 +3,7 @@
 //! Useful for: turning bytes into integers and back, reading the clock, counting what happened.
 //! Not useful for: anything that knows what a sample or a label is; see [`crate::model`].
 
+pub mod base64;
 pub mod bits;
 pub mod calendar;
 pub mod clock;

@@ -26,7 +26,8 @@ pub fn delete_block(bucket: &Bucket, ulid: Ulid) -> Result<(), LongTermError> {
     let mark = MarkKind::Deletion.key(ulid);
     for _ in 0..DELETE_ROUNDS {
         let left = bucket.list(&ulid.to_string())?;
-        let mut left = left.into_iter().map(|object| object.key).filter(|key| *key != mark);
+        let is_object = |key: &String| *key != mark && !is_placeholder(key, ulid);
+        let mut left = left.into_iter().map(|object| object.key).filter(is_object);
         let Some(first) = left.next() else {
             return Ok(bucket.delete(&mark)?);
         };
@@ -35,6 +36,13 @@ pub fn delete_block(bucket: &Bucket, ulid: Ulid) -> Result<(), LongTermError> {
         }
     }
     Err(LongTermError::corrupt(&ulid.to_string(), "objects stay though they were deleted"))
+}
+
+/// Some tools put empty objects where a folder is to be seen, `<ULID>/` and `<ULID>/chunks/`; they
+/// are listed without the slash and cannot be named with it. They do no harm.
+fn is_placeholder(key: &str, ulid: Ulid) -> bool {
+    let below = key.strip_prefix(&ulid.to_string());
+    below.is_some_and(|below| below.is_empty() || below.strip_prefix('/') == Some(CHUNKS))
 }
 
 /// Brings a block to `into_dir/<ULID>`, whole and verified by size and, where the block says them,

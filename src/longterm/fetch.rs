@@ -142,6 +142,12 @@ impl Fetcher {
         })
     }
 
+    /// Shows how many blocks a filter took out: `time-excluded`, `label-excluded`, `too-fresh`,
+    /// `duplicate`, or how many are `from-the-future`.
+    pub fn show_state(&self, state: &str, count: usize) {
+        self.metrics.show(state, count);
+    }
+
     /// All blocks now.
     ///
     /// # Errors
@@ -208,8 +214,13 @@ impl Fetcher {
             };
             let key = key(&ulid);
             let what = match BucketBlock::parse(&key, &text) {
-                Ok(block) if block.ulid() == ulid => Ok(Arc::new(block)),
-                Ok(block) => Err(format!("{key}: it is that of block {}", block.ulid())),
+                Ok(block) if block.ulid() != ulid => {
+                    Err(format!("{key}: it is that of block {}", block.ulid()))
+                }
+                Ok(block) if block.meta.min_time_ms > block.meta.max_time_ms => {
+                    Err(format!("{key}: the block ends before it begins"))
+                }
+                Ok(block) => Ok(Arc::new(block)),
                 Err(error) => Err(error.to_string()),
             };
             if let Err(error) = &what {

@@ -244,9 +244,6 @@ impl BucketBlock {
         let thanos = ThanosMeta::of(&meta)?;
         let thanos = thanos.ok_or_else(|| LongTermError::corrupt(key, "no thanos section"))?;
         meta.other.remove(SECTION);
-        if meta.min_time_ms > meta.max_time_ms {
-            return Err(LongTermError::corrupt(key, "it ends before it begins"));
-        }
         Ok(Self { meta, thanos })
     }
 

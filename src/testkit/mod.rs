@@ -4,6 +4,8 @@
 //! Not useful for: production.
 
 pub mod bench_write;
+#[cfg(feature = "longterm")]
+pub mod bucket;
 #[cfg(test)]
 pub mod golden;
 mod hints;

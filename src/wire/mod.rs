@@ -3,7 +3,7 @@
 //! Useful for: the texts and messages of Prometheus's own protocols, both ways, and its
 //! configuration files. Not useful for: sending or receiving them; see the two roles.
 
-#[cfg(any(feature = "agent", feature = "hub"))]
+#[cfg(any(feature = "agent", feature = "hub", feature = "longterm"))]
 pub mod config;
 pub mod exposition;
 pub mod prompb;

@@ -21,6 +21,7 @@
 mod agreement;
 mod back_and_forth;
 mod bad_input;
+mod bucket;
 mod crash;
 mod differential;
 mod http;

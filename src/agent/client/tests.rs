@@ -9,15 +9,6 @@ use super::*;
 use crate::disk::{Disk, RealDisk};
 use crate::wire::config::Secret;
 
-#[test]
-fn base64_is_padded() {
-    for (bytes, expected) in
-        [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("u:p\u{ff}", "dTpww78=")]
-    {
-        assert_eq!(base64(bytes.as_bytes()), expected);
-    }
-}
-
 fn file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/tls").join(name)
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path as Location;
+use object_store::{Attribute, Attributes, ObjectStore};
 
 use crate::base::metrics::Registry;
 use crate::disk::{Disk, RealDisk};
@@ -51,6 +51,8 @@ pub(super) struct Parts {
     pub(super) part_bytes: u64,
     /// The folder of a bucket that is one.
     pub(super) folder: Option<PathBuf>,
+    /// What the store is told of how to keep new objects.
+    pub(super) attributes: Attributes,
     /// Texts that no error may show.
     secrets: Vec<String>,
     #[cfg(any(test, feature = "testkit"))]
@@ -65,6 +67,8 @@ pub(super) struct Store {
     pub(super) prefix: String,
     pub(super) part_bytes: u64,
     pub(super) folder: Option<PathBuf>,
+    /// The store's word for the class of new objects; empty for its default.
+    pub(super) storage_class: String,
     pub(super) secrets: Vec<String>,
 }
 
@@ -73,8 +77,16 @@ pub(super) const PART_BYTES: u64 = 16 << 20;
 
 impl Store {
     pub(super) fn new(store: Arc<dyn ObjectStore>, runner: Runner, name: String) -> Self {
-        let (prefix, secrets) = (String::new(), Vec::new());
-        Self { store, runner, name, prefix, part_bytes: PART_BYTES, folder: None, secrets }
+        Self {
+            store,
+            runner,
+            name,
+            prefix: String::new(),
+            part_bytes: PART_BYTES,
+            folder: None,
+            storage_class: String::new(),
+            secrets: Vec::new(),
+        }
     }
 
     /// Objects as files below `dir`, which is made if it is not there.
@@ -96,6 +108,10 @@ impl From<Store> for Bucket {
         if !prefix.is_empty() {
             prefix.push('/');
         }
+        let mut attributes = Attributes::new();
+        if !store.storage_class.is_empty() {
+            attributes.insert(Attribute::StorageClass, store.storage_class.into());
+        }
         Self(Arc::new(Parts {
             store: store.store,
             runner: Arc::new(store.runner),
@@ -105,6 +121,7 @@ impl From<Store> for Bucket {
             retry: Retry::default(),
             part_bytes: store.part_bytes,
             folder: store.folder,
+            attributes,
             secrets: store.secrets,
             #[cfg(any(test, feature = "testkit"))]
             faults: None,
@@ -153,6 +170,13 @@ impl Bucket {
         self.with(|parts| parts.retry = retry)
     }
 
+    /// The same bucket, with objects above this size sent in parts of it. S3 takes none below
+    /// 5 MiB.
+    #[must_use]
+    pub fn with_part_bytes(&self, part_bytes: u64) -> Self {
+        self.with(|parts| parts.part_bytes = part_bytes.max(1))
+    }
+
     pub(super) fn with(&self, change: impl FnOnce(&mut Parts)) -> Self {
         let old = &self.0;
         let mut parts = Parts {
@@ -164,6 +188,7 @@ impl Bucket {
             retry: old.retry,
             part_bytes: old.part_bytes,
             folder: old.folder.clone(),
+            attributes: old.attributes.clone(),
             secrets: old.secrets.clone(),
             #[cfg(any(test, feature = "testkit"))]
             faults: old.faults.clone(),

@@ -7,13 +7,22 @@
 //! Useful for: S3, GCS, Azure, a folder, memory, all alike.
 //! Not useful for: knowing what the objects mean.
 
+#[cfg(feature = "azure")]
+mod azure;
+#[cfg(any(feature = "aws", feature = "gcp", feature = "azure"))]
+mod cloud;
 mod error;
 #[cfg(any(test, feature = "testkit"))]
 mod faulty;
+#[cfg(feature = "gcp")]
+mod gcs;
 mod handle;
 mod object;
+mod open;
 mod read;
 mod runner;
+#[cfg(feature = "aws")]
+mod s3;
 mod stats;
 #[cfg(test)]
 mod tests;
@@ -26,3 +35,5 @@ pub use faulty::{Fault, FaultyBucket, Request};
 pub use handle::{Bucket, Retry};
 pub use object::{ObjectInfo, PutOutcome, Version};
 pub use stats::{BucketStats, Operation};
+
+pub use crate::wire::config::{BucketConfig, BucketProvider};

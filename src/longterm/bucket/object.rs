@@ -1,9 +1,10 @@
 //! What a bucket says of an object.
 
 use object_store::{ObjectMeta, PutResult, UpdateVersion};
+use serde::{Deserialize, Serialize};
 
 /// Which of its contents an object has: changes whenever it is written.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Version {
     e_tag: Option<String>,
     version: Option<String>,
@@ -31,7 +32,7 @@ impl Version {
 }
 
 /// An object, without its contents.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectInfo {
     /// Its name below the bucket's prefix, such as `01J…/meta.json`.
     pub key: String,

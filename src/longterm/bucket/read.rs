@@ -129,7 +129,7 @@ impl Bucket {
     }
 
     /// All objects whose names begin with the folders `prefix`, by name. Placeholders of folders,
-    /// whose names end with a slash, are left out.
+    /// which some tools make, may be among them, without the slash at their end.
     ///
     /// # Errors
     /// See [`BucketError`].

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
-use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload};
 
 use crate::disk::{ReadFile, SharedDisk};
 
@@ -114,8 +114,11 @@ impl Sending<'_> {
     fn send(&self) -> Result<(), BucketError> {
         let (parts, location) = (&self.bucket.0, self.bucket.0.location(self.key)?);
         let store = Arc::clone(&parts.store);
-        let mut upload: Upload =
-            parts.wait(self.key, async move { store.put_multipart(&location).await })?;
+        let attributes = parts.attributes.clone();
+        let mut upload: Upload = parts.wait(self.key, async move {
+            let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+            store.put_multipart_opts(&location, options).await
+        })?;
         if let Err(error) = self.send_parts(&mut upload) {
             self.abort(upload);
             return Err(error);

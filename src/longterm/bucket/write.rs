@@ -127,8 +127,9 @@ impl Parts {
         let is_conditional = !matches!(mode, PutMode::Overwrite);
         let (store, location, data) = (Arc::clone(&self.store), location.clone(), data.clone());
         let size_bytes = data.len() as u64;
+        let attributes = self.attributes.clone();
         let answer = self.wait_for(key, async move {
-            let options = PutOptions { mode, ..PutOptions::default() };
+            let options = PutOptions { mode, attributes, ..PutOptions::default() };
             store.put_opts(&location, PutPayload::from_bytes(data), options).await
         })?;
         match answer {

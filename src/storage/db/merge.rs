@@ -16,7 +16,9 @@ impl Inner {
     /// damaged are marked, so that they are left alone from then on.
     pub(super) fn merge_next(&self, report: &mut MaintainReport) -> Result<bool, TsdbError> {
         let list = self.block_list();
-        let metas: Vec<&BlockMeta> = list.blocks.iter().map(|block| block.meta()).collect();
+        let may_go = |meta: &&BlockMeta| self.options.guard.may_go(meta.ulid);
+        let metas = list.blocks.iter().map(|block| block.meta());
+        let metas: Vec<&BlockMeta> = metas.filter(may_go).collect();
         let ranges_ms =
             levels::ranges_ms(self.options.block_range_ms, self.options.largest_range_ms());
         let chosen = levels::plan(&metas, &ranges_ms);

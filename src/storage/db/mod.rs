@@ -30,6 +30,7 @@ mod error;
 mod files;
 #[cfg(test)]
 mod golden_tests;
+mod guard;
 mod import;
 mod levels;
 mod maintain;
@@ -52,6 +53,7 @@ mod tests;
 
 pub use appender::Appender;
 pub use error::TsdbError;
+pub use guard::BlockGuard;
 pub use import::{ImportError, ImportOptions, ImportReport, Importer, import};
 pub use open::Tsdb;
 pub use options::TsdbOptions;

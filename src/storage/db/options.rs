@@ -4,7 +4,7 @@ use crate::chunk::EncodeOptions;
 use crate::storage::head::{HeadOptions, SeriesLimits};
 use crate::storage::wal::WalOptions;
 
-use super::TsdbError;
+use super::{BlockGuard, TsdbError};
 
 const HOUR_MS: i64 = 3_600_000;
 const LARGEST_RANGE_MS: i64 = 31 * 24 * HOUR_MS;
@@ -43,6 +43,8 @@ pub struct TsdbOptions {
     pub float_starts: bool,
     /// As `float_starts`, for histograms; Prometheus reads them from 3.14 on.
     pub histogram_starts: bool,
+    /// Blocks that somebody else still needs; default none.
+    pub guard: BlockGuard,
     /// True, the default: a thread calls [`Tsdb::maintain`](super::Tsdb::maintain) each minute.
     /// False: the user does.
     pub background: bool,
@@ -63,6 +65,7 @@ impl Default for TsdbOptions {
             snapshot_on_close: false,
             float_starts: false,
             histogram_starts: false,
+            guard: BlockGuard::default(),
             background: true,
         }
     }

@@ -57,6 +57,13 @@ impl Inner {
         }
         let expired = newest_first.iter().skip(by_time.min(by_size));
         let expired: Vec<Ulid> = expired.map(|block| block.meta().ulid).collect();
+        let guard = &self.options.guard;
+        let (expired, needed): (Vec<_>, Vec<_>) =
+            expired.into_iter().partition(|ulid| guard.may_go(*ulid));
+        if let Some(first) = needed.first() {
+            let count = needed.len();
+            tracing::warn!(%first, count, "old blocks stay, since somebody still needs them");
+        }
         if expired.is_empty() {
             return Ok(0);
         }

@@ -10,6 +10,7 @@ mod discover;
 mod error;
 mod helm;
 mod http;
+mod objstore;
 mod prometheus;
 mod read;
 mod relabel;
@@ -29,6 +30,10 @@ use crate::model::Labels;
 pub use discover::{DiscoveryConfig, FileDiscovery, HttpDiscovery, StaticGroup};
 pub use error::ConfigError;
 pub use http::{Address, Auth, HttpConfig, Secret, SecretSource, TlsConfig, TlsVersion};
+pub use objstore::{
+    AzureAuth, AzureBucket, BucketConfig, BucketHttp, BucketLookup, BucketProvider, GcsBucket,
+    S3Bucket, S3Encryption,
+};
 pub use remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig};
 pub use scrape::{ScrapeConfig, ScrapeDefaults, ScrapeLimits};
 pub use storage::StorageConfig;
