@@ -1,7 +1,6 @@
 //! One block of the bucket: its header when it is needed, series when they are asked for.
 
 use std::ops::Range;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -9,7 +8,6 @@ use bytes::Bytes;
 use parking_lot::Mutex;
 use ulid::Ulid;
 
-use crate::disk::write_atomic;
 use crate::longterm::BucketBlock;
 use crate::longterm::bucket::Bucket;
 use crate::model::Labels;
@@ -23,6 +21,7 @@ use super::cache::{Cache, Expanded, Item, Key, Kind};
 use super::error::GatewayError;
 use super::fetch::Fetch;
 use super::find::Question;
+use super::folder::HeaderFolder;
 use super::header::{IndexHeader, build_header};
 use super::limits::{Held, Meters};
 use super::metrics::GatewayMetrics;
@@ -206,13 +205,10 @@ impl GateBlock {
         self.header.lock().as_ref().map_or(0, |header| header.size_bytes())
     }
 
-    fn header_path(&self, shared: &Shared) -> Option<PathBuf> {
-        let (_, folder) = shared.options.header_folder.as_ref()?;
-        Some(folder.join(self.about.ulid.to_string()).join("index-header"))
-    }
-
     fn load_header(&self, shared: &Shared, meters: &Meters) -> Result<IndexHeader, GatewayError> {
-        if let Some(header) = self.stored_header(shared) {
+        let folder = shared.options.header_folder.as_ref();
+        let folder = folder.map(|(disk, dir)| HeaderFolder::new(disk, dir));
+        if let Some(header) = folder.as_ref().and_then(|folder| folder.load(self.about.ulid)) {
             return Ok(header);
         }
         let fetch = shared.fetch(meters);
@@ -228,54 +224,9 @@ impl GateBlock {
             HeaderError::Fetch(error) => error,
             HeaderError::Index(error) => GatewayError::index(&self.index_key)(error),
         })?;
-        let mapped = self.store_header(shared, &bytes).unwrap_or(bytes);
-        IndexHeader::decode(&mapped).map_err(GatewayError::index(&self.index_key))
-    }
-
-    /// The header in the folder, if there is a sound one.
-    fn stored_header(&self, shared: &Shared) -> Option<IndexHeader> {
-        let (disk, _) = shared.options.header_folder.as_ref()?;
-        let path = self.header_path(shared)?;
-        if !disk.exists(&path) {
-            return None;
-        }
-        let opened = disk.map(&path).map_err(|error| error.to_string());
-        let opened =
-            opened.and_then(|bytes| IndexHeader::decode(&bytes).map_err(|error| error.to_string()));
-        match opened {
-            Ok(header) => Some(header),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), error, "index header is made anew");
-                None
-            }
-        }
-    }
-
-    /// Puts the header into the folder; the same bytes, mapped. Without a folder, or with one that
-    /// refuses, it stays in memory.
-    fn store_header(&self, shared: &Shared, bytes: &Bytes) -> Option<Bytes> {
-        let (disk, _) = shared.options.header_folder.as_ref()?;
-        let path = self.header_path(shared)?;
-        let stored = path.parent().map_or(Ok(()), |dir| disk.create_dir_all(dir));
-        let stored = stored.and_then(|()| write_atomic(&**disk, &path, bytes));
-        match stored.and_then(|()| disk.map(&path)) {
-            Ok(mapped) => Some(mapped),
-            Err(error) => {
-                tracing::warn!(path = %path.display(), %error, "index header is not kept");
-                None
-            }
-        }
-    }
-
-    /// Removes the header from the folder, since the block is gone.
-    pub(super) fn forget_header(&self, shared: &Shared) {
-        let Some((disk, _)) = &shared.options.header_folder else { return };
-        let dir = self.header_path(shared).and_then(|path| path.parent().map(PathBuf::from));
-        if let Some(dir) = dir.filter(|dir| disk.exists(dir))
-            && let Err(error) = disk.remove_dir_all(&dir)
-        {
-            tracing::warn!(path = %dir.display(), %error, "index header is not removed");
-        }
+        // Without a folder, or with one that refuses, it stays in memory.
+        let mapped = folder.and_then(|folder| folder.store(self.about.ulid, &bytes));
+        IndexHeader::decode(&mapped.unwrap_or(bytes)).map_err(GatewayError::index(&self.index_key))
     }
 
     /// The chunk segments, in the order in which references count them.

@@ -15,6 +15,7 @@ use super::GatewayOptions;
 use super::block::{About, GateBlock, Shared};
 use super::cache::Cache;
 use super::error::GatewayError;
+use super::folder::HeaderFolder;
 use super::limits::Memory;
 use super::metrics::GatewayMetrics;
 use super::set::{BlockSet, Coverage};
@@ -164,7 +165,9 @@ impl Gateway {
             }
         }
         shared.metrics.block_drops.add(known.len() as u64);
-        known.values().for_each(|block| block.forget_header(shared));
+        if let Some((disk, dir)) = &shared.options.header_folder {
+            HeaderFolder::new(disk, dir).keep(&blocks.iter().map(|b| b.about.ulid).collect());
+        }
         shared.metrics.blocks_loaded.set(blocks.len() as f64);
         shared.metrics.blocks_set_aside.set(0.0);
         *self.0.set.write() = Arc::new(BlockSet::new(blocks));

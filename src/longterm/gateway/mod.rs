@@ -14,6 +14,7 @@ mod chunks;
 mod error;
 mod fetch;
 mod find;
+mod folder;
 mod handle;
 mod header;
 #[cfg(test)]

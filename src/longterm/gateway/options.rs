@@ -43,15 +43,16 @@ impl std::fmt::Debug for Beside {
 /// How a gateway is set up. The defaults fit a program with some hundred MiB to spare.
 #[derive(Debug, Clone)]
 pub struct GatewayOptions {
-    /// Where index headers are kept from one run to the next, in the layout of Thanos's store
-    /// gateway (`<folder>/<ULID>/index-header`). Without it they are held in memory while in use,
-    /// and fetched again after [`header_idle_ms`](Self::header_idle_ms).
+    /// Where index headers are kept from one run to the next: a folder of its own, in the layout of
+    /// Thanos's store gateway (`<folder>/<ULID>/index-header`). Without it they are held in memory
+    /// while in use, and fetched again after [`header_idle_ms`](Self::header_idle_ms).
     pub header_folder: Option<(SharedDisk, PathBuf)>,
     /// A header that nobody asked for so long is let go of.
     pub header_idle_ms: i64,
     /// Bytes for what was read before: postings, series entries, pages of chunks. 0 keeps nothing.
     pub cache_bytes: usize,
-    /// Bytes that all questions together may hold at one time, beside the cache. A question that
+    /// Bytes that all questions together may hold at one time, beside the cache and the headers. A
+    /// question that
     /// needs more ends with an error.
     pub memory_bytes: u64,
     /// Series that one question may select; 0 for no limit.

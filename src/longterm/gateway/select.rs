@@ -1,6 +1,6 @@
 //! Questions to the bucket.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::model::{Labels, LabelsRef, MatchOp, Matcher};
@@ -59,6 +59,7 @@ impl Gateway {
             meters: Meters::new(self.memory(), &shared.options),
             warnings: Vec::new(),
         };
+        let mut coarser: BTreeMap<i64, (TimeRange, usize)> = BTreeMap::new();
         for of_labels in &set.of_labels {
             let Some(matchers) = left_for(&of_labels.labels, &ask.matchers) else { continue };
             let range = match &shared.options.beside {
@@ -76,12 +77,23 @@ impl Gateway {
                     continue;
                 }
                 if choice.is_fallback {
-                    plan.warnings.push(coarser(block, choice.range));
+                    let (range, count) =
+                        coarser.entry(block.about.resolution_ms).or_insert((choice.range, 0));
+                    range.start_ms = range.start_ms.min(choice.range.start_ms);
+                    range.end_ms = range.end_ms.max(choice.range.end_ms);
+                    *count += 1;
                 }
                 let (block, question) = (Arc::clone(block), Arc::clone(&question));
                 plan.jobs.push(Job { block, range: choice.range, question });
             }
         }
+        plan.warnings.extend(coarser.into_iter().map(|(resolution_ms, (range, count))| {
+            let (start_ms, end_ms) = (range.start_ms, range.end_ms);
+            format!(
+                "from {start_ms} to {end_ms} ms, {count} blocks have nothing finer than windows of \
+                 {resolution_ms} ms"
+            )
+        }));
         // In order of time, and of blocks of the same time the lower name wins: so do blocks on a
         // local disk.
         plan.jobs.sort_by_key(|job| {
@@ -277,13 +289,6 @@ impl Gateway {
         let limit = if ask.hints.limit == 0 { usize::MAX } else { ask.hints.limit };
         Ok(texts.into_iter().take(limit).collect())
     }
-}
-
-fn coarser(block: &GateBlock, range: TimeRange) -> String {
-    format!(
-        "from {} to {} ms there are only samples of windows of {} ms (block {})",
-        range.start_ms, range.end_ms, block.about.resolution_ms, block.about.ulid
-    )
 }
 
 /// Brings the series of all blocks into label order, those of the same labels together, and

@@ -1,5 +1,6 @@
 //! What questions cost: requests, bytes, memory.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use crate::base::clock::ManualClock;
@@ -202,9 +203,36 @@ fn headers_come_from_the_folder_and_damaged_ones_are_made_anew() {
     crate::disk::write_atomic(&*folder, &path, &bytes).unwrap();
     assert_eq!(names(), 3);
     assert_eq!(folder.read(&path).unwrap(), sound);
-    // A block that is gone takes its header along.
+    // A block that is gone takes its header along, but not what somebody else keeps there.
+    let foreign = Path::new("headers").join(Ulid::from_parts(9, 0).to_string());
+    folder.create_dir_all(&foreign).unwrap();
+    crate::disk::write_atomic(&*folder, &foreign.join("meta.json"), b"{}").unwrap();
     fixture.gateway(options()).replace_blocks(Vec::new());
-    assert!(!folder.exists(&path));
+    assert!(!folder.exists(&path) && folder.exists(&foreign.join("meta.json")));
+}
+
+#[test]
+fn many_readers_fetch_a_group_once() {
+    let fixture = large();
+    let gateway = fixture.gateway(GatewayOptions { cache_bytes: 0, ..GatewayOptions::default() });
+    let set = gateway.select(&ask(vec![], 0)).unwrap();
+    let next = AtomicUsize::new(0);
+    let chunks = cost(&fixture.bucket, || {
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    let mut column = Column::new();
+                    while let Some(series) = set.series.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        column.clear();
+                        series.read(TimeRange::ALL, &mut column).unwrap();
+                        assert_eq!(column.len(), 240);
+                    }
+                });
+            }
+        });
+    });
+    // Five megabytes in groups of four.
+    assert!(chunks.0 <= 4 && chunks.1 < 6 << 20, "{chunks:?}");
 }
 
 #[test]
