@@ -1017,6 +1017,7 @@ fn the_length_of_windows_is_found_out_from_chunks_that_thanos_wrote() {
         let block = Block::open(&RealDisk::shared(), &dir).unwrap();
         let served = Served::new(block, anything());
         let client = served.client();
+        let mut known = 0;
         for func in ["", "sum_over_time", "count_over_time", "rate"] {
             let mut ask = all(vec![Matcher::equal("job", "demo")]);
             ask.hints.func = (!func.is_empty()).then(|| func.into());
@@ -1027,11 +1028,15 @@ fn the_length_of_windows_is_found_out_from_chunks_that_thanos_wrote() {
             for series in &found.series {
                 let mut column = Column::new();
                 series.read(TimeRange::ALL, &mut column).unwrap();
-                // Of a single window nothing can be said.
-                let wanted = if column.len() < 3 { 300_000 } else { resolution_ms };
-                assert_eq!(series.resolution_ms(), wanted, "{func} {}", series.labels());
+                // Of few windows nothing can be said.
+                if column.len() > 3 {
+                    known += 1;
+                    let found = series.resolution_ms();
+                    assert_eq!(found, resolution_ms, "{func} {}", series.labels());
+                }
             }
         }
+        assert!(known > 40, "{known}");
     }
 }
 
