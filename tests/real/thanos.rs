@@ -181,7 +181,10 @@ fn a_real_querier_reads_two_replicas_of_us_as_one() {
     assert!((rate - 2.0 / 15.0).abs() < 0.01, "{rate}");
 
     let names = data(http_address, "/api/v1/labels");
-    assert_eq!(names, serde_json::json!(["__name__", "cluster", "job"]));
+    // Queriers take replica labels out of series only.
+    assert_eq!(names, serde_json::json!(["__name__", "cluster", "job", "replica"]));
+    let values = data(http_address, "/api/v1/label/replica/values");
+    assert_eq!(values, serde_json::json!(["a", "b"]));
     let values = data(http_address, "/api/v1/label/__name__/values");
     assert_eq!(values, serde_json::json!(["hits_total", "load"]));
     let listed = data(http_address, "/api/v1/series?match[]=load&dedup=false");

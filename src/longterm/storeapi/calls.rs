@@ -140,10 +140,10 @@ impl Calls {
         // Stores refuse to be asked for all that they have; they are not asked whether the label
         // that tells them apart from others is one of theirs.
         let is_theirs = |labels: &Labels| !matchers::ask_beyond(&ask.matchers, labels);
-        if ask.matchers.is_empty() || info.label_sets.iter().any(is_theirs) {
-            if let Ok(any) = Matcher::new("__name__", MatchOp::Regex, ".*") {
-                conditions.extend(matchers::write(&[any]));
-            }
+        if (ask.matchers.is_empty() || info.label_sets.iter().any(is_theirs))
+            && let Ok(any) = Matcher::new("__name__", MatchOp::Regex, ".*")
+        {
+            conditions.extend(matchers::write(&[any]));
         }
         Ok(Some(conditions))
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::chunk::{AGGREGATE, AggregateChunk, ChunkError, Part, sample_count};
+use crate::chunk::{AGGREGATE, AggregateChunk, ChunkError, Part, decode, sample_count};
 use crate::model::{Column, Labels};
 use crate::series::{
     Aggregate, AggregateReader, Chunk, QueryError, Select, Series, TimeRange, merge_runs,
@@ -51,8 +51,8 @@ impl RemoteSeries {
 const FIVE_MINUTES_MS: i64 = 300_000;
 const HOUR_MS: i64 = 3_600_000;
 
-/// The length of the windows of a chunk, which stores do not tell: by where the first ends and by
-/// the distance between them. Windows of a series with large gaps may be taken for longer ones.
+/// The length of the windows of a chunk, which stores do not tell: by where they end and by the
+/// distance between them. Of few windows, such as a single one, nothing can be said.
 fn resolution_ms(chunk: &Chunk) -> Result<i64, ChunkError> {
     if chunk.encoding != AGGREGATE {
         return Ok(0);
@@ -62,13 +62,25 @@ fn resolution_ms(chunk: &Chunk) -> Result<i64, ChunkError> {
     let known = parts.into_iter().find_map(|part| stored.get(part).map(|bytes| (part, bytes)));
     let Some((part, (encoding, data))) = known else { return Ok(FIVE_MINUTES_MS) };
     // Counters have a sample before the first window and one behind the last.
-    let beside = if part == Part::Counter && !stored.is_histogram() { 2 } else { 0 };
-    let windows = i64::from(sample_count(encoding, data)?) - beside;
+    let is_counter = part == Part::Counter && !stored.is_histogram();
+    let windows = i64::from(sample_count(encoding, data)?) - if is_counter { 2 } else { 0 };
     let span_ms = chunk.max_time_ms.saturating_sub(chunk.min_time_ms);
-    // Windows end a millisecond before a multiple of their length, but for the last one.
-    let ends_with_hour = chunk.min_time_ms.wrapping_add(1) % HOUR_MS == 0;
     let is_wide = span_ms > ((windows - 2) * HOUR_MS).max((windows - 1) * FIVE_MINUTES_MS);
-    Ok(if ends_with_hour && is_wide { HOUR_MS } else { FIVE_MINUTES_MS })
+    if !is_wide || !ends_with_hour(chunk.min_time_ms) {
+        return Ok(FIVE_MINUTES_MS);
+    }
+    let mut column = Column::new();
+    decode(encoding, data, (i64::MIN, i64::MAX), &mut column)?;
+    let (before, behind) = if is_counter { (1, 2) } else { (0, 1) };
+    let last = column.len().saturating_sub(behind);
+    let ends = column.timestamps.get(before..last).unwrap_or_default();
+    let is_hour = !ends.is_empty() && ends.iter().all(|end_ms| ends_with_hour(*end_ms));
+    Ok(if is_hour { HOUR_MS } else { FIVE_MINUTES_MS })
+}
+
+/// Windows end a millisecond before a multiple of their length, but for the last one of a chunk.
+const fn ends_with_hour(window_end_ms: i64) -> bool {
+    window_end_ms.wrapping_add(1) % HOUR_MS == 0
 }
 
 impl Series for RemoteSeries {

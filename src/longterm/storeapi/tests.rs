@@ -31,12 +31,13 @@ use crate::base::metrics::Registry;
 use crate::chunk::{
     AGGREGATE, EncodeOptions, Encoding, XorAppender, decode, encode_aggregate, encode_column,
 };
-use crate::disk::MemoryDisk;
+use crate::disk::{MemoryDisk, RealDisk};
 use crate::model::histogram::Histogram;
 use crate::model::{Column, Labels, MatchOp, Matcher, Value};
 use crate::series::{
     Chunk, External, Merged, QueryError, Queryable, Select, Series, SeriesSet, TimeRange,
 };
+use crate::storage::block::Block;
 use crate::storage::db::{Tsdb, TsdbOptions};
 
 /// What a `Series` answer is made of, as the protocol's description has it.
@@ -1003,6 +1004,40 @@ fn overlapping_chunks_are_one_series_of_samples() {
     let mut read = Column::new();
     decode(chunks[0].encoding, &chunks[0].data, (i64::MIN, i64::MAX), &mut read).unwrap();
     assert_eq!(read.floats, [1.0, 3.0, 5.0]);
+}
+
+/// Stores send chunks without the length of their windows.
+#[test]
+fn the_length_of_windows_is_found_out_from_chunks_that_thanos_wrote() {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/testdata/golden/thanos/downsample");
+    let blocks =
+        [("5m/01KEAW1NYG5JS0QEK8EA8X6NE9", 300_000), ("1h/01KEAW1PXRPNW60KZ77TEBVMT9", HOUR_MS)];
+    for (folder, resolution_ms) in blocks {
+        let dir = std::path::Path::new(root).join(folder);
+        let block = Block::open(&RealDisk::shared(), &dir).unwrap();
+        let served = Served::new(block, anything());
+        let client = served.client();
+        let mut known = 0;
+        for func in ["", "sum_over_time", "count_over_time", "rate"] {
+            let mut ask = all(vec![Matcher::equal("job", "demo")]);
+            ask.hints.func = (!func.is_empty()).then(|| func.into());
+            ask.hints.range_ms = 1;
+            ask.hints.max_resolution_ms = HOUR_MS;
+            let found = client.select(&ask).unwrap();
+            assert!(found.series.len() > 10, "{:?}", found.warnings);
+            for series in &found.series {
+                let mut column = Column::new();
+                series.read(TimeRange::ALL, &mut column).unwrap();
+                // Of few windows nothing can be said.
+                if column.len() > 3 {
+                    known += 1;
+                    let found = series.resolution_ms();
+                    assert_eq!(found, resolution_ms, "{func} {}", series.labels());
+                }
+            }
+        }
+        assert!(known > 40, "{known}");
+    }
 }
 
 // ---- frames against another implementation of protobuf
