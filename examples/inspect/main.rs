@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
 
+mod explain;
 mod import;
 mod query;
 
@@ -89,6 +90,8 @@ enum Command {
     /// Answer a PromQL query
     #[command(subcommand)]
     Query(query::Query),
+    /// Say what a PromQL query is going to do, and with `--analyze` what each part of it costs
+    Explain(explain::Explain),
 }
 
 /// Matchers of one selector.
@@ -111,6 +114,7 @@ fn main() -> ExitCode {
         Command::Verify { dir, quiet } => verify(&dir, quiet),
         Command::Import(import) => import::run(import),
         Command::Query(query) => query::run(query),
+        Command::Explain(explain) => explain::run(&explain),
     };
     done.unwrap_or_else(|error| {
         eprintln!("{error}");

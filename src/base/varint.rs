@@ -150,7 +150,28 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Three bytes and more.
+    #[inline]
     fn long_uvarint(&mut self) -> Result<u64, Truncated> {
+        // All bytes of most at once: the first without its highest bit is the last one, and what
+        // the others hold is pushed together.
+        if let Some(bytes) = self.rest.first_chunk::<8>() {
+            let word = u64::from_le_bytes(*bytes);
+            let ends = !word & 0x8080_8080_8080_8080;
+            if ends != 0 {
+                let groups = word & (ends ^ (ends - 1)) & 0x7f7f_7f7f_7f7f_7f7f;
+                let pairs = groups & 0x007f_007f_007f_007f | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
+                let fours = pairs & 0x3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+                let count = ends.trailing_zeros() as usize / 8 + 1;
+                self.rest = self.rest.get(count..).unwrap_or_default();
+                return Ok(fours & 0xfff_ffff | (fours & 0xfff_ffff_0000_0000) >> 4);
+            }
+        }
+        self.checked_uvarint()
+    }
+
+    #[cold]
+    fn checked_uvarint(&mut self) -> Result<u64, Truncated> {
         let mut value = 0_u64;
         for (index, &byte) in self.rest.iter().take(MAX_VARINT_BYTES).enumerate() {
             if index == MAX_VARINT_BYTES - 1 && byte > 1 {
@@ -186,6 +207,21 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn whatever_follows_an_integer_does_not_matter(
+            value: u64,
+            shift in 0_u32..64,
+            behind in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let value = value >> shift;
+            let mut bytes = Vec::new();
+            put_uvarint(&mut bytes, value);
+            bytes.extend(&behind);
+            let mut cursor = Cursor::new(&bytes);
+            prop_assert_eq!(cursor.uvarint(), Ok(value));
+            prop_assert_eq!(cursor.rest(), &behind);
+        }
+
         #[test]
         fn integers_come_back_as_they_went(unsigned: u64, signed: i64) {
             let mut bytes = Vec::new();

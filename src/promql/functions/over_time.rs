@@ -8,6 +8,7 @@ use super::changes::{count_pairs, is_change};
 use super::extended::{self, Edges};
 use super::extremes::Extreme;
 use super::rate::{Slope, last_two};
+use super::regression::Smoothed;
 use super::starts::Starts;
 use super::window::Windows;
 use super::{regression, spread, sums};
@@ -64,6 +65,7 @@ pub(crate) struct Scratch {
     more_indexes: Vec<usize>,
     queue: VecDeque<usize>,
     values: Vec<f64>,
+    smoothed: Smoothed,
 }
 
 impl Scratch {
@@ -198,7 +200,7 @@ impl RangeFunction {
 
     fn run_plain(self, ask: &Request<'_>, scratch: &mut Scratch, into: &mut StepColumn) {
         let windows = &ask.windows;
-        let Scratch { indexes, queue, values, .. } = scratch;
+        let Scratch { indexes, queue, values, smoothed, .. } = scratch;
         let slope = |counter, per_seconds| Slope { counter, per_seconds };
         let extreme = |largest, time| Extreme { largest, time };
         let parameter = |index: usize, step: usize| {
@@ -239,7 +241,8 @@ impl RangeFunction {
             Self::Deriv => regression::slope(windows, into),
             Self::PredictLinear => regression::predict(windows, into, |step| parameter(0, step)),
             Self::DoubleExponentialSmoothing => {
-                regression::smooth(windows, into, |step| (parameter(0, step), parameter(1, step)));
+                let factors = |step| (parameter(0, step), parameter(1, step));
+                regression::smooth(windows, smoothed, into, factors);
             }
         }
     }

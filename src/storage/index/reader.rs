@@ -285,20 +285,19 @@ fn label_numbers(cursor: &mut Cursor<'_>) -> Option<(u32, u32)> {
 /// does not rely on the order.
 fn read_chunks(cursor: &mut Cursor<'_>, into: &mut Vec<ChunkMeta>) -> Option<()> {
     let count = cursor.uvarint().ok()?;
-    let mut last: Option<ChunkMeta> = None;
-    for _ in 0..count {
-        let min_time_ms = match last {
-            None => cursor.varint().ok()?,
-            Some(last) => last.max_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?),
-        };
-        let max_time_ms = min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
-        let reference = match last {
-            None => cursor.uvarint().ok()?,
-            Some(last) => last.reference.wrapping_add_signed(cursor.varint().ok()?),
-        };
-        let chunk = ChunkMeta { min_time_ms, max_time_ms, reference };
+    if count == 0 {
+        return Some(());
+    }
+    let min_time_ms = cursor.varint().ok()?;
+    let max_time_ms = min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
+    let reference = cursor.uvarint().ok()?;
+    let mut chunk = ChunkMeta { min_time_ms, max_time_ms, reference };
+    into.push(chunk);
+    for _ in 1..count {
+        chunk.min_time_ms = chunk.max_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
+        chunk.max_time_ms = chunk.min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
+        chunk.reference = chunk.reference.wrapping_add_signed(cursor.varint().ok()?);
         into.push(chunk);
-        last = Some(chunk);
     }
     Some(())
 }
