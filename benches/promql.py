@@ -123,17 +123,17 @@ WIDE = [
     ("native quantile", "histogram_quantile(0.9, sum(rate(n_hundred[5m])))"),
 ]
 
-# Beyond upstream's: the shapes of everyday queries.
+# Beyond upstream's: other functions over long windows, and shapes of everyday queries.
 MORE = [
-    ("long", "increase(a_X[1d])"),
-    ("long", "max_over_time(a_X[1d])"),
-    ("long", "avg_over_time(a_X[1d])"),
-    ("long", "sum_over_time(a_X[1d])"),
-    ("long", "count_over_time(a_X[1d])"),
-    ("long", "resets(a_X[1d])"),
-    ("long", "stddev_over_time(a_X[1d])"),
-    ("long", "deriv(a_X[1d])"),
-    ("long", "quantile_over_time(0.9, a_X[1d])"),
+    ("long", "increase(a_one[1d])"),
+    ("long", "max_over_time(a_one[1d])"),
+    ("long", "avg_over_time(a_one[1d])"),
+    ("long", "sum_over_time(a_one[1d])"),
+    ("long", "count_over_time(a_one[1d])"),
+    ("long", "resets(a_one[1d])"),
+    ("long", "stddev_over_time(a_one[1d])"),
+    ("long", "deriv(a_one[1d])"),
+    ("long", "quantile_over_time(0.9, a_one[1d])"),
     ("quantile", "histogram_quantile(0.9, sum by (le) (rate(h_X[5m])))"),
     ("", "max_over_time(rate(a_X[1m])[10m:30s])"),
     ("", "a_X * 2 > 100"),

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use promlite::model::histogram::{CountsRef, HistogramRef};
 use promlite::model::Value as Sampled;
+use promlite::model::histogram::{CountsRef, HistogramRef};
 use promlite::promql::MatrixSeries;
 use promlite::{Labels, Value};
 use serde::Deserialize;

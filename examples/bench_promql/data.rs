@@ -17,9 +17,7 @@ use std::sync::Arc;
 use promlite::Labels;
 use promlite::chunk::{EncodeOptions, encode_column};
 use promlite::disk::RealDisk;
-use promlite::model::histogram::{
-    CUSTOM_SCHEMA, CountsRef, HistogramRef, Layout, ResetHint, Span,
-};
+use promlite::model::histogram::{CUSTOM_SCHEMA, CountsRef, HistogramRef, Layout, ResetHint, Span};
 use promlite::series::{Chunk, Column};
 use promlite::storage::block::{BlockMeta, BlockWriter};
 use serde_json::{Map, json};

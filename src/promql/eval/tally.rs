@@ -110,12 +110,7 @@ impl Tally {
 
     /// The samples in the windows of all steps, which it returns unless they are kept by step.
     /// `stored`: they were read for it.
-    pub(super) fn add_windows(
-        &self,
-        samples: &Column,
-        windows: Reach,
-        stored: bool,
-    ) -> (u64, u64) {
+    pub(super) fn add_windows(&self, samples: &Column, windows: Reach, stored: bool) -> (u64, u64) {
         let times = &samples.timestamps;
         let sizes = Sizes::of(samples);
         let steps = windows.steps;

@@ -59,9 +59,15 @@ pub(super) fn quantiles(
                 sorted.remove(index);
             }
         }
-        for value in windows.values.get(to..window.hi).unwrap_or_default() {
-            let index = sorted.partition_point(|known| by_value(known, value).is_lt());
-            sorted.insert(index, *value);
+        let added = windows.values.get(to..window.hi).unwrap_or_default();
+        if added.len() > sorted.len() {
+            sorted.extend_from_slice(added);
+            sorted.sort_by(by_value);
+        } else {
+            for value in added {
+                let index = sorted.partition_point(|known| by_value(known, value).is_lt());
+                sorted.insert(index, *value);
+            }
         }
         (from, to) = (window.lo, window.hi);
         Some(quantile_of_sorted(at(window.step), sorted))

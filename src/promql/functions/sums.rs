@@ -25,16 +25,21 @@ pub(super) fn mean(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut St
             .each(into, |window| Some(between(prefixes, window) / (window.hi - window.lo) as f64));
         return;
     }
-    windows.fold(into, |_| Sum::NOTHING, plus(windows), |window, sum| {
-        let values = windows.slice(*window);
-        if sum.sum.is_finite() {
-            return Some(sum.sum / values.len() as f64 + sum.error / values.len() as f64);
-        }
-        // A sum that was infinite once ends infinite or as NaN, so that none is missed here.
-        let mut mean = Mean::first(values[0]);
-        values.iter().skip(1).for_each(|value| mean.add(*value));
-        Some(mean.value())
-    });
+    windows.fold(
+        into,
+        |_| Sum::NOTHING,
+        plus(windows),
+        |window, sum| {
+            let values = windows.slice(*window);
+            if sum.sum.is_finite() {
+                return Some(sum.sum / values.len() as f64 + sum.error / values.len() as f64);
+            }
+            // A sum that was infinite once ends infinite or as NaN, so that none is missed here.
+            let mut mean = Mean::first(values[0]);
+            values.iter().skip(1).for_each(|value| mean.add(*value));
+            Some(mean.value())
+        },
+    );
 }
 
 fn plus(windows: &Windows<'_>) -> impl Fn(Sum, usize) -> Sum {

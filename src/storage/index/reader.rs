@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
-use crate::base::varint::{Cursor, Truncated};
+use crate::base::varint::{Cursor, Truncated, from_zigzag};
 use crate::model::{LabelsBuf, LabelsRef};
 
 use super::postings::BigEndianList;
@@ -294,9 +294,14 @@ fn read_chunks(cursor: &mut Cursor<'_>, into: &mut Vec<ChunkMeta>) -> Option<()>
     let mut chunk = ChunkMeta { min_time_ms, max_time_ms, reference };
     into.push(chunk);
     for _ in 1..count {
-        chunk.min_time_ms = chunk.max_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
-        chunk.max_time_ms = chunk.min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
-        chunk.reference = chunk.reference.wrapping_add_signed(cursor.varint().ok()?);
+        // For a question to few samples this loop is most of the work.
+        let [gap_ms, length_ms, distance] = match cursor.three_uvarints() {
+            Some(three) => three,
+            None => [cursor.uvarint().ok()?, cursor.uvarint().ok()?, cursor.uvarint().ok()?],
+        };
+        chunk.min_time_ms = chunk.max_time_ms.wrapping_add_unsigned(gap_ms);
+        chunk.max_time_ms = chunk.min_time_ms.wrapping_add_unsigned(length_ms);
+        chunk.reference = chunk.reference.wrapping_add_signed(from_zigzag(distance));
         into.push(chunk);
     }
     Some(())

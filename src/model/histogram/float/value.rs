@@ -167,9 +167,8 @@ impl Answers {
             }
             one = self.compacted.as_ref();
         }
-        let is_alike = |before: &&Arc<Layout>| {
-            Arc::ptr_eq(before, one.layout) || **before == *one.layout
-        };
+        let is_alike =
+            |before: &&Arc<Layout>| Arc::ptr_eq(before, one.layout) || **before == *one.layout;
         let layout = Arc::clone(self.before.as_ref().filter(is_alike).unwrap_or(one.layout));
         let FloatRef { hint, sum, count, zero_count, buckets, .. } = one;
         if let Buckets::Float(buckets) = buckets {
