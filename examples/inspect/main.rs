@@ -4,6 +4,7 @@
 
 #[cfg(feature = "longterm")]
 mod bucket;
+mod explain;
 mod import;
 mod query;
 
@@ -95,6 +96,8 @@ enum Command {
     #[cfg(feature = "longterm")]
     #[command(subcommand)]
     Bucket(bucket::Command),
+    /// Say what a PromQL query is going to do, and with `--analyze` what each part of it costs
+    Explain(explain::Explain),
 }
 
 /// Matchers of one selector.
@@ -119,6 +122,7 @@ fn main() -> ExitCode {
         Command::Query(query) => query::run(query),
         #[cfg(feature = "longterm")]
         Command::Bucket(command) => bucket::run(command),
+        Command::Explain(explain) => explain::run(&explain),
     };
     done.unwrap_or_else(|error| {
         eprintln!("{error}");

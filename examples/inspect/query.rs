@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use clap::Subcommand;
 use promlite::base::gonum::{format_float, format_float_g};
@@ -45,7 +45,6 @@ pub(crate) fn run(query: Query) -> Done {
     let (engine, options) = (Engine::default(), RunOptions::default());
     let answer = match query {
         Query::Instant { dir, query, time } => {
-            let now = || SystemTime::now().duration_since(UNIX_EPOCH).map(|d| d.as_secs_f64());
             let time = time.map_or_else(now, Ok)?;
             engine.instant(&crate::read_only(&dir)?, &query, milliseconds(time), &options)?
         }
@@ -61,7 +60,12 @@ pub(crate) fn run(query: Query) -> Done {
     Ok(ExitCode::SUCCESS)
 }
 
-fn milliseconds(seconds: f64) -> i64 {
+/// Seconds since the epoch.
+pub(crate) fn now() -> Result<f64, SystemTimeError> {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|since| since.as_secs_f64())
+}
+
+pub(crate) fn milliseconds(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
 }
 

@@ -43,12 +43,37 @@ pub fn put_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
+/// The number whose zig-zag value this is.
+#[must_use]
+#[inline]
+pub const fn from_zigzag(value: u64) -> i64 {
+    ((value >> 1) as i64) ^ -((value & 1) as i64)
+}
+
 /// The number of bytes that [`put_uvarint`] writes for `value`.
 #[must_use]
 #[inline]
 pub const fn uvarint_bytes(value: u64) -> usize {
     let bits = 64 - (value | 1).leading_zeros() as usize;
     bits.div_ceil(7)
+}
+
+/// The bits that only the last byte of a uvarint does not have.
+const ENDS: u64 = 0x8080_8080_8080_8080;
+
+/// The lowest bit that is set and all below it.
+#[inline]
+const fn up_to_lowest(bits: u64) -> u64 {
+    bits ^ bits.wrapping_sub(1)
+}
+
+/// The value of up to eight bytes of a uvarint, the first one lowest.
+#[inline]
+const fn packed(bytes: u64) -> u64 {
+    let groups = bytes & !ENDS;
+    let pairs = groups & 0x007f_007f_007f_007f | (groups & 0x7f00_7f00_7f00_7f00) >> 1;
+    let fours = pairs & 0x3fff_0000_3fff | (pairs & 0x3fff_0000_3fff_0000) >> 2;
+    fours & 0xfff_ffff | (fours & 0xfff_ffff_0000_0000) >> 4
 }
 
 /// A cursor over bytes of unknown honesty: every read is checked and none allocates.
@@ -150,7 +175,42 @@ impl<'a> Cursor<'a> {
         }
     }
 
+    /// Three bytes and more.
+    #[inline]
     fn long_uvarint(&mut self) -> Result<u64, Truncated> {
+        // All bytes of most at once: the first without its highest bit is the last one, and what
+        // the others hold is pushed together.
+        if let Some(bytes) = self.rest.first_chunk::<8>() {
+            let word = u64::from_le_bytes(*bytes);
+            let ends = !word & ENDS;
+            if ends != 0 {
+                let count = ends.trailing_zeros() as usize / 8 + 1;
+                self.rest = self.rest.get(count..).unwrap_or_default();
+                return Ok(packed(word & up_to_lowest(ends)));
+            }
+        }
+        self.checked_uvarint()
+    }
+
+    /// Three uvarints, if eight bytes are left and hold them; else nothing is read.
+    #[inline]
+    pub fn three_uvarints(&mut self) -> Option<[u64; 3]> {
+        let word = u64::from_le_bytes(*self.rest.first_chunk::<8>()?);
+        let first = !word & ENDS;
+        let second = first & first.wrapping_sub(1);
+        let third = second & second.wrapping_sub(1);
+        if third == 0 {
+            return None;
+        }
+        let [a, b, c] = [first, second, third].map(up_to_lowest);
+        let count = c.count_ones() as usize / 8;
+        self.rest = self.rest.get(count..).unwrap_or_default();
+        let [skip_a, skip_b] = [a, b].map(u64::count_ones);
+        Some([packed(word & a), packed((word & b) >> skip_a), packed((word & c) >> skip_b)])
+    }
+
+    #[cold]
+    fn checked_uvarint(&mut self) -> Result<u64, Truncated> {
         let mut value = 0_u64;
         for (index, &byte) in self.rest.iter().take(MAX_VARINT_BYTES).enumerate() {
             if index == MAX_VARINT_BYTES - 1 && byte > 1 {
@@ -168,8 +228,7 @@ impl<'a> Cursor<'a> {
     /// A zig-zag varint.
     #[inline]
     pub fn varint(&mut self) -> Result<i64, Truncated> {
-        let raw = self.uvarint()?;
-        Ok(((raw >> 1) as i64) ^ -((raw & 1) as i64))
+        self.uvarint().map(from_zigzag)
     }
 
     /// Bytes behind a uvarint length.
@@ -186,6 +245,42 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #[test]
+        fn three_at_once_are_three_one_by_one(
+            values: [u64; 3],
+            shifts in prop::array::uniform3(35_u32..64),
+            behind in prop::collection::vec(any::<u8>(), 0..8),
+        ) {
+            let values = [0, 1, 2].map(|place| values[place] >> shifts[place]);
+            let mut bytes = Vec::new();
+            values.iter().for_each(|value| put_uvarint(&mut bytes, *value));
+            let len = bytes.len();
+            bytes.extend(&behind);
+            let mut cursor = Cursor::new(&bytes);
+            if let Some(found) = cursor.three_uvarints() {
+                prop_assert_eq!(found, values);
+                prop_assert_eq!(cursor.rest(), &behind);
+            } else {
+                prop_assert_eq!(cursor.rest(), &bytes);
+                prop_assert!(len > 8 || bytes.len() < 8);
+            }
+        }
+
+        #[test]
+        fn whatever_follows_an_integer_does_not_matter(
+            value: u64,
+            shift in 0_u32..64,
+            behind in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let value = value >> shift;
+            let mut bytes = Vec::new();
+            put_uvarint(&mut bytes, value);
+            bytes.extend(&behind);
+            let mut cursor = Cursor::new(&bytes);
+            prop_assert_eq!(cursor.uvarint(), Ok(value));
+            prop_assert_eq!(cursor.rest(), &behind);
+        }
+
         #[test]
         fn integers_come_back_as_they_went(unsigned: u64, signed: i64) {
             let mut bytes = Vec::new();

@@ -236,7 +236,8 @@ impl Reader {
     }
 }
 
-/// Reads steps from bucket to bucket, adds them up, and hands out one number a bucket.
+/// Reads steps from bucket to bucket, adds them up, and hands out one number a bucket, but for
+/// some that are 0.
 #[inline(always)]
 fn for_each_step(
     bits: &mut BitReader<'_>,
@@ -246,11 +247,25 @@ fn for_each_step(
 ) {
     let positive_len = positive_len.min(numbers.len());
     let (positive, negative) = numbers.split_at_mut(positive_len);
-    for side in [positive, negative] {
+    for mut side in [positive, negative] {
         let mut sum = 0_i64;
-        for number in side {
+        loop {
+            if sum == 0 {
+                // Buckets that nothing is to be said of are one zero bit each, mostly many in a
+                // row; taking 0 changes nothing.
+                bits.refill();
+                let zeros = bits.peek().leading_zeros().min(BitReader::REFILLED);
+                let skipped = side.len().min(zeros as usize);
+                bits.consume(skipped as u32);
+                side = side.get_mut(skipped..).unwrap_or_default();
+                if zeros == BitReader::REFILLED && !side.is_empty() {
+                    continue;
+                }
+            }
+            let Some((number, rest)) = side.split_first_mut() else { break };
             sum = sum.wrapping_add(read_int(bits));
             take(number, sum);
+            side = rest;
         }
     }
 }

@@ -60,6 +60,12 @@ impl Histograms {
         self.rows.is_empty()
     }
 
+    /// Makes room for as many more histograms of floats with as many buckets in all.
+    pub fn reserve_floats(&mut self, histograms: usize, buckets: usize) {
+        self.rows.reserve_exact(histograms);
+        self.floats.reserve_exact(buckets);
+    }
+
     /// Adds the histogram of the sample `index`, which is behind those of all others.
     pub fn push(&mut self, index: usize, histogram: HistogramRef<'_>) {
         let HistogramRef { layout, hint, sum, counts } = histogram;

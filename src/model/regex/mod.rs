@@ -43,6 +43,8 @@ struct Inner {
     shape: Shape,
     prefix: Option<Box<str>>,
     hir: Hir,
+    /// Every group captures the whole text, as in `(.*)`.
+    captures_all: bool,
     /// Compiled at once where a match needs it, else with the first expansion.
     engine: OnceLock<Option<meta::Regex>>,
 }
@@ -83,6 +85,7 @@ impl Regex {
             group_names: translated.group_names,
             shape,
             prefix,
+            captures_all: captures_all(&hir),
             hir,
             engine: OnceLock::new(),
         };
@@ -141,6 +144,13 @@ impl Regex {
             }
             return matches;
         }
+        if self.0.captures_all {
+            let matches = self.is_match(text);
+            if matches {
+                template::expand(template, out, |group| self.whole(text, group));
+            }
+            return matches;
+        }
         let Some(engine) = self.0.engine() else { return false };
         let mut captures = engine.create_captures();
         engine.captures(text, &mut captures);
@@ -156,6 +166,16 @@ impl Regex {
     pub fn replace(&self, text: &str, template: &str) -> Option<String> {
         let mut out = String::new();
         self.expand(text, template, &mut out).then_some(out)
+    }
+
+    /// What a group captured that captures everything, if there is such a group.
+    fn whole<'a>(&self, text: &'a str, group: template::Group<'_>) -> &'a str {
+        let names = &self.0.group_names;
+        let is_known = match group {
+            template::Group::Number(number) => number <= names.len(),
+            template::Group::Name(name) => names.iter().any(|known| known.as_deref() == Some(name)),
+        };
+        if is_known { text } else { "" }
     }
 
     fn captured<'a>(
@@ -201,6 +221,10 @@ fn take_apart(hir: &Hir) -> (Shape, Option<Box<str>>) {
         return (Shape::Set(set), prefix);
     }
     let prefix = common_prefix(&literals);
+    let mut hir = hir;
+    while let HirKind::Capture(group) = hir.kind() {
+        hir = &group.sub;
+    }
     let shape = match hir.kind() {
         _ if is_any(hir, 0) => Shape::Anything,
         _ if is_any(hir, 1) => Shape::NotEmpty,
@@ -211,6 +235,15 @@ fn take_apart(hir: &Hir) -> (Shape, Option<Box<str>>) {
         _ => Shape::Other,
     };
     (shape, prefix)
+}
+
+/// True if all groups of a pattern lie around all of it. An engine is expensive to make, and
+/// `(.*)` is what most replacements of labels ask for.
+fn captures_all(hir: &Hir) -> bool {
+    match hir.kind() {
+        HirKind::Capture(group) => captures_all(&group.sub),
+        _ => hir.properties().explicit_captures_len() == 0,
+    }
 }
 
 fn exact_set(literals: &Seq) -> Option<Vec<Arc<str>>> {

@@ -2,7 +2,7 @@
 
 use crate::base::clock::Stopwatch;
 use crate::model::Sample;
-use crate::model::histogram::float::FloatRef;
+use crate::model::histogram::float::{Answers, FloatRef};
 use crate::promql::engine::{EngineError, MatrixSeries, StatsWanted, Value, VectorElement};
 use crate::promql::functions::complete;
 use crate::promql::limits::Limits;
@@ -177,6 +177,9 @@ fn matrix<'r>(
         column.floats.reserve_exact(count);
         if values.rows().is_some() {
             push_both(&values, steps, &mut column);
+        } else if count == steps.count {
+            column.timestamps.extend((0..count).map(|step| steps.at(step)));
+            column.floats.extend_from_slice(values.values());
         } else {
             for (step, value) in values.iter() {
                 column.push(steps.at(step), value);
@@ -190,15 +193,17 @@ fn matrix<'r>(
 }
 
 fn push_both(values: &StepColumn, steps: Steps, into: &mut Column) {
-    let mut before = None;
+    let Some(rows) = values.rows() else { return };
+    into.histograms.reserve_floats(rows.len(), rows.bucket_len());
+    let mut answers = Answers::default();
+    if values.float_count() == 0 {
+        rows.iter().for_each(|(step, one)| answers.push(steps.at(step), one, into));
+        return;
+    }
     for (step, value) in values.all() {
         match value {
             StepValue::Float(value) => into.push(steps.at(step), value),
-            StepValue::Histogram(one) => {
-                let one = one.to_histogram(before.as_ref());
-                into.push_histogram(steps.at(step), one.as_ref());
-                before = Some(one.layout);
-            }
+            StepValue::Histogram(one) => answers.push(steps.at(step), one, into),
         }
     }
 }

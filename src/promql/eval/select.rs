@@ -507,26 +507,31 @@ fn newest_by(
     into: &mut StepColumn,
     mut answer: impl FnMut(usize, usize, f64) -> Option<f64>,
 ) {
-    let mut ahead = samples.timestamps.iter().copied().zip(samples.floats.iter().copied());
-    let (mut last, mut next) = (None, ahead.next());
-    let mut read = 0;
     let is_raw = samples.summaries.is_empty();
+    let len = samples.timestamps.len().min(samples.floats.len());
+    let times = samples.timestamps.get(..len).unwrap_or_default();
+    let values = samples.floats.get(..len).unwrap_or_default();
+    // `next` is the first sample that is too late. The one before it is kept at hand: where steps
+    // are close together it does not change.
+    let (mut next, mut last) = (0, None);
     into.fill_with(steps.count, |step| {
         let now_ms = shift.of(steps.at(step));
-        while let Some((time_ms, value)) = next.filter(|(time_ms, _)| *time_ms <= now_ms) {
-            last = Some((time_ms, value));
-            next = ahead.next();
-            read += 1;
+        let before = next;
+        while times.get(next).is_some_and(|time_ms| *time_ms <= now_ms) {
+            next += 1;
+        }
+        if next != before {
+            last = times.get(next - 1).copied().zip(values.get(next - 1).copied());
         }
         let (time_ms, value) = last?;
         // A downsampled sample is as old as its window is long until the next one comes.
         let lookback_ms = if is_raw {
             lookback_ms
         } else {
-            lookback_ms.max(samples.summary(read - 1).resolution_ms)
+            lookback_ms.max(samples.summary(next - 1).resolution_ms)
         };
         let is_fresh = time_ms > now_ms.saturating_sub(lookback_ms) && !is_stale(value);
-        if is_fresh { answer(step, read - 1, value) } else { None }
+        if is_fresh { answer(step, next - 1, value) } else { None }
     });
 }
 

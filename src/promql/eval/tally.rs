@@ -108,17 +108,20 @@ impl Tally {
         self.add(0, count as u64, count as u64);
     }
 
-    /// The samples in the windows of all steps. `stored`: they were read for it.
-    pub(super) fn add_windows(&self, samples: &Column, windows: Reach, stored: bool) {
+    /// The samples in the windows of all steps, which it returns unless they are kept by step.
+    /// `stored`: they were read for it.
+    pub(super) fn add_windows(&self, samples: &Column, windows: Reach, stored: bool) -> (u64, u64) {
         let times = &samples.timestamps;
         let sizes = Sizes::of(samples);
-        let (steps, pinned) = (windows.steps, windows.shift.at_ms.is_some());
-        let (mut lo, mut hi, mut known) = (0, 0, 0);
+        let steps = windows.steps;
+        let (mut lo, mut hi) = (0, 0);
         let (mut total, mut read) = (0, 0);
         let is_at = |index: usize, ms: i64| times.get(index).is_some_and(|time| *time <= ms);
         for step in 0..steps.count {
             let end_ms = windows.shift.of(steps.at(step)).saturating_add(windows.behind_ms);
             let open_ms = end_ms.saturating_sub(windows.length_ms);
+            // What the step before has looked at.
+            let known = hi;
             while is_at(hi, end_ms) {
                 hi += 1;
             }
@@ -126,14 +129,7 @@ impl Tally {
                 lo += 1;
             }
             let inside = sizes.sum(lo, hi);
-            let mut new = if step == 0 { inside } else { 0 };
-            if step > 0 && !pinned {
-                while known < hi && is_at(known, end_ms.saturating_sub(steps.step_ms)) {
-                    known += 1;
-                }
-                new = sizes.sum(known.max(lo), hi);
-            }
-            let new = if stored { new } else { 0 };
+            let new = if stored { sizes.sum(known.max(lo), hi) } else { 0 };
             if self.total_by_step.is_empty() {
                 (total, read) = (total + inside, read + new);
             } else {
@@ -141,6 +137,7 @@ impl Tally {
             }
         }
         self.add(0, total, read);
+        (total, read)
     }
 
     fn counted(&self) -> Counted {
@@ -298,6 +295,15 @@ pub(super) struct Counter {
     /// Index of the question to the source; `None` for the points of a subquery.
     ask: Option<usize>,
     looks: Looks,
+    last: Mutex<Alike>,
+}
+
+/// The times of the series that was counted last, all of them floats, and what it came to: what is
+/// scraped together has the same times.
+#[derive(Debug, Default)]
+struct Alike {
+    times: Vec<i64>,
+    counts: (u64, u64),
 }
 
 impl Counter {
@@ -309,9 +315,26 @@ impl Counter {
 
     /// Counts a series of which windows are looked at.
     pub(super) fn count_windows(&self, index: usize, samples: &Column) {
-        if let (Looks::AtWindows(reach), Some(tally)) = (self.looks, self.first(index)) {
-            tally.add_windows(samples, reach, self.ask.is_some());
+        let (Looks::AtWindows(reach), Some(tally)) = (self.looks, self.first(index)) else {
+            return;
+        };
+        let times = &samples.timestamps;
+        if !tally.total_by_step.is_empty() || !samples.histograms.is_empty() || times.is_empty() {
+            let _ = tally.add_windows(samples, reach, self.ask.is_some());
+            return;
         }
+        {
+            let last = self.last.lock();
+            if last.times == *times {
+                let (total, read) = last.counts;
+                drop(last);
+                return tally.add(0, total, read);
+            }
+        }
+        let counts = tally.add_windows(samples, reach, self.ask.is_some());
+        let mut last = self.last.lock();
+        last.times.clone_from(times);
+        last.counts = counts;
     }
 
     /// Counts a series that has a sample at some steps.
@@ -332,7 +355,13 @@ impl Run<'_> {
     ) -> Option<Arc<Counter>> {
         let tallies = self.tallies.as_ref()?;
         let seen = std::iter::repeat_with(AtomicBool::default).take(series).collect();
-        let counter = Arc::new(Counter { tally: tallies.current(), seen, ask, looks });
+        let counter = Arc::new(Counter {
+            tally: tallies.current(),
+            seen,
+            ask,
+            looks,
+            last: Mutex::default(),
+        });
         tallies.counters.lock().push(Arc::clone(&counter));
         Some(counter)
     }
@@ -404,7 +433,7 @@ mod tests {
             let mut samples = Column::new();
             times.iter().for_each(|time_ms| samples.push(*time_ms, 0.0));
             let tally = Tally::new(steps, true);
-            tally.add_windows(&samples, Reach { steps, shift, length_ms, behind_ms }, true);
+            let _ = tally.add_windows(&samples, Reach { steps, shift, length_ms, behind_ms }, true);
             let lean = Tally::new(steps, false);
             lean.add_windows(&samples, Reach { steps, shift, length_ms, behind_ms }, true);
             let mut want = Counted::default();

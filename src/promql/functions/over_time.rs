@@ -8,6 +8,7 @@ use super::changes::{count_pairs, count_resets, is_change};
 use super::extended::{self, Edges};
 use super::extremes::Extreme;
 use super::rate::{Slope, last_two};
+use super::regression::Smoothed;
 use super::starts::Starts;
 use super::window::{Loss, Windows};
 use super::{regression, spread, sums};
@@ -64,6 +65,7 @@ pub(crate) struct Scratch {
     queue: VecDeque<usize>,
     values: Vec<f64>,
     losses: Vec<Loss>,
+    smoothed: Smoothed,
 }
 
 impl Scratch {
@@ -202,7 +204,7 @@ impl RangeFunction {
 
     fn run_plain(self, ask: &Request<'_>, scratch: &mut Scratch, into: &mut StepColumn) {
         let windows = &ask.windows;
-        let Scratch { indexes, queue, values, losses } = scratch;
+        let Scratch { indexes, queue, values, losses, smoothed } = scratch;
         let slope = |counter, per_seconds| Slope { counter, per_seconds };
         let extreme = |largest, time| Extreme { largest, time };
         let parameter = |index: usize, step: usize| {
@@ -243,7 +245,8 @@ impl RangeFunction {
             Self::Deriv => regression::slope(windows, into),
             Self::PredictLinear => regression::predict(windows, into, |step| parameter(0, step)),
             Self::DoubleExponentialSmoothing => {
-                regression::smooth(windows, into, |step| (parameter(0, step), parameter(1, step)));
+                let factors = |step| (parameter(0, step), parameter(1, step));
+                regression::smooth(windows, smoothed, into, factors);
             }
         }
     }

@@ -15,6 +15,39 @@ pub(super) struct Slope {
     pub(super) per_seconds: Option<f64>,
 }
 
+/// What the extrapolation of a window depends on beside the values.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+struct Key {
+    to_start_ms: i64,
+    to_end_ms: i64,
+    sampled_ms: i64,
+    /// 0 in no window that is extrapolated.
+    gaps: usize,
+}
+
+/// How a window is extrapolated if its line does not meet zero.
+#[derive(Clone, Copy, Default)]
+struct Shape {
+    key: Key,
+    sampled: f64,
+    to_start: f64,
+    factor: f64,
+}
+
+impl Shape {
+    fn of(slope: Slope, key: Key) -> Self {
+        let sampled = key.sampled_ms as f64 / 1000.0;
+        let gap = sampled / key.gaps as f64;
+        let near = |edge_ms: i64| {
+            let edge = edge_ms as f64 / 1000.0;
+            if edge >= gap * 1.1 { gap / 2.0 } else { edge }
+        };
+        let (to_start, to_end) = (near(key.to_start_ms), near(key.to_end_ms));
+        let factor = slope.factor(sampled, to_start, to_end);
+        Self { key, sampled, to_start, factor }
+    }
+}
+
 impl Slope {
     /// The slope over each window, extended to its edges where samples come close to them.
     /// `losses` is scratch.
@@ -24,6 +57,7 @@ impl Slope {
             windows.losses(losses);
         }
         let (mut from, mut to) = (0, 0);
+        let mut shape = Shape::default();
         windows.each(into, |window| {
             while to < losses.len() && losses[to].index < window.hi {
                 to += 1;
@@ -35,8 +69,43 @@ impl Slope {
             for loss in &losses[from..to] {
                 raw += loss.lost;
             }
-            self.extrapolate(windows, window, raw)
+            self.extended(&mut shape, windows, window, raw)
         });
+    }
+
+    /// As [`Slope::extrapolate`], which `shape` remembers of the window before: where samples come
+    /// at a regular pace, windows are alike and nothing has to be divided again.
+    #[inline]
+    fn extended(
+        self,
+        shape: &mut Shape,
+        windows: &Windows<'_>,
+        window: Window,
+        raw: f64,
+    ) -> Option<f64> {
+        if window.hi - window.lo < 2 {
+            return None;
+        }
+        let (first_ms, last_ms) = (windows.times[window.lo], windows.times[window.hi - 1]);
+        let key = Key {
+            to_start_ms: first_ms - window.start_ms,
+            to_end_ms: window.end_ms - last_ms,
+            sampled_ms: last_ms - first_ms,
+            gaps: window.hi - window.lo - 1,
+        };
+        if key != shape.key {
+            *shape = Shape::of(self, key);
+        }
+        let first = windows.values[window.lo];
+        if self.counter && raw > 0.0 && first >= 0.0 {
+            let (line, reach) = (shape.sampled * first, 2.0 * shape.to_start * raw);
+            // Most counters are far from zero. Both products are normal, so that rounding cannot
+            // bridge the factor of two.
+            if !(line > reach && reach >= f64::MIN_POSITIVE) {
+                return self.extrapolate(windows, window, raw);
+            }
+        }
+        Some(raw * shape.factor)
     }
 
     /// Matches `extrapolatedRate`.
@@ -71,6 +140,12 @@ impl Slope {
         if to_end >= threshold {
             to_end = gap / 2.0;
         }
+        Some(raw * self.factor(sampled, to_start, to_end))
+    }
+
+    /// By how much the whole window is longer than what was sampled.
+    #[inline]
+    fn factor(self, sampled: f64, to_start: f64, to_end: f64) -> f64 {
         let mut factor = 1.0;
         if sampled != 0.0 {
             factor = (sampled + to_start + to_end) / sampled;
@@ -78,7 +153,7 @@ impl Slope {
         if let Some(seconds) = self.per_seconds {
             factor /= seconds;
         }
-        Some(raw * factor)
+        factor
     }
 }
 

@@ -1,23 +1,40 @@
 //! How far apart are the values of a window: variance, quantiles, deviation from the median.
 
+#![expect(clippy::indexing_slicing, reason = "hot loops; windows hold indexes below len()")]
+
 use crate::promql::eval::StepColumn;
 use crate::promql::quantile::{by_value, quantile, quantile_of_sorted};
 
 use super::kahan::Sum;
-use super::window::Windows;
+use super::window::{Window, Windows};
+
+/// What the variance of some values needs.
+#[derive(Clone, Copy)]
+struct Variance {
+    count: f64,
+    mean: Sum,
+    squares: Sum,
+}
+
+impl Variance {
+    const NOTHING: Self = Self { count: 0.0, mean: Sum::NOTHING, squares: Sum::NOTHING };
+
+    #[inline]
+    fn plus(self, value: f64) -> Self {
+        let count = self.count + 1.0;
+        let delta = value - self.mean.total();
+        let mean = self.mean.plus(delta / count);
+        let squares = self.squares.plus(delta * (value - mean.total()));
+        Self { count, mean, squares }
+    }
+}
 
 /// The population variance of each window, or its root. It cannot slide without other rounding.
 pub(super) fn variance(windows: &Windows<'_>, root: bool, into: &mut StepColumn) {
-    windows.each(into, |window| {
-        let (mut count, mut mean) = (0.0, Sum::of(0.0, 0.0));
-        let mut squares = Sum::of(0.0, 0.0);
-        for value in windows.slice(window) {
-            count += 1.0;
-            let delta = value - mean.total();
-            mean = mean.plus(delta / count);
-            squares = squares.plus(delta * (value - mean.total()));
-        }
-        let variance = squares.total() / count;
+    let nothing = |_: &Window| Variance::NOTHING;
+    let plus = |sum: Variance, index: usize| sum.plus(windows.values[index]);
+    windows.fold(into, nothing, plus, |_, sum| {
+        let variance = sum.squares.total() / sum.count;
         Some(if root { variance.sqrt() } else { variance })
     });
 }
@@ -42,9 +59,15 @@ pub(super) fn quantiles(
                 sorted.remove(index);
             }
         }
-        for value in windows.values.get(to..window.hi).unwrap_or_default() {
-            let index = sorted.partition_point(|known| by_value(known, value).is_lt());
-            sorted.insert(index, *value);
+        let added = windows.values.get(to..window.hi).unwrap_or_default();
+        if added.len() > sorted.len() {
+            sorted.extend_from_slice(added);
+            sorted.sort_by(by_value);
+        } else {
+            for value in added {
+                let index = sorted.partition_point(|known| by_value(known, value).is_lt());
+                sorted.insert(index, *value);
+            }
         }
         (from, to) = (window.lo, window.hi);
         Some(quantile_of_sorted(at(window.step), sorted))
@@ -81,6 +104,19 @@ mod tests {
             let (mut got, mut scratch) = (StepColumn::new(), Vec::new());
             quantiles(&windows, &mut scratch, &mut got, |_| q);
             let expected = naive(&windows, |values| quantile(q, &mut values.to_vec()));
+            assert_same(&got, &expected)?;
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_variance_is_that_of_its_window_alone(data in any_windows()) {
+            let mut got = StepColumn::new();
+            variance(&data.windows(), true, &mut got);
+            let expected = naive(&data.windows(), |values| {
+                let sum = values.iter().fold(Variance::NOTHING, |sum, value| sum.plus(*value));
+                (sum.squares.total() / sum.count).sqrt()
+            });
             assert_same(&got, &expected)?;
         }
     }

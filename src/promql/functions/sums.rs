@@ -2,8 +2,6 @@
 
 #![expect(clippy::indexing_slicing, reason = "hot loops; windows hold indexes below len()")]
 
-use std::ops::Range;
-
 use crate::promql::eval::StepColumn;
 
 use super::kahan::{Mean, Sum};
@@ -16,7 +14,8 @@ pub(super) fn sum(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut Ste
         windows.each(into, |window| Some(between(prefixes, window)));
         return;
     }
-    rescan(windows, into, |_, sum| if sum.sum.is_infinite() { sum.sum } else { sum.total() });
+    let total = |sum: Sum| if sum.sum.is_infinite() { sum.sum } else { sum.total() };
+    windows.fold(into, |_| Sum::NOTHING, plus(windows), |_, sum| Some(total(sum)));
 }
 
 /// The mean of each window.
@@ -26,60 +25,25 @@ pub(super) fn mean(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut St
             .each(into, |window| Some(between(prefixes, window) / (window.hi - window.lo) as f64));
         return;
     }
-    rescan(windows, into, |span, sum| {
-        let values = &windows.values[span.clone()];
-        if sum.sum.is_finite() {
-            return sum.sum / values.len() as f64 + sum.error / values.len() as f64;
-        }
-        // A sum that was infinite once ends infinite or as NaN, so that none is missed here.
-        let mut mean = Mean::first(values[0]);
-        values.iter().skip(1).for_each(|value| mean.add(*value));
-        mean.value()
-    });
+    windows.fold(
+        into,
+        |_| Sum::NOTHING,
+        plus(windows),
+        |window, sum| {
+            let values = windows.slice(*window);
+            if sum.sum.is_finite() {
+                return Some(sum.sum / values.len() as f64 + sum.error / values.len() as f64);
+            }
+            // A sum that was infinite once ends infinite or as NaN, so that none is missed here.
+            let mut mean = Mean::first(values[0]);
+            values.iter().skip(1).for_each(|value| mean.add(*value));
+            Some(mean.value())
+        },
+    );
 }
 
-/// How many windows are summed up side by side.
-const LANES: usize = 8;
-
-/// Sums up each window from its start. What neighbouring windows share is walked once for all of
-/// them: each has its own sum, but the additions of several overlap in time.
-#[inline]
-fn rescan(
-    windows: &Windows<'_>,
-    into: &mut StepColumn,
-    finish: impl Fn(&Range<usize>, Sum) -> f64,
-) {
-    let mut spans: Vec<(usize, Range<usize>)> = Vec::with_capacity(windows.steps.count);
-    windows.each(into, |window| {
-        spans.push((window.step, window.lo..window.hi));
-        Some(0.0)
-    });
-    let (values, _) = into.parts_mut();
-    let mut put = |(step, span): &(usize, Range<usize>), sum| values[*step] = finish(span, sum);
-    let mut groups = spans.chunks_exact(LANES);
-    for group in &mut groups {
-        let shared = group[LANES - 1].1.start..group[0].1.end;
-        if shared.is_empty() {
-            group.iter().for_each(|span| put(span, add(Sum::NOTHING, windows, span.1.clone())));
-            continue;
-        }
-        let mut sums = [Sum::NOTHING; LANES];
-        for (sum, (_, span)) in sums.iter_mut().zip(group) {
-            *sum = add(*sum, windows, span.start..shared.start);
-        }
-        for value in &windows.values[shared.clone()] {
-            sums = sums.map(|sum| sum.plus(*value));
-        }
-        for (sum, span) in sums.into_iter().zip(group) {
-            put(span, add(sum, windows, shared.end..span.1.end));
-        }
-    }
-    let rest = groups.remainder();
-    rest.iter().for_each(|span| put(span, add(Sum::NOTHING, windows, span.1.clone())));
-}
-
-fn add(sum: Sum, windows: &Windows<'_>, span: Range<usize>) -> Sum {
-    windows.values[span].iter().fold(sum, |sum, value| sum.plus(*value))
+fn plus(windows: &Windows<'_>) -> impl Fn(Sum, usize) -> Sum {
+    |sum, index| sum.plus(windows.values[index])
 }
 
 fn between(prefixes: &[f64], window: Window) -> f64 {

@@ -2,6 +2,8 @@
 
 #![expect(clippy::indexing_slicing, reason = "hot loops; every index is compared with len() first")]
 
+use std::ops::Range;
+
 use crate::promql::eval::StepColumn;
 use crate::promql::plan::{Shift, Steps};
 
@@ -71,7 +73,52 @@ pub(crate) struct Window {
     pub(crate) hi: usize,
 }
 
+/// How many windows are walked side by side.
+const LANES: usize = 8;
+
 impl<'a> Windows<'a> {
+    /// Walks each window from its first sample to its last, for what cannot slide: `start` makes
+    /// the state of a window, `add` takes in the sample with an index.
+    ///
+    /// What neighbouring windows share is walked once for all of them. Each has its own state, so
+    /// that nothing rounds otherwise, but the additions of several overlap in time.
+    #[inline]
+    pub(crate) fn fold<S: Copy>(
+        &self,
+        into: &mut StepColumn,
+        start: impl Fn(&Window) -> S,
+        add: impl Fn(S, usize) -> S,
+        finish: impl Fn(&Window, S) -> Option<f64>,
+    ) {
+        let mut all: Vec<Window> = Vec::with_capacity(self.steps.count);
+        self.each(into, |window| {
+            all.push(window);
+            Some(0.0)
+        });
+        let mut put = |window: &Window, state| match finish(window, state) {
+            Some(value) => into.set(window.step, value),
+            None => into.unset(window.step),
+        };
+        let walk = |state: S, span: Range<usize>| span.fold(state, &add);
+        let mut groups = all.chunks_exact(LANES);
+        for group in &mut groups {
+            let mut states: [S; LANES] = std::array::from_fn(|lane| start(&group[lane]));
+            // Windows that share nothing are walked one after the other.
+            let shared = group[LANES - 1].lo..group[0].hi.max(group[LANES - 1].lo);
+            for (state, window) in states.iter_mut().zip(group) {
+                *state = walk(*state, window.lo..shared.start.min(window.hi));
+            }
+            for index in shared.clone() {
+                states = states.map(|state| add(state, index));
+            }
+            for (state, window) in states.into_iter().zip(group) {
+                put(window, walk(state, shared.end.min(window.hi)..window.hi));
+            }
+        }
+        let rest = groups.remainder();
+        rest.iter().for_each(|window| put(window, walk(start(window), window.lo..window.hi)));
+    }
+
     /// Asks `value` for each window with samples, in order; steps without samples stay empty.
     #[inline]
     pub(crate) fn each(&self, into: &mut StepColumn, mut value: impl FnMut(Window) -> Option<f64>) {

@@ -1,6 +1,6 @@
 //! The entry of one series: its labels and the places of its chunks.
 
-use crate::base::varint::{Cursor, Truncated, uvarint_bytes};
+use crate::base::varint::{Cursor, Truncated, from_zigzag, uvarint_bytes};
 
 use super::reader::ChunkMeta;
 use super::{IndexError, SERIES_ALIGNMENT_BYTES};
@@ -70,20 +70,24 @@ pub(super) fn label_numbers(cursor: &mut Cursor<'_>) -> Option<(u32, u32)> {
 /// does not rely on the order.
 pub(super) fn read_chunks(cursor: &mut Cursor<'_>, into: &mut Vec<ChunkMeta>) -> Option<()> {
     let count = cursor.uvarint().ok()?;
-    let mut last: Option<ChunkMeta> = None;
-    for _ in 0..count {
-        let min_time_ms = match last {
-            None => cursor.varint().ok()?,
-            Some(last) => last.max_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?),
+    if count == 0 {
+        return Some(());
+    }
+    let min_time_ms = cursor.varint().ok()?;
+    let max_time_ms = min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
+    let reference = cursor.uvarint().ok()?;
+    let mut chunk = ChunkMeta { min_time_ms, max_time_ms, reference };
+    into.push(chunk);
+    for _ in 1..count {
+        // For a question to few samples this loop is most of the work.
+        let [gap_ms, length_ms, distance] = match cursor.three_uvarints() {
+            Some(three) => three,
+            None => [cursor.uvarint().ok()?, cursor.uvarint().ok()?, cursor.uvarint().ok()?],
         };
-        let max_time_ms = min_time_ms.wrapping_add_unsigned(cursor.uvarint().ok()?);
-        let reference = match last {
-            None => cursor.uvarint().ok()?,
-            Some(last) => last.reference.wrapping_add_signed(cursor.varint().ok()?),
-        };
-        let chunk = ChunkMeta { min_time_ms, max_time_ms, reference };
+        chunk.min_time_ms = chunk.max_time_ms.wrapping_add_unsigned(gap_ms);
+        chunk.max_time_ms = chunk.min_time_ms.wrapping_add_unsigned(length_ms);
+        chunk.reference = chunk.reference.wrapping_add_signed(from_zigzag(distance));
         into.push(chunk);
-        last = Some(chunk);
     }
     Some(())
 }

@@ -37,4 +37,4 @@ pub(crate) use overlay::Overlays;
 pub(crate) use quantile::NanInfluence;
 pub(crate) use rows::FloatRows;
 pub(crate) use total::{Mean, Total};
-pub(crate) use value::{Buckets, FloatHistogram, FloatRef};
+pub(crate) use value::{Answers, Buckets, FloatHistogram, FloatRef};

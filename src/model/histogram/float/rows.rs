@@ -44,6 +44,11 @@ impl FloatRows {
         self.rows.is_empty()
     }
 
+    /// How many buckets all of them have.
+    pub(crate) fn bucket_len(&self) -> usize {
+        self.rows.iter().map(|row| row.len as usize).sum()
+    }
+
     /// Adds the histogram of a step behind all others.
     pub(crate) fn push(&mut self, step: usize, one: FloatRef<'_>) {
         let layout = self.enter(one.layout);

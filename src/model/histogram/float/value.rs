@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::model::Column;
 use crate::model::histogram::{Counts, CountsRef, Histogram, HistogramRef, Layout, ResetHint};
 
 use super::indexes::{are_fewest, indexes, spans};
@@ -146,6 +147,35 @@ impl FloatRef<'_> {
         };
         let FloatHistogram { hint, sum, count, zero_count, buckets, .. } = owned;
         Histogram { layout, hint, sum, counts: Counts::Float { count, zero_count, buckets } }
+    }
+}
+
+/// Writes histograms for those who asked, as [`FloatRef::to_histogram`] does, into one column.
+#[derive(Debug, Default)]
+pub(crate) struct Answers {
+    before: Option<Arc<Layout>>,
+    compacted: FloatHistogram,
+}
+
+impl Answers {
+    pub(crate) fn push(&mut self, time_ms: i64, one: FloatRef<'_>, into: &mut Column) {
+        let mut one = one;
+        if one.is_loose || matches!(one.buckets, Buckets::Integer(_)) {
+            self.compacted.set(one);
+            if one.is_loose {
+                self.compacted.compact();
+            }
+            one = self.compacted.as_ref();
+        }
+        let is_alike =
+            |before: &&Arc<Layout>| Arc::ptr_eq(before, one.layout) || **before == *one.layout;
+        let layout = Arc::clone(self.before.as_ref().filter(is_alike).unwrap_or(one.layout));
+        let FloatRef { hint, sum, count, zero_count, buckets, .. } = one;
+        if let Buckets::Float(buckets) = buckets {
+            let counts = CountsRef::Float { count, zero_count, buckets };
+            into.push_histogram(time_ms, HistogramRef { layout: &layout, hint, sum, counts });
+        }
+        self.before = Some(layout);
     }
 }
 

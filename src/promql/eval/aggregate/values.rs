@@ -109,6 +109,11 @@ pub(super) fn count<'r>(task: &Task<'_, 'r>) -> Bound<'r> {
         }
         Ok(())
     })?;
+    // Every group writes a float in its own way, so that there can be many series, none of them
+    // twice.
+    if counts.texts.is_empty() && counts.label.is_some() {
+        return Ok(Box::new(counts.held));
+    }
     task.run.unique(Box::new(counts.held), task.whole.steps)
 }
 
