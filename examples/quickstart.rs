@@ -1,10 +1,12 @@
-//! A fleet in one process: two spokes that scrape this machine and themselves, two hubs behind them.
+//! A fleet in one process: two spokes that scrape this machine and themselves, two hubs behind them
+//! that share a bucket.
 //!
 //! `cargo run --release --features full --example quickstart`
 //!
 //! What to look at: every few seconds a line of answers from the first hub, and the page whose
 //! address is printed first. Both spokes write to both hubs, which is how hubs are made highly
-//! available. Everything goes over HTTP on loopback, just as it would between machines.
+//! available; each hub asks the other one and the bucket too, and answers with one series where
+//! there are two replicas of it. Everything goes over loopback, just as it would between machines.
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program talks to its user")]
 
@@ -14,13 +16,14 @@ use std::error::Error;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
 use promlite::agent::{Agent, AgentOptions};
 use promlite::base::clock::{Clock, SystemClock};
 use promlite::base::duration::parse_duration_ms;
-use promlite::disk::RealDisk;
+use promlite::disk::{Disk, RealDisk};
 use promlite::hub::{Hub, HubConfig, HubOptions};
 use promlite::wire::config::Config;
 use promlite::{Engine, Value};
@@ -89,11 +92,18 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let data = args.data_dir.unwrap_or_else(|| std::env::temp_dir().join("promlite-quickstart"));
+    let bucket = data.join("bucket");
+    RealDisk.create_dir_all(&bucket)?;
+    // Each hub is told where the other one serves, so that the ports must be known before.
+    let ports = [free_address()?, free_address()?];
     let mut hubs = Vec::new();
-    for replica in REPLICAS {
+    for (place, replica) in REPLICAS.iter().enumerate() {
+        let config = hub_config(replica, &ports[1 - place], &bucket)?;
         let listen = if hubs.is_empty() { args.listen.to_string() } else { "127.0.0.1:0".into() };
         let dir = data.join(format!("hub-{replica}"));
-        hubs.push(Hub::start(HubOptions::new(HubConfig::default(), dir, listen)).await?);
+        let mut options = HubOptions::new(config, dir, listen);
+        options.grpc_listen = Some(ports[place].to_string());
+        hubs.push(Hub::start(options).await?);
     }
     let addresses: Vec<SocketAddr> = hubs.iter().map(Hub::local_addr).collect();
     let mut spokes = Vec::new();
@@ -106,6 +116,7 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     for (cluster, spoke) in CLUSTERS.iter().zip(&spokes) {
         println!("{cluster}    http://{}/targets", spoke.address());
     }
+    println!("bucket   {} (blocks come every two hours)", bucket.display());
     println!("data     {}", data.display());
     println!("\nAsk at http://{}/, for example:", args.listen);
     println!(r#"  sum by (cluster, mode) (rate(node_cpu_seconds_total{{mode!="idle"}}[1m]))"#);
@@ -132,6 +143,29 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let series = head.map_or(0, |stats| stats.head_series);
     println!("\nhub a ends with {series} series; its data stays in {}", data.display());
     Ok(())
+}
+
+fn free_address() -> Result<SocketAddr, std::io::Error> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+/// What a hub's file says when there are two of them and a bucket.
+fn hub_config(
+    replica: &str,
+    other: &SocketAddr,
+    bucket: &Path,
+) -> Result<HubConfig, Box<dyn Error>> {
+    let text = format!(
+        "global: {{external_labels: {{replica: {replica}}}}}\n\
+         thanos:\n  \
+           objstore: {{type: FILESYSTEM, config: {{directory: '{}'}}}}\n  \
+           replica_labels: [replica]\n  \
+           endpoints: ['{other}']\n  \
+           compact: {{retention: {{raw: 30d, 5m: 90d, 1h: 1y}}}}\n",
+        bucket.display()
+    );
+    let config = Config::parse(&text, Path::new("quickstart.yml"), &|_| None)?;
+    Ok(HubConfig::from_config(&config)?)
 }
 
 /// What a values file says when a cluster is onboarded, plus the scrape jobs of this one.
@@ -174,14 +208,18 @@ async fn start_spoke(
 
 /// Asks the first hub every few seconds, in-process, as a user of the library would.
 async fn show_answers(hubs: &[Hub]) -> Result<(), Box<dyn Error>> {
-    let engine = Engine::default();
+    let engine = Arc::new(Engine::default());
     loop {
         tokio::time::sleep(Duration::from_secs(5)).await;
         let Some(hub) = hubs.first() else { return Ok(()) };
         let now_ms = SystemClock.now_ms();
         for (title, query, unit) in QUESTIONS {
-            let answer = engine.instant(hub.db(), query, now_ms, &Default::default())?;
-            let Value::Vector(elements) = answer.value else { continue };
+            let (engine, source) = (engine.clone(), hub.queryable());
+            // It asks the other hub, and waits for it.
+            let asking = tokio::task::spawn_blocking(move || {
+                engine.instant(&*source, query, now_ms, &Default::default())
+            });
+            let Value::Vector(elements) = asking.await??.value else { continue };
             for element in elements {
                 let cluster = element.labels.get("cluster").unwrap_or_default();
                 println!("{cluster:<6} {title:<14} {:>12.2} {unit}", element.sample.value);

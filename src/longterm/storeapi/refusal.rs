@@ -38,6 +38,7 @@ impl From<QueryError> for Refusal {
     fn from(error: QueryError) -> Self {
         match error {
             QueryError::Unavailable(what) => Self::Unavailable(what),
+            QueryError::Limit(what) => Self::TooMuch(what),
             _ => Self::Failed(error.to_string()),
         }
     }
