@@ -42,7 +42,7 @@
 //! | `hub`              | receiving, HTTP API, page (tokio, axum)                     |
 //! | `longterm`         | a bucket for a year: shipping, asking, compacting           |
 //! | `aws` `gcp` `azure` | buckets of these clouds; without them a folder             |
-//! | `thanos`           | gRPC StoreAPI, both sides (tonic)                           |
+//! | `thanos`           | gRPC `StoreAPI`, both sides (tonic)                         |
 //! | `testkit`          | a model store, the runner of PromQL test scripts            |
 //! | `full`             | all of the above                                            |
 //!

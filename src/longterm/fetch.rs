@@ -41,7 +41,7 @@ pub struct Fetcher {
     bucket: Bucket,
     gets_at_a_time: usize,
     metas: HashMap<Ulid, Known<Result<Arc<BucketBlock>, String>>>,
-    marks: HashMap<(Ulid, MarkKind), Known<Result<Option<Mark>, String>>>,
+    marks: HashMap<(Ulid, MarkKind), KnownMark>,
     partial_rounds: HashMap<Ulid, u32>,
     metrics: Metrics,
 }
@@ -52,6 +52,9 @@ struct Known<T> {
     object: ObjectInfo,
     what: T,
 }
+
+/// `None` for a text that is no mark, an error for one that is not understood.
+type KnownMark = Known<Result<Option<Mark>, String>>;
 
 #[derive(Debug)]
 struct Metrics {

@@ -2,12 +2,12 @@
 //!
 //! `promlite/bucket-index.json.zst` is a Zstandard frame around one JSON object:
 //!
-//! | key          | holds                                                                       |
-//! |--------------|-----------------------------------------------------------------------------|
-//! | `version`    | 1                                                                           |
-//! | `updated_ms` | when it was written, by the clock of who wrote it                           |
-//! | `blocks`     | for each block, `object`: its `meta.json` as the store listed it, and `meta`: its text |
-//! | `marks`      | for each mark, `kind` and `text`, and `block`                               |
+//! | key          | holds                                                                 |
+//! |--------------|-----------------------------------------------------------------------|
+//! | `version`    | 1                                                                     |
+//! | `updated_ms` | when it was written, by the clock of who wrote it                     |
+//! | `blocks`     | for each block, `object`: its `meta.json` as listed, `meta`: its text |
+//! | `marks`      | for each mark, `kind`, `block` and `text`                             |
 //!
 //! It is only a copy: who finds none, an old or a damaged one reads the metas themselves, and the
 //! first listing after it was used tells which of its entries are true.

@@ -42,7 +42,7 @@ pub fn behaves_as_a_bucket(bucket: &Bucket) {
     assert_eq!(bucket.get_range("a/b", 2..2).unwrap(), "");
     let parts = bucket.get_ranges("a/b", &[4..5, 0..1, 1..1, 0..5, 7..9]).unwrap();
     assert_eq!(parts, ["o", "h", "", "hello", ""]);
-    assert_eq!(bucket.get_ranges("a/b", &[]).unwrap(), [Bytes::new(); 0]);
+    assert!(bucket.get_ranges("a/b", &[]).unwrap().is_empty());
 
     let keys = |prefix: &str| -> Vec<String> {
         bucket.list(prefix).unwrap().into_iter().map(|object| object.key).collect()

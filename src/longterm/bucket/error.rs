@@ -69,7 +69,8 @@ impl BucketError {
         let words = words_of(error);
         let named = |what: String| (key.to_owned(), what);
         match error {
-            Store::NotFound { .. } if names_the_bucket(&words) => Self::Config(words),
+            // Listings and writes say it as errors of other kinds.
+            _ if names_the_bucket(&words) => Self::Config(format!("no such bucket: {words}")),
             Store::NotFound { .. } => Self::NotFound { key: key.to_owned() },
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
                 let (key, what) = named(words);

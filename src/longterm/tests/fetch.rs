@@ -38,8 +38,7 @@ fn broken_and_foreign_objects_are_named_and_stop_no_other_block() {
     put(&bucket, &MarkKind::Deletion.key(ulid(3)), "{\"version\":1,\"deletion_time\":7}");
 
     let registry = Registry::new();
-    let mut counted = FetchOptions::default();
-    counted.registry = registry.clone();
+    let counted = FetchOptions { registry: registry.clone(), ..FetchOptions::default() };
     let view = Fetcher::new(bucket, &counted).fetch().unwrap();
     assert_eq!(names(&view), [ulid(1), ulid(2)]);
     let partial: Vec<_> = view.partial.iter().map(|partial| partial.ulid).collect();

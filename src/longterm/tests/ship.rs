@@ -245,10 +245,12 @@ fn what_thanos_could_not_read_is_refused_and_stops_no_other_block() {
 fn a_block_is_neither_merged_nor_removed_before_it_is_shipped() {
     let (bucket, disk) = (Bucket::memory(), disk());
     let guard = BlockGuard::closed();
-    let mut db_options = TsdbOptions::default();
-    db_options.background = false;
-    db_options.retention_ms = RANGE_MS;
-    db_options.guard = guard.clone();
+    let db_options = TsdbOptions {
+        background: false,
+        retention_ms: RANGE_MS,
+        guard: guard.clone(),
+        ..TsdbOptions::default()
+    };
     for number in 1..=6 {
         write_block(&disk, number);
     }

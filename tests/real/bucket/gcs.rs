@@ -190,8 +190,19 @@ impl Translator {
             }
         }
         let (bucket, name) = (&request.bucket, escape(&request.key));
-        let path = format!("/upload/storage/v1/b/{bucket}/o?uploadType=media&name={name}");
-        let (status, body) = self.ask("POST", &path, body)?;
+        let path = format!("/upload/storage/v1/b/{bucket}/o");
+        let (status, body) = if body.is_empty() {
+            // The emulator cannot take an empty body.
+            let empty = format!(
+                "--x\r\nContent-Type: application/json\r\n\r\n{{\"name\":\"{}\"}}\r\n--x\r\n\
+                 Content-Type: application/octet-stream\r\n\r\n\r\n--x--\r\n",
+                request.key
+            );
+            let kind = "multipart/related; boundary=x";
+            self.ask_as(kind, "POST", &format!("{path}?uploadType=multipart"), empty.as_bytes())?
+        } else {
+            self.ask("POST", &format!("{path}?uploadType=media&name={name}"), body)?
+        };
         if status == 404 {
             return Ok(no_such_bucket());
         }
@@ -203,10 +214,20 @@ impl Translator {
     }
 
     fn ask(&self, method: &str, path: &str, body: &[u8]) -> io::Result<(u16, Vec<u8>)> {
+        self.ask_as("application/octet-stream", method, path, body)
+    }
+
+    fn ask_as(
+        &self,
+        kind: &str,
+        method: &str,
+        path: &str,
+        body: &[u8],
+    ) -> io::Result<(u16, Vec<u8>)> {
         let mut stream = TcpStream::connect(self.emulator)?;
         let length = body.len();
         let head = format!(
-            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: application/octet-stream\r\n\
+            "{method} {path} HTTP/1.0\r\nHost: {}\r\nContent-Type: {kind}\r\n\
              Content-Length: {length}\r\n\r\n",
             self.emulator
         );

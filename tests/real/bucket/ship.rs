@@ -132,7 +132,10 @@ fn bears_faults(cloud: Cloud) {
                 },
             );
         assert_eq!(ship(&faulty.bucket(), &data).unwrap().uploaded.len(), BLOCKS);
-        assert_complete(&faulty.bucket());
+        // A late listing does not lose blocks for ever, but it may not show the newest.
+        if fault != Fault::ListedLate {
+            assert_complete(&faulty.bucket());
+        }
         assert_complete(&bucket);
     }
     let breaks =
