@@ -51,9 +51,8 @@ pub struct GatewayOptions {
     pub header_idle_ms: i64,
     /// Bytes for what was read before: postings, series entries, pages of chunks. 0 keeps nothing.
     pub cache_bytes: usize,
-    /// Bytes that all questions together may hold at one time, beside the cache and the headers. A
-    /// question that
-    /// needs more ends with an error.
+    /// Bytes that all questions together may hold at one time, beside the cache and the headers.
+    /// A question that needs more ends with an error.
     pub memory_bytes: u64,
     /// Series that one question may select; 0 for no limit.
     pub series_max: u64,
