@@ -108,4 +108,3 @@ fn moves_files(bucket: &Bucket) {
     }
     bucket.delete("moved").unwrap();
 }
-

@@ -37,7 +37,7 @@ pub(super) fn downsample(store: &Store, rules: &Rules) -> Done {
 }
 
 pub(super) fn retention(store: &Store, rules: &Rules) -> Done {
-    steps(store, rules, Round::apply_retention)
+    steps(store, rules, |round| round.apply_retention())
 }
 
 pub(super) fn cleanup(store: &Store, rules: &Rules) -> Done {

@@ -140,6 +140,9 @@ fn much_deleted<'a>(metas: &[&'a BlockMeta], ranges_ms: &[i64]) -> Option<&'a Bl
     large.copied().find(|meta| part(meta) > DELETED_MAX)
 }
 
+/// What is planned within limits, and which blocks are unfit for it.
+pub type PlanWithin = (Option<Plan>, Vec<(Ulid, Unfit)>);
+
 /// Why a block is taken out of all plans from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {

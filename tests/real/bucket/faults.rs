@@ -113,9 +113,10 @@ fn read_request(client: &mut TcpStream) -> io::Result<Vec<u8>> {
             count => bytes.extend_from_slice(&buffer[..count]),
         }
     }
-    let lines = head.trim_end().lines().filter(|line| {
-        !line.to_ascii_lowercase().starts_with("connection:")
-    });
+    let lines = head
+        .trim_end()
+        .lines()
+        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     let mut out = lines.collect::<Vec<_>>().join("\r\n").into_bytes();
     out.extend_from_slice(b"\r\nConnection: close\r\n\r\n");
     out.extend_from_slice(&bytes[head_end..]);

@@ -114,9 +114,8 @@ impl Server {
 /// `Mon, 02 Jan 2026 03:04:05 GMT`.
 fn http_date(time_ms: i64) -> String {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
-    const MONTHS: [&str; 12] = [
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
-    ];
+    const MONTHS: [&str; 12] =
+        ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let (day, second) = (time_ms / 86_400_000, time_ms / 1000 % 86_400);
     let (year, month, date) = date_of_day(i128::from(day));
     let (weekday, month) = (DAYS[(day % 7) as usize], MONTHS[month as usize - 1]);

@@ -118,14 +118,19 @@ fn bears_faults(cloud: Cloud) {
         let data = dir.path().join(format!("data-{index}"));
         write_data(&data);
         let bucket = open(&server, &format!("faults-{index}"));
-        let faulty = FaultyBucket::new(&bucket, move |request| {
-            if request.number % 3 == 0 { fault } else { Fault::None }
-        });
+        let faulty =
+            FaultyBucket::new(
+                &bucket,
+                move |request| {
+                    if request.number % 3 == 0 { fault } else { Fault::None }
+                },
+            );
         assert_eq!(ship(&faulty.bucket(), &data).unwrap().uploaded.len(), BLOCKS);
         assert_complete(&faulty.bucket());
         assert_complete(&bucket);
     }
-    let breaks = [Break::Unavailable, Break::AnswerAfter(0), Break::AnswerAfter(400), Break::Refused];
+    let breaks =
+        [Break::Unavailable, Break::AnswerAfter(0), Break::AnswerAfter(400), Break::Refused];
     for (index, how) in breaks.into_iter().enumerate() {
         let data = dir.path().join(format!("data-through-{index}"));
         write_data(&data);
