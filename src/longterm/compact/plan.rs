@@ -357,7 +357,8 @@ mod tests {
         ) {
             let rows = (0_u128..).zip(spans);
             let mut metas: Vec<BlockMeta> = rows
-                .map(|(n, (start, length))| BlockMeta::new(Ulid(n), start * 10, (start + length) * 10))
+                .map(|(n, (start, length))| (Ulid(n), start * 10, (start + length) * 10))
+                .map(|(ulid, start, end)| BlockMeta::new(ulid, start, end))
                 .collect();
             let excluded: BTreeSet<Ulid> = ulids(&excluded).into_iter().collect();
             for round in 0.. {
