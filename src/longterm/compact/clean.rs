@@ -6,6 +6,7 @@ use crate::longterm::{MarkKind, PartialWhy, delete_block};
 
 use super::CompactError;
 use super::group::GroupKey;
+use super::quarantine::Reason;
 use super::retention::fate;
 use super::round::Round;
 
@@ -33,8 +34,11 @@ impl Round<'_> {
         let Some(shelter) = self.picture.block(by).cloned() else { return Ok(()) };
         // What the other one says it has must be there.
         if !self.is_whole(&shelter)? {
-            let what = format!("{by} has all of it, but not all of its objects are there");
-            return Err(CompactError::Refused(what));
+            if !self.picture.quarantined.contains_key(&by) {
+                let details = format!("{by}: not all objects of meta.json are there");
+                self.set_aside(by, Reason::ObjectMissing, details)?;
+            }
+            return Ok(());
         }
         self.mark(MarkKind::Deletion, block, "", "outdated block")?;
         self.compactor.metrics.garbage.inc();

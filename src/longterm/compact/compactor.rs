@@ -44,8 +44,7 @@ impl Compactor {
         options: CompactOptions,
         registry: &Registry,
     ) -> Self {
-        let mut fetch = FetchOptions::default();
-        fetch.registry = registry.clone();
+        let fetch = FetchOptions { registry: registry.clone(), ..FetchOptions::default() };
         let fetcher = Mutex::new(Fetcher::new(bucket.clone(), &fetch));
         let metrics = Metrics::new(registry, options.delete_delay_ms);
         Self { bucket, disk, clock, options, metrics, fetcher }
@@ -110,11 +109,8 @@ impl Compactor {
         let done = round.all();
         let report = round.finish();
         let is_clean = done.is_ok() && report.failures.is_empty();
-        if is_clean {
-            self.metrics.iterations.inc()
-        } else {
-            self.metrics.retries.inc()
-        }
+        let counter = if is_clean { &self.metrics.iterations } else { &self.metrics.retries };
+        counter.inc();
         done.map(|()| report)
     }
 

@@ -11,6 +11,8 @@ use ulid::Ulid;
 use crate::longterm::BucketBlock;
 use crate::series::TimeRange;
 
+use super::group::lineage;
+
 /// What is missing of a block in coarser ones.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Missing {
@@ -35,7 +37,7 @@ pub(super) fn missing<'a>(
     coarser: impl IntoIterator<Item = &'a BucketBlock>,
 ) -> Missing {
     let range = block.meta.range();
-    let own: BTreeSet<Ulid> = block.meta.compaction.sources.iter().copied().collect();
+    let own: BTreeSet<Ulid> = lineage(block).into_iter().collect();
     let mut sources = own.clone();
     let mut spans: Vec<TimeRange> = Vec::new();
     for other in coarser {

@@ -14,7 +14,7 @@ use super::resample::Resampling;
 use super::resolution::Resolution;
 use super::round::Round;
 use super::watch::Progress;
-use super::work::{Trouble, outgrow, trouble_with};
+use super::work::{Trouble, trouble_with};
 
 impl Round<'_> {
     /// Makes a coarser block of each that is due.
@@ -127,7 +127,6 @@ impl Round<'_> {
         let (min_time_ms, max_time_ms) = (meta.min_time_ms, meta.max_time_ms);
         meta.compaction.parents =
             vec![BlockParent { ulid: block.ulid(), min_time_ms, max_time_ms }];
-        outgrow(&mut meta, std::slice::from_ref(block));
         meta.write(&*disk, &target)?;
         // A mark that keeps the block from being merged has to be there before the block is.
         if let Some(mark) = self.picture.view.no_compact.get(&block.ulid()) {

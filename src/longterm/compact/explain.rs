@@ -8,7 +8,7 @@ use ulid::Ulid;
 use super::CompactOptions;
 use super::group::GroupKey;
 use super::picture::Picture;
-use super::plan::{Plan, Unfit, Why};
+use super::plan::{Plan, PlanWithin, Unfit, Why};
 use super::retention::fate;
 
 /// What would be done with a block, and why.
@@ -101,11 +101,7 @@ pub fn explain(picture: &Picture, options: &CompactOptions, now_ms: i64) -> Vec<
     picture.view.blocks.iter().map(explain).collect()
 }
 
-fn merging(
-    picture: &Picture,
-    block: Ulid,
-    planned: Option<&(Option<Plan>, Vec<(Ulid, Unfit)>)>,
-) -> String {
+fn merging(picture: &Picture, block: Ulid, planned: Option<&PlanWithin>) -> String {
     if let Some(why) = picture.quarantined.get(&block) {
         return format!("set aside: {} ({})", why.reason, why.details);
     }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use ulid::Ulid;
 use xxhash_rust::xxh64::Xxh64;
 
 use crate::longterm::BucketBlock;
@@ -28,6 +29,12 @@ pub(super) fn strip(labels: &ExternalLabels, replica_labels: &[String]) -> Exter
         left.insert(first.clone(), DEDUPED.to_owned());
     }
     left
+}
+
+/// The blocks of level 1 that a block holds; one that does not say stands for itself.
+#[must_use]
+pub(super) fn lineage(block: &BucketBlock) -> Vec<Ulid> {
+    if block.sources().is_empty() { vec![block.ulid()] } else { block.sources().to_vec() }
 }
 
 /// What the blocks of a group have in common.
@@ -102,7 +109,8 @@ mod tests {
     #[test]
     fn labels_of_replicas_go_and_something_stays() {
         let replica = ["replica".to_owned(), "rule_replica".to_owned()];
-        let cases: [(&[(&str, &str)], &[(&str, &str)]); 4] = [
+        type Pairs = &'static [(&'static str, &'static str)];
+        let cases: [(Pairs, Pairs); 4] = [
             (&[("cluster", "a"), ("replica", "0")], &[("cluster", "a")]),
             (&[("cluster", "a")], &[("cluster", "a")]),
             (&[("rule_replica", "1")], &[("replica", "deduped")]),

@@ -244,9 +244,8 @@ mod tests {
             let first = take(&bucket, &clock, "first").unwrap();
             assert_eq!(first.token(), 1);
             let refused = take(&bucket, &clock, "second").unwrap_err();
-            assert!(
-                matches!(refused, LeaseError::Held { holder, expires_ms: 11_000 } if holder == "first")
-            );
+            let LeaseError::Held { holder, expires_ms } = refused else { panic!("{refused}") };
+            assert_eq!((holder.as_str(), expires_ms), ("first", 11_000));
             // Renewed in time, it lasts.
             clock.set(10_600);
             first.keep().unwrap();

@@ -18,7 +18,7 @@ use super::quarantine::Reason;
 use super::report::Merged;
 use super::round::Round;
 use super::watch::Progress;
-use super::work::{Trouble, first_unreadable, outgrow, trouble_with};
+use super::work::{Trouble, first_unreadable, trouble_with};
 
 impl Round<'_> {
     /// Merges the blocks of each group until nothing is planned.
@@ -97,9 +97,7 @@ impl Round<'_> {
         }
         let metas: Vec<&BlockMeta> = blocks.iter().map(|block| &block.meta).collect();
         let ulid = self.new_ulid();
-        let mut meta = merged_meta(ulid, &metas);
-        outgrow(&mut meta, blocks);
-        let written = self.write_merged(dir, meta, blocks, &local)?;
+        let written = self.write_merged(dir, merged_meta(ulid, &metas), blocks, &local)?;
         drop(local);
         let Some(written) = written else { return Ok(self.drop_empty(blocks)?) };
         tracing::info!(group = %key, block = %ulid, sources = blocks.len(), "blocks merged");

@@ -53,7 +53,7 @@ pub use lease::{LEASE_KEY, Lease, LeaseError};
 pub use options::{CompactOptions, Retention};
 pub use outdated::Outdated;
 pub use picture::Picture;
-pub use plan::{Plan, RANGES_MS, Unfit, Why, plan};
+pub use plan::{Plan, PlanWithin, RANGES_MS, Unfit, Why, plan};
 pub use quarantine::{Quarantined, Reason, lift as lift_quarantine};
 pub use report::{Derived, Merged, Report};
 pub use resample::Resampling;

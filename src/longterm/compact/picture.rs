@@ -8,9 +8,10 @@ use ulid::Ulid;
 use crate::longterm::{BucketBlock, BucketView};
 
 use super::CompactOptions;
+use super::cover::missing;
 use super::group::{GroupKey, Groups, groups};
 use super::outdated::{Outdated, outdated};
-use super::plan::{Plan, Sizes, Unfit, plan_within};
+use super::plan::{PlanWithin, Sizes, plan_within};
 use super::quarantine::Quarantined;
 use super::resample::{Resampling, resampling};
 use super::resolution::Resolution;
@@ -28,6 +29,16 @@ pub struct Picture {
     pub outdated: Vec<Outdated>,
     /// All other blocks that are not marked for deletion, by group.
     pub groups: Groups,
+}
+
+/// Takes blocks out that were set aside and of which others have all: they would only be in the
+/// way of merging those again, which makes them superfluous.
+fn drop_replaceable(blocks: &mut Vec<Arc<BucketBlock>>, sick: &BTreeSet<Ulid>) {
+    let is_sick = |block: &BucketBlock| sick.contains(&block.ulid());
+    let sound: Vec<Arc<BucketBlock>> =
+        blocks.iter().filter(|block| !is_sick(block)).cloned().collect();
+    let others = || sound.iter().map(|block| &**block);
+    blocks.retain(|block| !is_sick(block) || !missing(block, others()).is_nothing());
 }
 
 /// The index of a block is as large as its meta says; unknown ones do not count.
@@ -77,6 +88,7 @@ impl Picture {
         for blocks in groups.values_mut() {
             let found = outdated(blocks, &sick);
             blocks.retain(|block| !found.iter().any(|one| one.block == block.ulid()));
+            drop_replaceable(blocks, &sick);
             all_outdated.extend(found);
         }
         groups.retain(|_, blocks| !blocks.is_empty());
@@ -97,11 +109,7 @@ impl Picture {
 
     /// What would be merged next of a group, and which blocks would be taken out before.
     #[must_use]
-    pub fn plan(
-        &self,
-        key: &GroupKey,
-        options: &CompactOptions,
-    ) -> (Option<Plan>, Vec<(Ulid, Unfit)>) {
+    pub fn plan(&self, key: &GroupKey, options: &CompactOptions) -> PlanWithin {
         let blocks = self.groups.get(key).map_or(&[][..], Vec::as_slice);
         let metas: Vec<_> = blocks.iter().map(|block| &block.meta).collect();
         let (mut excluded, mut out) = (self.excluded(), Vec::new());

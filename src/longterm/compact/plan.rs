@@ -140,6 +140,9 @@ fn much_deleted<'a>(metas: &[&'a BlockMeta], ranges_ms: &[i64]) -> Option<&'a Bl
     large.copied().find(|meta| part(meta) > DELETED_MAX)
 }
 
+/// What is planned within limits, and which blocks are unfit for it.
+pub type PlanWithin = (Option<Plan>, Vec<(Ulid, Unfit)>);
+
 /// Why a block is taken out of all plans from now on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unfit {
@@ -354,7 +357,8 @@ mod tests {
         ) {
             let rows = (0_u128..).zip(spans);
             let mut metas: Vec<BlockMeta> = rows
-                .map(|(n, (start, length))| BlockMeta::new(Ulid(n), start * 10, (start + length) * 10))
+                .map(|(n, (start, length))| (Ulid(n), start * 10, (start + length) * 10))
+                .map(|(ulid, start, end)| BlockMeta::new(ulid, start, end))
                 .collect();
             let excluded: BTreeSet<Ulid> = ulids(&excluded).into_iter().collect();
             for round in 0.. {

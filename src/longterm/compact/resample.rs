@@ -8,6 +8,7 @@ use ulid::Ulid;
 use crate::longterm::BucketBlock;
 
 use super::CompactOptions;
+use super::group::lineage;
 use super::resolution::Resolution;
 
 /// Whether a block is to be downsampled.
@@ -86,10 +87,10 @@ pub(super) fn resampling(
     if !options.downsampling {
         return Resampling::Off;
     }
-    let sources = &block.meta.compaction.sources;
+    let sources = lineage(block);
     let has = |other: &BucketBlock, source| other.meta.compaction.sources.contains(source);
     let is_there = |source| coarser.iter().any(|other| has(other, source));
-    if !sources.is_empty() && sources.iter().all(is_there) {
+    if sources.iter().all(is_there) {
         return Resampling::Done;
     }
     // Five minutes that are too old may be wanted all the same, to make hours of them.

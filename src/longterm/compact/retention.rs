@@ -11,6 +11,7 @@ use ulid::Ulid;
 use crate::longterm::BucketBlock;
 
 use super::cover::{Missing, missing};
+use super::group::lineage;
 use super::options::Retention;
 use super::resolution::Resolution;
 
@@ -93,12 +94,11 @@ pub(super) fn fate<E>(
     if wanted.is_empty() || !retention.needs_cover {
         return Ok(Fate::AllTooOld);
     }
-    let mut readable = Vec::new();
+    let (sources, mut readable) = (lineage(block), Vec::new());
     for other in coarser {
         let is_wanted = Resolution::of(other.resolution_ms())
             .is_some_and(|resolution| wanted.contains(&resolution));
-        let theirs = &other.meta.compaction.sources;
-        let shares = block.meta.compaction.sources.iter().any(|source| theirs.contains(source));
+        let shares = sources.iter().any(|source| other.sources().contains(source));
         if is_wanted && shares && can_be_read(other)? {
             readable.push(Arc::clone(other));
         }
@@ -151,7 +151,10 @@ mod tests {
         let short = block(2, 0, DAY / 2, M5, &[10, 11]);
         assert_eq!(decide(&raw, &[short], forever, 12 * DAY), missing(&[], DAY / 2));
         let part = block(2, 0, DAY, M5, &[10]);
-        assert_eq!(decide(&raw, &[part.clone()], forever, 12 * DAY), missing(&[11], DAY));
+        assert_eq!(
+            decide(&raw, std::slice::from_ref(&part), forever, 12 * DAY),
+            missing(&[11], DAY)
+        );
         let rest = block(3, DAY / 2, DAY, H1, &[11, 13]);
         let covered = Fate::Covered { by: vec![Ulid(2), Ulid(3)] };
         assert_eq!(decide(&raw, &[part, rest], forever, 12 * DAY), covered);

@@ -171,18 +171,27 @@ impl<'a> Round<'a> {
         if let Some(known) = self.whole.borrow().get(&ulid) {
             return Ok(*known);
         }
-        let objects = self.compactor.bucket.list(&format!("{ulid}/"))?;
-        let has = |rel_path: &str, size_bytes: u64| {
-            let key = block.key(rel_path);
-            let found = objects.iter().find(|object| object.key == key);
-            found.is_some_and(|object| size_bytes == 0 || object.size_bytes == size_bytes)
-        };
-        let mut files = block.thanos.files.iter();
+        let bucket = &self.compactor.bucket;
+        let objects = bucket.list(&format!("{ulid}/"))?;
+        let files = block.thanos.files.iter().map(|file| (file.rel_path.clone(), file.size_bytes));
         let segments = block.thanos.segment_files.iter();
-        let is_whole = has("index", 0)
-            && has("meta.json", 0)
-            && files.all(|file| has(&file.rel_path, file.size_bytes))
-            && segments.map(|name| format!("chunks/{name}")).all(|path| has(&path, 0));
+        let segments = segments.map(|name| (format!("chunks/{name}"), 0));
+        let needed = [("index".to_owned(), 0), ("meta.json".to_owned(), 0)];
+        let mut is_whole = true;
+        for (rel_path, size_bytes) in needed.into_iter().chain(files).chain(segments) {
+            let key = block.key(&rel_path);
+            let listed = objects.iter().find(|object| object.key == key);
+            let size = match listed.map(|object| object.size_bytes) {
+                // A listing may be late.
+                None => match bucket.head(&key) {
+                    Ok(object) => Some(object.size_bytes),
+                    Err(error) if error.is_not_found() => None,
+                    Err(error) => return Err(error.into()),
+                },
+                listed => listed,
+            };
+            is_whole &= size.is_some_and(|size| size_bytes == 0 || size == size_bytes);
+        }
         self.whole.borrow_mut().insert(ulid, is_whole);
         Ok(is_whole)
     }

@@ -223,6 +223,7 @@ impl Round<'_> {
         key: &GroupKey,
         sources: &[Arc<BucketBlock>],
     ) -> Result<Arc<BucketBlock>, CompactError> {
+        self.outgrow(dir, key, sources)?;
         let local = Block::open(&self.compactor.disk, dir)?;
         let health = examine(&local, &|| false)?;
         let health = health.and_then(|health| health.sickness().map_or(Ok(health), Err));
@@ -242,9 +243,9 @@ impl Round<'_> {
         };
         let (bucket, disk) = (&self.compactor.bucket, &self.compactor.disk);
         let is_ending = || self.guard.is_ending();
-        let mut options = UploadOptions::default();
-        options.clock = self.compactor.clock.clone();
-        (options.progress, options.is_ending) = (&progress, &is_ending);
+        let clock = self.compactor.clock.clone();
+        let (progress, is_ending): (&dyn Fn(u64), &dyn Fn() -> bool) = (&progress, &is_ending);
+        let options = UploadOptions { clock, progress, is_ending, ..UploadOptions::default() };
         let uploaded = upload_block(bucket, disk, dir, &thanos, &options);
         let uploaded = uploaded.map_err(|error| match error {
             LongTermError::Ended => self.guard.end(),
@@ -272,18 +273,36 @@ impl Round<'_> {
         let now_ms = u64::try_from(self.compactor.clock.now_ms()).unwrap_or_default();
         Ulid::from_parts(now_ms, Ulid::r#gen().random())
     }
-}
 
-/// Makes sure that the sources of a new block are more than those of any block that it replaces:
-/// of two with the same sources, whoever looks for superfluous blocks might take the new one.
-pub(super) fn outgrow(meta: &mut BlockMeta, replaced: &[Arc<BucketBlock>]) {
-    let own = &mut meta.compaction.sources;
-    // A block that does not say where it comes from stands for itself.
-    let nameless = replaced.iter().filter(|block| block.sources().is_empty());
-    own.extend(nameless.map(|block| block.ulid()));
-    if replaced.iter().any(|block| block.sources().len() >= own.len()) {
-        own.push(meta.ulid);
+    /// Makes sure that no other block of the group has all sources of the new one in `dir`. Whoever
+    /// looks for superfluous blocks, Thanos too, might take the new one for superfluous: beside one
+    /// that it replaces without having more sources, or beside one that was set aside.
+    fn outgrow(
+        &self,
+        dir: &Path,
+        key: &GroupKey,
+        sources: &[Arc<BucketBlock>],
+    ) -> Result<(), CompactError> {
+        let disk = &*self.compactor.disk;
+        let mut meta = BlockMeta::read(disk, dir)?;
+        let before = meta.compaction.sources.clone();
+        let own = &mut meta.compaction.sources;
+        let nameless = sources.iter().filter(|block| block.sources().is_empty());
+        own.extend(nameless.map(|block| block.ulid()));
+        own.sort_unstable();
+        own.dedup();
+        let replica_labels = &self.compactor.options.replica_labels;
+        let has_all = |other: &&Arc<BucketBlock>| {
+            own.iter().all(|source| other.sources().contains(source))
+                && GroupKey::of(other, replica_labels) == *key
+        };
+        if self.picture.view.blocks.iter().any(|other| has_all(&other)) {
+            own.push(meta.ulid);
+            own.sort_unstable();
+        }
+        if *own != before {
+            meta.write(disk, dir)?;
+        }
+        Ok(())
     }
-    own.sort_unstable();
-    own.dedup();
 }

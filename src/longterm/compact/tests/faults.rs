@@ -11,9 +11,8 @@ fn refusals_lost_answers_cut_bodies_and_late_listings_lose_nothing() {
             let world = World::new();
             two_hours(&world, 6);
             let before = world.contents();
-            let mut retry = Retry::default();
-            retry.tries = 1;
             // One try only, so that faults are seen.
+            let retry = Retry { tries: 1, ..Retry::default() };
             let impatient = world.bucket.with_retry(retry);
             let faulty = FaultyBucket::new(&impatient, move |request| {
                 let is_hit = request.number % every == place as u64 % every;

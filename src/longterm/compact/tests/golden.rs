@@ -13,8 +13,10 @@ fn only_block(folder: &str) -> PathBuf {
     dir.join(&blocks[0].name)
 }
 
+type Pairs = Vec<(String, String)>;
+
 /// Series by label texts, with all chunks.
-fn chunks(block: &Block) -> Vec<(Vec<(String, String)>, Vec<Chunk>)> {
+fn chunks(block: &Block) -> Vec<(Pairs, Vec<Chunk>)> {
     let symbols: Vec<String> = block.symbols().map(|symbol| symbol.unwrap().to_owned()).collect();
     let numbers = (0..symbols.len() as u32).collect();
     let mut scan = BlockScan::new(block, numbers).unwrap();

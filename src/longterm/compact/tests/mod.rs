@@ -145,8 +145,8 @@ impl World {
         let labels = Labels::from_pairs(labels.iter().copied()).unwrap();
         let mut thanos = ThanosMeta::new(&labels, Source::Sidecar);
         thanos.set_resolution_ms(resolution_ms);
-        let mut options = UploadOptions::default();
-        options.clock = Arc::new(ManualClock::at(T0));
+        let clock: SharedClock = Arc::new(ManualClock::at(T0));
+        let options = UploadOptions { clock, ..UploadOptions::default() };
         upload_block(&self.bucket, &self.disk, dir, &thanos, &options).unwrap();
     }
 
