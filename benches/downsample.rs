@@ -1,6 +1,8 @@
 //! Samples a second when a block of two days is downsampled: raw to five minutes, and these to
 //! hours. Disk is memory, so that only the work itself is measured.
 
+#![expect(clippy::unwrap_used, reason = "a benchmark that cannot be set up ends")]
+
 use std::path::Path;
 use std::sync::Arc;
 
