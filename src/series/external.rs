@@ -122,6 +122,10 @@ impl Series for Renamed {
         &self.labels
     }
 
+    fn resolution_ms(&self) -> i64 {
+        self.inner.resolution_ms()
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         self.inner.read(range, into)
     }

@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::fleet::{ALL_MS, START_MS, fill, get, range, values};
 use super::*;
-use crate::base::clock::SystemClock;
-use crate::disk::{MemoryDisk, SharedDisk};
+use crate::disk::{Disk, MemoryDisk, RealDisk, SharedDisk};
 use crate::hub::{Hub, HubConfig, HubOptions};
 use crate::longterm::bucket::Bucket;
 use crate::longterm::compact::{CompactOptions, Compactor, Watch};
@@ -84,7 +83,7 @@ fn what_two_hubs_shipped_is_read_as_one_before_and_after_it_is_compacted() {
     let runtime = Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
     let folder = dir.path().join("bucket");
-    std::fs::create_dir(&folder).unwrap();
+    RealDisk.create_dir_all(&folder).unwrap();
     shipped(&runtime, &folder, "a", 0, true);
     shipped(&runtime, &folder, "b", 3_000, false);
     let hub = reader(&runtime, &folder);
@@ -99,15 +98,17 @@ fn what_two_hubs_shipped_is_read_as_one_before_and_after_it_is_compacted() {
     options.replica_labels = vec!["replica".to_owned()];
     options.consistency_delay_ms = 0;
     options.delete_delay_ms = 0;
+    let clock = Arc::new(ManualClock::at(LATER_MS));
     let compactor = Compactor::new(
         Bucket::folder(&folder).unwrap(),
-        crate::disk::RealDisk::shared(),
-        SystemClock::shared(),
+        RealDisk::shared(),
+        clock.clone(),
         options,
         &Registry::new(),
     );
     let report = compactor.run_once(Watch::default()).unwrap();
     assert_eq!((report.merged.len(), &report.failures[..]), (1, &[][..]), "{report:?}");
+    clock.set(LATER_MS + 3_600_000);
     compactor.run_once(Watch::default()).unwrap();
     assert_eq!(blocks(&Bucket::folder(&folder).unwrap()), 1);
     let hub = reader(&runtime, &folder);
@@ -125,10 +126,10 @@ fn a_hub_serves_while_its_bucket_is_away() {
     let dir = tempfile::tempdir().unwrap();
     // A file where the folder should be.
     let folder = dir.path().join("bucket");
-    std::fs::create_dir(&folder).unwrap();
+    RealDisk.create_dir_all(&folder).unwrap();
     let disk = MemoryDisk::default();
     let hub = hub(&runtime, &disk, &folder, "a");
-    std::fs::remove_dir_all(&folder).unwrap();
+    RealDisk.remove_dir_all(&folder).unwrap();
     fill(&hub, 0, false);
     let found = range(&hub, "requests_total", "");
     assert_eq!(

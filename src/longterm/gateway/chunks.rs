@@ -367,6 +367,12 @@ impl Series for GatewaySeries {
         &self.labels
     }
 
+    fn resolution_ms(&self) -> i64 {
+        let parts = self.group.members.get(self.member).into_iter().flatten();
+        let blocks = parts.filter_map(|part| self.group.answer.blocks.get(part.block as usize));
+        blocks.map(|block| block.about.resolution_ms).max().unwrap_or(0)
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let start = into.len();
         self.try_read(range, into).map_err(|error| {

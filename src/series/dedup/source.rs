@@ -188,6 +188,10 @@ impl Series for Replicas {
         &self.labels
     }
 
+    fn resolution_ms(&self) -> i64 {
+        self.replicas.iter().map(|replica| replica.resolution_ms()).max().unwrap_or(0)
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         match self.kind {
             Dedup::Identity => self.read_identity(range, into),
