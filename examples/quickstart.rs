@@ -95,14 +95,14 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let bucket = data.join("bucket");
     RealDisk.create_dir_all(&bucket)?;
     // Each hub is told where the other one serves, so that the ports must be known before.
-    let ports = [free_address()?, free_address()?];
+    let (one, two) = (free_address()?, free_address()?);
     let mut hubs = Vec::new();
-    for (place, replica) in REPLICAS.iter().enumerate() {
-        let config = hub_config(replica, &ports[1 - place], &bucket)?;
+    for (replica, (own, other)) in REPLICAS.iter().zip([(one, two), (two, one)]) {
+        let config = hub_config(replica, &other, &bucket)?;
         let listen = if hubs.is_empty() { args.listen.to_string() } else { "127.0.0.1:0".into() };
         let dir = data.join(format!("hub-{replica}"));
         let mut options = HubOptions::new(config, dir, listen);
-        options.grpc_listen = Some(ports[place].to_string());
+        options.grpc_listen = Some(own.to_string());
         hubs.push(Hub::start(options).await?);
     }
     let addresses: Vec<SocketAddr> = hubs.iter().map(Hub::local_addr).collect();

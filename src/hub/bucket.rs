@@ -75,12 +75,15 @@ impl Configured {
         registry: &Registry,
     ) -> Result<HubBucket, HubError> {
         let Self { bucket, guard } = self;
-        let mut gateway = GatewayOptions::default();
-        gateway.header_folder = Some((disk.clone(), data_dir.join(HEADER_DIR)));
-        gateway.metrics = registry.clone();
-        gateway.clock = clock.clone();
         let own = db.clone();
-        gateway.beside = Some(Beside::new(config.external_labels.clone(), move || own.oldest_ms()));
+        let beside = Beside::new(config.external_labels.clone(), move || own.oldest_ms());
+        let gateway = GatewayOptions {
+            header_folder: Some((disk.clone(), data_dir.join(HEADER_DIR))),
+            beside: Some(beside),
+            metrics: registry.clone(),
+            clock: clock.clone(),
+            ..GatewayOptions::default()
+        };
         let gateway = Gateway::new(bucket.clone(), gateway);
         let mut ship = ShipOptions::new(config.external_labels.clone());
         ship.guard = guard;
