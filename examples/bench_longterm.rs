@@ -235,7 +235,7 @@ fn fill(column: &mut Column, number: usize, (start_ms, end_ms): (i64, i64), inte
         random ^= random << 13;
         random ^= random >> 7;
         random ^= random << 17;
-        value = if random % 5000 == 0 { 0.0 } else { value + (random % 64) as f64 };
+        value = if random.is_multiple_of(5000) { 0.0 } else { value + (random % 64) as f64 };
         column.push(time_ms + (random >> 60) as i64 % 3, value);
         time_ms += interval_ms;
     }
