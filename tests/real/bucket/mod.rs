@@ -4,6 +4,7 @@ mod faults;
 mod gcs;
 mod servers;
 mod ship;
+mod upkeep;
 
 use promlite::longterm::bucket::{Bucket, BucketError};
 use promlite::longterm::{FetchOptions, Fetcher, delete_block};

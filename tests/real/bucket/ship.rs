@@ -15,11 +15,11 @@ use super::faults::{Break, Proxy};
 use super::open;
 use super::servers::{Cloud, Server};
 
-const HOUR_MS: i64 = 3_600_000;
-const BLOCKS: usize = 2;
+pub(super) const HOUR_MS: i64 = 3_600_000;
+pub(super) const BLOCKS: usize = 2;
 
 /// A data directory with some blocks of two hours.
-fn write_data(dir: &Path) {
+pub(super) fn write_data(dir: &Path) {
     let mut options = TsdbOptions::default();
     options.background = false;
     let db = Tsdb::open_at(dir, options).unwrap();
@@ -38,14 +38,18 @@ fn write_data(dir: &Path) {
     db.close().unwrap();
 }
 
-fn ship(bucket: &Bucket, dir: &Path) -> Result<ShipReport, LongTermError> {
-    let labels = Labels::from_pairs([("cluster", "a"), ("replica", "0")]).unwrap();
+pub(super) fn ship(
+    bucket: &Bucket,
+    dir: &Path,
+    replica: &str,
+) -> Result<ShipReport, LongTermError> {
+    let labels = Labels::from_pairs([("cluster", "a"), ("replica", replica)]).unwrap();
     let disk: SharedDisk = RealDisk::shared();
     let mut shipper = Shipper::new(bucket.clone(), disk, dir, ShipOptions::new(labels))?;
     shipper.sync(&|_| (), &|| false)
 }
 
-fn view(bucket: &Bucket) -> BucketView {
+pub(super) fn view(bucket: &Bucket) -> BucketView {
     Fetcher::new(bucket.clone(), &FetchOptions::default()).fetch().unwrap()
 }
 
@@ -73,7 +77,7 @@ fn survives(cloud: Cloud) {
     let mut crashes = 0;
     for count in 0.. {
         let faulty = FaultyBucket::crashing_after(&bucket, count);
-        let outcome = ship(&faulty.bucket(), &data);
+        let outcome = ship(&faulty.bucket(), &data, "0");
         // Whatever shows itself is whole.
         for block in view(&bucket).blocks {
             for file in block.thanos.files.iter().filter(|file| file.size_bytes > 0) {
@@ -85,7 +89,7 @@ fn survives(cloud: Cloud) {
             break;
         }
         crashes += 1;
-        ship(&bucket, &data).unwrap();
+        ship(&bucket, &data, "0").unwrap();
         assert_complete(&bucket);
         // From the start again.
         for block in view(&bucket).blocks {
@@ -131,7 +135,7 @@ fn bears_faults(cloud: Cloud) {
                     if request.number % 3 == 0 { fault } else { Fault::None }
                 },
             );
-        assert_eq!(ship(&faulty.bucket(), &data).unwrap().uploaded.len(), BLOCKS);
+        assert_eq!(ship(&faulty.bucket(), &data, "0").unwrap().uploaded.len(), BLOCKS);
         // A late listing does not lose blocks for ever, but it may not show the newest.
         if fault != Fault::ListedLate {
             assert_complete(&faulty.bucket());
@@ -147,7 +151,7 @@ fn bears_faults(cloud: Cloud) {
         let breaks = move |number| if number % 3 == 2 { how } else { Break::Never };
         let proxy = Proxy::start(server.address, breaks);
         let config = server.config_through(proxy.address, &format!("breaks-{index}"));
-        ship(&Bucket::open(&config).unwrap(), &data).unwrap();
+        ship(&Bucket::open(&config).unwrap(), &data, "0").unwrap();
         assert!(proxy.broken() > 2);
         assert_complete(&bucket);
     }
