@@ -49,6 +49,7 @@ mod series;
 mod snapshot;
 mod state;
 mod store;
+mod symbols;
 #[cfg(test)]
 mod tests;
 mod truncate;
@@ -58,3 +59,4 @@ pub(in crate::storage) use late::OooSeriesChunks;
 pub use limits::SeriesLimits;
 pub use replay::ReplayStats;
 pub(in crate::storage) use state::{Head, HeadOptions, LogPlace, SeriesChunks};
+pub(in crate::storage) use symbols::SharedLabels;

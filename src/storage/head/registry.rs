@@ -13,11 +13,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::model::{Labels, LabelsRef};
+use crate::model::LabelsRef;
 use crate::series::SeriesRef;
 
 use super::page::{Page, page_of};
 use super::series::Series;
+use super::symbols::SharedLabels;
 
 const STRIPES: usize = 256;
 
@@ -91,6 +92,16 @@ impl ByLabels {
             self.others.retain(|other| other.1 != series);
         }
     }
+}
+
+/// A series that was taken out.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) series: SeriesRef,
+    hash: u64,
+    pub(super) labels: SharedLabels,
+    /// The log names it.
+    pub(super) is_logged: bool,
 }
 
 /// All series of a head.
@@ -179,7 +190,7 @@ impl Registry {
     }
 
     fn has_labels(&self, series: SeriesRef, labels: LabelsRef<'_>) -> bool {
-        self.with(series, |known| known.labels.as_ref() == labels) == Some(true)
+        self.with(series, |known| known.labels.are(labels)) == Some(true)
     }
 
     /// Finds a series by its labels, whose hash the caller knows.
@@ -222,12 +233,13 @@ impl Registry {
         &self,
         pages: &[(u64, Arc<Page>)],
         mut is_wanted: impl FnMut(&mut Series) -> bool,
-    ) -> Vec<(SeriesRef, Labels, bool)> {
+    ) -> Vec<Gone> {
         let mut gone = Vec::new();
         for (number, page) in pages {
             let mut page = page.lock();
             let left = |series, left: &Series| {
-                gone.push((series, left.labels.clone(), left.is_logged));
+                let Series { hash, is_logged, .. } = *left;
+                gone.push(Gone { series, hash, labels: left.labels.clone(), is_logged });
             };
             page.retain(*number, &mut is_wanted, left);
             let is_empty = page.is_empty();
@@ -236,9 +248,8 @@ impl Registry {
                 self.pages.write().remove(&page_key(*number));
             }
         }
-        for (series, labels, _) in &gone {
-            let hash = labels.as_ref().hash();
-            self.stripe(hash).write().remove(hash, *series);
+        for Gone { series, hash, .. } in &gone {
+            self.stripe(*hash).write().remove(*hash, *series);
         }
         self.count.fetch_sub(gone.len(), Ordering::Relaxed);
         gone
@@ -255,6 +266,8 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Labels;
+    use crate::storage::head::symbols::Symbols;
     use std::convert::Infallible;
 
     fn labels(name: &str) -> Labels {
@@ -264,7 +277,8 @@ mod tests {
     fn enter(registry: &Registry, number: u64, name: &str) -> (SeriesRef, bool) {
         let labels = labels(name);
         let name = || Ok::<_, Infallible>(SeriesRef(number));
-        let make = || Series::new(labels.clone());
+        let shared = Symbols::default().share(labels.as_ref());
+        let make = || Series::new(labels.as_ref().hash(), shared);
         let Ok(entered) = registry.find_or_enter(labels.as_ref(), name, make, |_| {});
         entered
     }
@@ -310,7 +324,7 @@ mod tests {
         let pages = registry.pages();
         let page_numbers: Vec<u64> = pages.iter().map(|page| page.0).collect();
         assert_eq!(page_numbers, [0, 1, 1 << 34, u64::MAX / 64]);
-        let gone = registry.retain(&pages, |series| series.labels.metric_name() == Some("63"));
+        let gone = registry.retain(&pages, |series| series.labels.get("__name__") == Some("63"));
         assert_eq!((gone.len(), registry.pages().len(), registry.len()), (4, 1, 1));
         assert!(find(&registry, "1").is_none() && find(&registry, "63").is_some());
         assert_eq!(registry.retain(&pages, |_| false).len(), 1);
@@ -329,7 +343,9 @@ mod tests {
             &rows,
             |row| *row,
             |series, row| {
-                found.push((row.0, series.and_then(|s| s.labels.metric_name()?.parse().ok())));
+                let number = |name: &str| name.parse().ok();
+                let name = series.as_ref().and_then(|series| series.labels.get("__name__"));
+                found.push((row.0, name.and_then(number)));
             },
         );
         let some = |number: u64| (number, Some(number));
