@@ -19,6 +19,7 @@
 mod append;
 mod beside;
 mod bounds;
+mod by_hash;
 mod closed;
 mod cut;
 mod delete;

@@ -6,7 +6,6 @@
 //! Locks are taken in the order: stripe, list of pages, page; never two of one kind.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,13 +15,14 @@ use parking_lot::RwLock;
 use crate::model::LabelsRef;
 use crate::series::SeriesRef;
 
+use super::by_hash::ByHash;
 use super::page::{Page, page_of};
 use super::series::Series;
 use super::symbols::SharedLabels;
 
 const STRIPES: usize = 256;
 
-/// Passes on a key that is a good hash already.
+/// Passes on a key that is as good as a hash already.
 #[derive(Debug, Default, Clone, Copy)]
 struct Hashed(u64);
 
@@ -38,11 +38,10 @@ impl Hasher for Hashed {
     }
 }
 
-/// A table whose keys are hashes.
+/// A table whose keys are spread evenly.
 type Table<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
 
-/// The stripe of a label set. Tables use the lowest and the highest bits of a hash; so these are
-/// others.
+/// The stripe of a label set. Tables use the lower half of a hash; so this is of the other.
 const fn stripe_of(hash: u64) -> usize {
     (hash >> 40) as usize % STRIPES
 }
@@ -51,47 +50,6 @@ const fn stripe_of(hash: u64) -> usize {
 #[inline]
 const fn page_key(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
-}
-
-#[derive(Debug, Default)]
-struct ByLabels {
-    /// The first series with a hash.
-    unique: Table<SeriesRef>,
-    /// Further series with the same hash: hardly ever one.
-    others: Vec<(u64, SeriesRef)>,
-}
-
-impl ByLabels {
-    /// The series with this hash for which `is_it` is true.
-    fn find(&self, hash: u64, is_it: impl Fn(SeriesRef) -> bool) -> Option<SeriesRef> {
-        let first = *self.unique.get(&hash)?;
-        if is_it(first) {
-            return Some(first);
-        }
-        let mut others = self.others.iter().filter(|other| other.0 == hash).map(|other| other.1);
-        others.find(|other| is_it(*other))
-    }
-
-    fn insert(&mut self, hash: u64, series: SeriesRef) {
-        match self.unique.entry(hash) {
-            Entry::Occupied(_) => self.others.push((hash, series)),
-            Entry::Vacant(free) => {
-                free.insert(series);
-            }
-        }
-    }
-
-    fn remove(&mut self, hash: u64, series: SeriesRef) {
-        if self.unique.get(&hash) == Some(&series) {
-            self.unique.remove(&hash);
-            if let Some(place) = self.others.iter().position(|other| other.0 == hash) {
-                let (_, heir) = self.others.swap_remove(place);
-                self.unique.insert(hash, heir);
-            }
-        } else {
-            self.others.retain(|other| other.1 != series);
-        }
-    }
 }
 
 /// A series that was taken out.
@@ -108,7 +66,7 @@ pub(super) struct Gone {
 #[derive(Debug)]
 pub(super) struct Registry {
     pages: RwLock<Table<Arc<Page>>>,
-    by_labels: [RwLock<ByLabels>; STRIPES],
+    by_labels: [RwLock<ByHash>; STRIPES],
     count: AtomicUsize,
 }
 
@@ -122,7 +80,7 @@ impl Registry {
     }
 
     #[expect(clippy::indexing_slicing, reason = "a stripe's number is below their count")]
-    fn stripe(&self, hash: u64) -> &RwLock<ByLabels> {
+    fn stripe(&self, hash: u64) -> &RwLock<ByHash> {
         &self.by_labels[stripe_of(hash)]
     }
 
@@ -133,8 +91,7 @@ impl Registry {
 
     /// Bytes that tables, pages and series take in memory, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        // A hash and a number a series; a table is three quarters full.
-        let mut bytes = self.len() * 16 * 4 / 3;
+        let mut bytes: usize = self.by_labels.iter().map(|s| s.read().memory_bytes()).sum();
         for (_, page) in self.pages() {
             bytes += page.lock().memory_bytes() + 16 * 4 / 3;
         }
@@ -295,23 +252,6 @@ mod tests {
         assert_eq!(enter(&registry, 2, "a"), (SeriesRef(1), false));
         assert_eq!((find(&registry, "a"), registry.len()), (Some(SeriesRef(1)), 1));
         assert!(registry.contains(SeriesRef(1)) && !registry.contains(SeriesRef(2)));
-    }
-
-    #[test]
-    fn label_sets_of_equal_hash_stay_apart() {
-        let mut table = ByLabels::default();
-        for number in [1, 2, 3] {
-            table.insert(7, SeriesRef(number));
-        }
-        let find = |table: &ByLabels, number| {
-            table.find(7, |series| series == SeriesRef(number)).map(|found| found.0)
-        };
-        assert_eq!([find(&table, 1), find(&table, 2)], [Some(1), Some(2)]);
-        table.remove(7, SeriesRef(1));
-        assert_eq!([find(&table, 1), find(&table, 2), find(&table, 3)], [None, Some(2), Some(3)]);
-        table.remove(7, SeriesRef(3));
-        table.remove(7, SeriesRef(2));
-        assert!(table.unique.is_empty() && table.others.is_empty());
     }
 
     #[test]
