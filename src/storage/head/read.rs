@@ -199,7 +199,7 @@ impl Queryable for Head {
         }
         views.retain(|view| !view.is_empty());
         views.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        let mut text = String::new();
+        let mut text = Vec::new();
         let whole = |seen: Seen| {
             let labels = seen.labels.put_together(&mut text).to_labels();
             Box::new(HeadView { labels, seen, files: files.clone() }) as Box<dyn Series>

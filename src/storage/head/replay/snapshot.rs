@@ -90,7 +90,7 @@ impl Head {
         let offset_bytes = end.offset_bytes.next_multiple_of(PAGE_BYTES as u64);
         let upto = Position { offset_bytes, ..end };
         let mut writer = SnapshotWriter::begin(&place.disk, &place.root, upto, place.options)?;
-        let mut text = String::new();
+        let mut text = Vec::new();
         for (number, page) in self.series.pages() {
             for (name, series) in page.lock().iter_mut(number) {
                 if series.closed.iter().any(|closed| closed.place().is_none()) {
