@@ -200,6 +200,16 @@ impl<'a> LabelsRef<'a> {
         Self(text)
     }
 
+    /// The pairs in their encoding, which behind one another are that of the set.
+    pub(crate) fn encoded_pairs(self) -> impl Iterator<Item = &'a str> {
+        let mut rest = self.iter();
+        std::iter::from_fn(move || {
+            let before = rest.0;
+            rest.next()?;
+            before.get(..before.len() - rest.0.len())
+        })
+    }
+
     /// A hash for tables in memory. Not stable between versions, never written to disk.
     #[must_use]
     #[inline]
@@ -461,6 +471,11 @@ mod tests {
             for (name, value) in &pairs {
                 prop_assert_eq!(set.get(name), Some(value.as_str()));
             }
+            let set = set.as_ref();
+            prop_assert_eq!(set.encoded_pairs().collect::<String>(), set.encoded());
+            let one_by_one = set.encoded_pairs().map(LabelsRef::from_encoded);
+            let one_by_one: Vec<_> = one_by_one.flat_map(LabelsRef::iter).collect();
+            prop_assert_eq!(one_by_one, set.iter().collect::<Vec<_>>());
         }
     }
 }

@@ -28,6 +28,7 @@ use super::judge::{Conflict, Judge, Judgement};
 use super::series::Source;
 use super::state::Head;
 use super::store::Stored;
+use super::symbols::SharedLabels;
 
 /// Memory of this many batches is kept for later ones.
 const SPARE_WORK_MAX: usize = 8;
@@ -79,9 +80,9 @@ pub(super) struct Work {
     /// of one kind.
     parts: Vec<Ends>,
     /// Series that the log does not know.
-    pub(super) unnamed: Vec<(SeriesRef, Labels)>,
+    pub(super) unnamed: Vec<(SeriesRef, SharedLabels)>,
     /// Series that are not in the label index yet.
-    pub(super) created: Vec<(SeriesRef, Labels)>,
+    pub(super) created: Vec<(SeriesRef, SharedLabels)>,
     /// Entries whose reference is another one than was handed in.
     pub(super) answers: Vec<(usize, SeriesRef)>,
     pub(super) refused: Vec<(usize, Verdict)>,
@@ -279,7 +280,9 @@ impl Head {
         let mut records = std::mem::replace(&mut work.records, Records::new(Compression::None));
         let mut encoder = std::mem::replace(&mut work.encoder, RowEncoder::new(false));
         if !work.unnamed.is_empty() {
-            let names = work.unnamed.iter().map(|(series, labels)| (*series, labels.as_ref()));
+            let names = work.unnamed.iter().map(|(series, labels)| (*series, labels.to_labels()));
+            let names: Vec<(SeriesRef, Labels)> = names.collect();
+            let names = names.iter().map(|(series, labels)| (*series, labels.as_ref()));
             records.add(|out| wal::encode_series(out, names));
         }
         for Part { rows, histograms, .. } in work.parts() {

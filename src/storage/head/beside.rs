@@ -21,7 +21,7 @@ impl Head {
             for (entry, exemplar) in batch.exemplars() {
                 let series = batch.series_ref(*entry);
                 let labels = self.series.with(series, |series| series.labels.clone());
-                let Some(labels) = labels else { continue };
+                let Some(labels) = labels.map(|labels| labels.to_labels()) else { continue };
                 match self.exemplars.judge(&labels, exemplar) {
                     ExemplarFate::Stored => taken.push((series, labels, exemplar)),
                     fate => refused += usize::from(fate.is_refused()),

@@ -70,7 +70,8 @@ impl Head {
         matchers: &[Matcher],
         range: TimeRange,
     ) -> Result<usize, AppendError> {
-        let gate = self.gate.read();
+        // Alone: what a batch on its way has stored may be taken back, and is not held yet.
+        let gate = self.gate.write();
         gate.check()?;
         let mut spans = Vec::new();
         let matching = self.matching(&Select::new(matchers.to_vec(), TimeRange::ALL));

@@ -216,7 +216,8 @@ impl Life {
             series.copy_into(TimeRange::ALL, &mut chunks).unwrap();
             let disjoint = |pair: &[Chunk]| pair[0].max_time_ms < pair[1].min_time_ms;
             assert!(chunks.windows(2).all(disjoint));
-            chunks.iter().for_each(|chunk| add(&mut self.blocks, series.labels(), &decoded(chunk)));
+            let labels = series.labels().to_labels();
+            chunks.iter().for_each(|chunk| add(&mut self.blocks, &labels, &decoded(chunk)));
         }
         self.head.truncate_ooo(cut).unwrap();
         assert_eq!(self.head.ooo_span(), None);

@@ -170,8 +170,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         }
         let labels = self.batch.labels(index);
         // A reference of some other storage is recognised by the hash.
-        series.hash == labels.hash()
-            && (entry.series.is_known() || series.labels.as_ref() == labels)
+        series.hash == labels.hash() && (entry.series.is_known() || series.labels.are(labels))
     }
 
     /// Finds the series of an entry by its labels, or creates it. If there can be none, its
@@ -191,7 +190,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         if let Some(known) = self.head.series.find(labels.hash(), labels) {
             return Ok(Some(known));
         }
-        match self.head.find_or_create(labels, || labels.to_labels(), self.open) {
+        match self.head.find_or_create(labels, self.open) {
             Ok((series, None)) => Ok(Some(series)),
             Ok((series, Some(labels))) => {
                 self.work.created.push((series, labels));

@@ -14,7 +14,7 @@ use parking_lot::MutexGuard;
 use crate::base::metrics::Registry;
 use crate::chunk::{self, EncodeOptions};
 use crate::disk::SharedDisk;
-use crate::model::{Column, Labels, Value};
+use crate::model::{Column, Value};
 use crate::series::{AppendError, Batch, Chunk, QueryError, SeriesRef, TimeRange};
 use crate::storage::wal::{
     self, Compression, Records, RowEncoder, Wal, WalError, WalMetrics, WalOptions,
@@ -27,6 +27,7 @@ use super::mapped::{ChunkFiles, ChunkRef};
 use super::ooo::{OooSeries, read_merged};
 use super::page::Page;
 use super::state::Head;
+use super::symbols::SharedLabels;
 
 /// The log of late samples; without a file, they live as long as the process.
 #[derive(Debug)]
@@ -322,14 +323,14 @@ pub(in crate::storage) struct OooCut {
 #[derive(Debug)]
 pub(in crate::storage) struct OooSeriesChunks {
     series: SeriesRef,
-    labels: Labels,
+    labels: SharedLabels,
     page: Arc<Page>,
     /// What the head shares.
     of: (Option<Arc<ChunkFiles>>, Arc<HeadTombstones>, EncodeOptions),
 }
 
 impl OooSeriesChunks {
-    pub(in crate::storage) const fn labels(&self) -> &Labels {
+    pub(in crate::storage) const fn labels(&self) -> &SharedLabels {
         &self.labels
     }
 

@@ -10,6 +10,8 @@ use parking_lot::Mutex;
 use crate::base::metrics::{Counter, Registry};
 use crate::model::LabelsRef;
 
+use super::symbols::SharedLabels;
+
 /// Limits of series in memory. The default is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SeriesLimits {
@@ -102,7 +104,7 @@ impl Limits {
     }
 
     /// Counts a series no more.
-    pub(super) fn leave(&self, labels: LabelsRef<'_>) {
+    pub(super) fn leave(&self, labels: &SharedLabels) {
         if !self.is_limited {
             return;
         }
@@ -140,6 +142,7 @@ impl Counts {
 mod tests {
     use super::*;
     use crate::model::Labels;
+    use crate::storage::head::symbols::Symbols;
 
     #[test]
     fn only_new_series_over_a_limit_are_refused_and_others_take_the_place_of_those_that_left() {
@@ -152,7 +155,7 @@ mod tests {
         assert_eq!(enter("a", "3"), Err(LimitReached { limit: 2 }));
         assert_eq!((enter("b", "1"), enter("", "1")), (Ok(()), Ok(())));
         assert_eq!(enter("c", "1"), Err(LimitReached { limit: 4 }));
-        limits.leave(labels("a", "1").unwrap().as_ref());
+        limits.leave(&Symbols::default().share(labels("a", "1").unwrap().as_ref()));
         assert_eq!(enter("a", "3"), Ok(()));
         let rejected = limits.counts.lock().labels[0].rejected.get();
         assert_eq!((limits.rejected.get(), rejected), (1, 1));

@@ -194,12 +194,15 @@ fn truncation_lets_go_of_old_chunks_and_series_and_of_old_segments() {
         // Half of the series end before the first block does.
         scrape(&head, if step < 200 { 400 } else { 200 }, step * 30_000);
     }
+    assert_eq!(head.symbols.len(), 401);
     let bytes_before = head.log_bytes().unwrap();
     let (end_ms, now_ms) = (2 * HOUR_MS, 399 * 30_000);
     head.truncate_memory(end_ms);
     assert!(head.truncate_log(end_ms, Unreadable::Fail).unwrap());
     assert!(head.log_bytes().unwrap() < bytes_before * 2 / 3);
     assert_eq!(head.series_count(), 200);
+    // Nor is a label kept that only those had which are gone.
+    assert_eq!(head.symbols.len(), 201);
     assert_eq!(head.span(), Some(TimeRange::new(end_ms, now_ms)));
     let kept = dump(&head);
     assert_eq!((kept.len(), kept[0].1.timestamps[0]), (200, end_ms));

@@ -19,6 +19,7 @@
 mod append;
 mod beside;
 mod bounds;
+mod by_hash;
 mod closed;
 mod cut;
 mod delete;
@@ -49,6 +50,7 @@ mod series;
 mod snapshot;
 mod state;
 mod store;
+mod symbols;
 #[cfg(test)]
 mod tests;
 mod truncate;
@@ -58,3 +60,4 @@ pub(in crate::storage) use late::OooSeriesChunks;
 pub use limits::SeriesLimits;
 pub use replay::ReplayStats;
 pub(in crate::storage) use state::{Head, HeadOptions, LogPlace, SeriesChunks};
+pub(in crate::storage) use symbols::SharedLabels;

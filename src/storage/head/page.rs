@@ -148,11 +148,13 @@ fn places(mut bits: u64) -> impl Iterator<Item = u32> {
 mod tests {
     use super::*;
     use crate::model::Labels;
+    use crate::storage::head::symbols::Symbols;
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
     fn series(name: u64) -> Series {
-        Series::new(Labels::from_pairs([("n", name.to_string())]).unwrap())
+        let labels = Labels::from_pairs([("n", name.to_string())]).unwrap();
+        Series::new(labels.as_ref().hash(), Symbols::default().share(labels.as_ref()))
     }
 
     proptest! {

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use parking_lot::{RwLock, RwLockReadGuard};
 use roaring::{RoaringTreemap, treemap};
 
-use crate::model::Labels;
 use crate::series::SeriesRef;
 use crate::storage::index::{PostingsCursor, SliceCursor};
+
+use super::symbols::SharedLabels;
 
 /// A list of more references is kept as a bitmap, which then takes less memory.
 const FEW_MAX: usize = 256;
@@ -181,7 +182,7 @@ impl Postings {
     }
 
     /// Enters new series, all at once.
-    pub(super) fn add_all(&self, new: &[(SeriesRef, Labels)]) {
+    pub(super) fn add_all(&self, new: &[(SeriesRef, SharedLabels)]) {
         if new.is_empty() {
             return;
         }
@@ -190,10 +191,11 @@ impl Postings {
         // Series that begin together have most labels in common, at the same places: of a run of
         // equal ones, name and value are looked up once.
         let mut runs: Vec<Run<'_>> = Vec::new();
-        for (series, labels) in new {
+        let before = [None].into_iter().chain(new.iter().map(|(_, labels)| Some(labels)));
+        for ((series, labels), before) in new.iter().zip(before) {
             for (place, (name, value)) in labels.iter().enumerate() {
                 match runs.get_mut(place) {
-                    Some(run) if run.value == value && run.name == name => {
+                    Some(run) if before.is_some_and(|b| labels.have_in_common(b, place)) => {
                         run.series.push(series.0);
                     }
                     Some(run) => {
@@ -210,8 +212,8 @@ impl Postings {
     }
 
     /// Removes series that are gone, and the labels that nobody has any more.
-    pub(super) fn remove(&self, gone: &RoaringTreemap, labels: &[Labels]) {
-        let pairs: HashSet<(&str, &str)> = labels.iter().flat_map(Labels::iter).collect();
+    pub(super) fn remove(&self, gone: &RoaringTreemap, labels: &[SharedLabels]) {
+        let pairs: HashSet<(&str, &str)> = labels.iter().flat_map(SharedLabels::iter).collect();
         // One lock a pair, so that readers and new series get in between.
         for (name, value) in pairs {
             let mut lists = self.0.write();
@@ -245,9 +247,12 @@ impl Postings {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Labels;
+    use crate::storage::head::symbols::Symbols;
 
-    fn labels(pairs: &[(&str, &str)]) -> Labels {
-        Labels::from_pairs(pairs.iter().copied()).unwrap()
+    fn labels(pairs: &[(&str, &str)]) -> SharedLabels {
+        let labels = Labels::from_pairs(pairs.iter().copied()).unwrap();
+        Symbols::default().share(labels.as_ref())
     }
 
     fn refs(list: &List) -> Vec<u64> {
@@ -286,7 +291,7 @@ mod tests {
     fn every_series_is_listed_under_each_of_its_labels() {
         let postings = Postings::new();
         let mut wanted: HashMap<(String, String), Vec<u64>> = HashMap::new();
-        let mut new = Vec::new();
+        let (symbols, mut new) = (Symbols::default(), Vec::new());
         for number in 1..=2000_u64 {
             // Names that come and go, so that places shift; values in runs of many lengths.
             let mut pairs = vec![("a", number / 700), ("c", number % 3), ("d", number / 10)];
@@ -297,7 +302,8 @@ mod tests {
             for (name, value) in pairs.clone() {
                 wanted.entry((name.to_owned(), value)).or_default().push(number);
             }
-            new.push((SeriesRef(number), Labels::from_pairs(pairs).unwrap()));
+            let labels = Labels::from_pairs(pairs).unwrap();
+            new.push((SeriesRef(number), symbols.share(labels.as_ref())));
             if number % 300 == 0 {
                 postings.add_all(&std::mem::take(&mut new));
             }

@@ -22,15 +22,22 @@ use super::postings::{List, ListCursor, Lists};
 use super::registry::Registry;
 use super::series;
 use super::state::Head;
+use super::symbols::SharedLabels;
 
 /// A series as it was when it was selected.
 struct HeadView {
     labels: Labels,
+    seen: Seen,
+    files: Option<FilesView>,
+}
+
+/// What a reader sees of a series.
+struct Seen {
+    labels: SharedLabels,
     /// In time order, without overlaps.
     chunks: Vec<Closed>,
     late: Option<Box<LateView>>,
     deleted: Vec<TimeRange>,
-    files: Option<FilesView>,
 }
 
 /// Late samples as they were: hardly any series has some.
@@ -42,23 +49,25 @@ struct LateView {
     samples: Column,
 }
 
-impl HeadView {
+impl Seen {
     fn all_chunks(&self) -> impl Iterator<Item = &Closed> {
         self.chunks.iter().chain(self.late.iter().flat_map(|late| &late.chunks))
-    }
-
-    fn corrupt(&self, error: ChunkError) -> QueryError {
-        QueryError::Corrupt(format!("chunk of {} in memory: {error}", self.labels))
     }
 
     fn is_empty(&self) -> bool {
         self.chunks.is_empty() && self.late.is_none()
     }
+}
+
+impl HeadView {
+    fn corrupt(&self, error: ChunkError) -> QueryError {
+        QueryError::Corrupt(format!("chunk of {} in memory: {error}", self.labels))
+    }
 
     /// Appends all samples in `range`, deleted ones too.
     fn read_all(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let mut starts = Vec::new();
-        for chunk in self.all_chunks() {
+        for chunk in self.seen.all_chunks() {
             if !chunk.range().overlaps(range) {
                 continue;
             }
@@ -68,7 +77,7 @@ impl HeadView {
             let decoded = chunk::decode(chunk.encoding, &chunk.data, span, into);
             decoded.map_err(|error| self.corrupt(error))?;
         }
-        let Some(late) = &self.late else { return Ok(()) };
+        let Some(late) = &self.seen.late else { return Ok(()) };
         starts.push(into.len());
         let place = |time: i64| late.samples.timestamps.partition_point(|t| *t < time);
         let end = range.end_ms.checked_add(1).map_or(late.samples.len(), place);
@@ -89,21 +98,21 @@ impl Series for HeadView {
             into.truncate(start);
             return Err(error);
         }
-        delete::apply(into, start, &self.deleted);
+        delete::apply(into, start, &self.seen.deleted);
         Ok(())
     }
 
     fn chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
         let start = into.len();
-        let is_deleted = |span: TimeRange| self.deleted.iter().any(|gone| gone.overlaps(span));
-        for chunk in self.all_chunks() {
+        let is_deleted = |span: TimeRange| self.seen.deleted.iter().any(|gone| gone.overlaps(span));
+        for chunk in self.seen.all_chunks() {
             if chunk.range().overlaps(range) && !is_deleted(chunk.range()) {
                 into.push(chunk.clone().load(self.files.as_ref())?);
             }
         }
         // What no chunk may be passed on for is encoded anew.
-        let mut rest = self.late.as_ref().map(|late| late.samples.clone()).unwrap_or_default();
-        for chunk in self.all_chunks() {
+        let mut rest = self.seen.late.as_ref().map(|late| late.samples.clone()).unwrap_or_default();
+        for chunk in self.seen.all_chunks() {
             if chunk.range().overlaps(range) && is_deleted(chunk.range()) {
                 let starts = [0, rest.len()];
                 let chunk = chunk.clone().load(self.files.as_ref())?;
@@ -113,7 +122,7 @@ impl Series for HeadView {
                 merge_runs(&mut rest, &starts);
             }
         }
-        delete::apply(&mut rest, 0, &self.deleted);
+        delete::apply(&mut rest, 0, &self.seen.deleted);
         let encoded = late::encode(&rest, &EncodeOptions::default(), into);
         encoded.map_err(|error| self.corrupt(error))?;
         into.get_mut(start..).unwrap_or_default().sort_by_key(|chunk| chunk.min_time_ms);
@@ -124,20 +133,19 @@ impl Series for HeadView {
 impl Head {
     /// What a reader sees of a series in `range`, and how many of the newest samples of it he must
     /// not.
-    fn view(
+    fn see(
         &self,
         name: SeriesRef,
         series: &series::Series,
         reader: &Reader<'_>,
         range: TimeRange,
-    ) -> (HeadView, usize) {
+    ) -> (Seen, usize) {
         let mut chunks = Vec::new();
         let hidden = series.copy_for(reader, range, &mut chunks);
         let late = series.late().filter(|_| series.has_late_in(range));
         let late = late.map(|held| Box::new(self.late_view(held, range)));
         let deleted = self.tombstones.of(name);
-        let labels = series.labels.clone();
-        (HeadView { labels, chunks, late, deleted, files: None }, hidden)
+        (Seen { labels: series.labels.clone(), chunks, late, deleted }, hidden)
     }
 }
 
@@ -164,7 +172,7 @@ impl Queryable for Head {
     fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
         // Before the series are looked for: what a whole batch has created is found then.
         let reader = self.isolation.reader();
-        let mut views: Vec<HeadView> = Vec::new();
+        let mut views: Vec<Seen> = Vec::new();
         let mut cut_short = Vec::new();
         // Files that are removed while the chunks are copied are in it.
         let before = self.files.as_ref().map(|files| files.view());
@@ -173,7 +181,7 @@ impl Queryable for Head {
             |series| *series,
             |series, name| {
                 let Some(series) = series else { return };
-                let (view, hidden) = self.view(*name, series, &reader, ask.range);
+                let (view, hidden) = self.see(*name, series, &reader, ask.range);
                 if hidden > 0 {
                     cut_short.push((views.len(), hidden));
                 }
@@ -184,9 +192,6 @@ impl Queryable for Head {
         );
         drop(reader);
         let files = self.files.as_ref().map(|files| files.view_since(before));
-        for view in &mut views {
-            view.files.clone_from(&files);
-        }
         for (index, hidden) in cut_short {
             let Some(view) = views.get_mut(index) else { continue };
             series::hide_newest(&mut view.chunks, hidden, files.as_ref())?;
@@ -194,8 +199,12 @@ impl Queryable for Head {
         }
         views.retain(|view| !view.is_empty());
         views.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
-        let boxed = |view| Box::new(view) as Box<dyn Series>;
-        Ok(SeriesSet { series: views.into_iter().map(boxed).collect(), warnings: Vec::new() })
+        let mut text = Vec::new();
+        let whole = |seen: Seen| {
+            let labels = seen.labels.put_together(&mut text).to_labels();
+            Box::new(HeadView { labels, seen, files: files.clone() }) as Box<dyn Series>
+        };
+        Ok(SeriesSet { series: views.into_iter().map(whole).collect(), warnings: Vec::new() })
     }
 
     /// Without matchers, names of all series of the head; with some, of those that have samples in
@@ -253,7 +262,7 @@ impl Head {
         ids.into_iter().map(SeriesRef).collect()
     }
 
-    fn for_matching_in_range(&self, ask: &Select, mut each: impl FnMut(&Labels)) {
+    fn for_matching_in_range(&self, ask: &Select, mut each: impl FnMut(&SharedLabels)) {
         self.series.for_rows(
             &self.matching(ask),
             |series| *series,

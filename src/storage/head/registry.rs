@@ -6,22 +6,23 @@
 //! Locks are taken in the order: stripe, list of pages, page; never two of one kind.
 
 use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use parking_lot::RwLock;
 
-use crate::model::{Labels, LabelsRef};
+use crate::model::LabelsRef;
 use crate::series::SeriesRef;
 
+use super::by_hash::ByHash;
 use super::page::{Page, page_of};
 use super::series::Series;
+use super::symbols::SharedLabels;
 
 const STRIPES: usize = 256;
 
-/// Passes on a key that is a good hash already.
+/// Passes on a key that is as good as a hash already.
 #[derive(Debug, Default, Clone, Copy)]
 struct Hashed(u64);
 
@@ -37,11 +38,10 @@ impl Hasher for Hashed {
     }
 }
 
-/// A table whose keys are hashes.
+/// A table whose keys are spread evenly.
 type Table<T> = HashMap<u64, T, BuildHasherDefault<Hashed>>;
 
-/// The stripe of a label set. Tables use the lowest and the highest bits of a hash; so these are
-/// others.
+/// The stripe of a label set. Tables use the lower half of a hash; so this is of the other.
 const fn stripe_of(hash: u64) -> usize {
     (hash >> 40) as usize % STRIPES
 }
@@ -52,52 +52,21 @@ const fn page_key(number: u64) -> u64 {
     number.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
-#[derive(Debug, Default)]
-struct ByLabels {
-    /// The first series with a hash.
-    unique: Table<SeriesRef>,
-    /// Further series with the same hash: hardly ever one.
-    others: Vec<(u64, SeriesRef)>,
-}
-
-impl ByLabels {
-    /// The series with this hash for which `is_it` is true.
-    fn find(&self, hash: u64, is_it: impl Fn(SeriesRef) -> bool) -> Option<SeriesRef> {
-        let first = *self.unique.get(&hash)?;
-        if is_it(first) {
-            return Some(first);
-        }
-        let mut others = self.others.iter().filter(|other| other.0 == hash).map(|other| other.1);
-        others.find(|other| is_it(*other))
-    }
-
-    fn insert(&mut self, hash: u64, series: SeriesRef) {
-        match self.unique.entry(hash) {
-            Entry::Occupied(_) => self.others.push((hash, series)),
-            Entry::Vacant(free) => {
-                free.insert(series);
-            }
-        }
-    }
-
-    fn remove(&mut self, hash: u64, series: SeriesRef) {
-        if self.unique.get(&hash) == Some(&series) {
-            self.unique.remove(&hash);
-            if let Some(place) = self.others.iter().position(|other| other.0 == hash) {
-                let (_, heir) = self.others.swap_remove(place);
-                self.unique.insert(hash, heir);
-            }
-        } else {
-            self.others.retain(|other| other.1 != series);
-        }
-    }
+/// A series that was taken out.
+#[derive(Debug)]
+pub(super) struct Gone {
+    pub(super) series: SeriesRef,
+    hash: u64,
+    pub(super) labels: SharedLabels,
+    /// The log names it.
+    pub(super) is_logged: bool,
 }
 
 /// All series of a head.
 #[derive(Debug)]
 pub(super) struct Registry {
     pages: RwLock<Table<Arc<Page>>>,
-    by_labels: [RwLock<ByLabels>; STRIPES],
+    by_labels: [RwLock<ByHash>; STRIPES],
     count: AtomicUsize,
 }
 
@@ -111,7 +80,7 @@ impl Registry {
     }
 
     #[expect(clippy::indexing_slicing, reason = "a stripe's number is below their count")]
-    fn stripe(&self, hash: u64) -> &RwLock<ByLabels> {
+    fn stripe(&self, hash: u64) -> &RwLock<ByHash> {
         &self.by_labels[stripe_of(hash)]
     }
 
@@ -122,8 +91,7 @@ impl Registry {
 
     /// Bytes that tables, pages and series take in memory, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        // A hash and a number a series; a table is three quarters full.
-        let mut bytes = self.len() * 16 * 4 / 3;
+        let mut bytes: usize = self.by_labels.iter().map(|s| s.read().memory_bytes()).sum();
         for (_, page) in self.pages() {
             bytes += page.lock().memory_bytes() + 16 * 4 / 3;
         }
@@ -179,7 +147,7 @@ impl Registry {
     }
 
     fn has_labels(&self, series: SeriesRef, labels: LabelsRef<'_>) -> bool {
-        self.with(series, |known| known.labels.as_ref() == labels) == Some(true)
+        self.with(series, |known| known.labels.are(labels)) == Some(true)
     }
 
     /// Finds a series by its labels, whose hash the caller knows.
@@ -222,12 +190,13 @@ impl Registry {
         &self,
         pages: &[(u64, Arc<Page>)],
         mut is_wanted: impl FnMut(&mut Series) -> bool,
-    ) -> Vec<(SeriesRef, Labels, bool)> {
+    ) -> Vec<Gone> {
         let mut gone = Vec::new();
         for (number, page) in pages {
             let mut page = page.lock();
             let left = |series, left: &Series| {
-                gone.push((series, left.labels.clone(), left.is_logged));
+                let Series { hash, is_logged, .. } = *left;
+                gone.push(Gone { series, hash, labels: left.labels.clone(), is_logged });
             };
             page.retain(*number, &mut is_wanted, left);
             let is_empty = page.is_empty();
@@ -236,9 +205,8 @@ impl Registry {
                 self.pages.write().remove(&page_key(*number));
             }
         }
-        for (series, labels, _) in &gone {
-            let hash = labels.as_ref().hash();
-            self.stripe(hash).write().remove(hash, *series);
+        for Gone { series, hash, .. } in &gone {
+            self.stripe(*hash).write().remove(*hash, *series);
         }
         self.count.fetch_sub(gone.len(), Ordering::Relaxed);
         gone
@@ -255,6 +223,8 @@ impl Registry {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Labels;
+    use crate::storage::head::symbols::Symbols;
     use std::convert::Infallible;
 
     fn labels(name: &str) -> Labels {
@@ -264,7 +234,8 @@ mod tests {
     fn enter(registry: &Registry, number: u64, name: &str) -> (SeriesRef, bool) {
         let labels = labels(name);
         let name = || Ok::<_, Infallible>(SeriesRef(number));
-        let make = || Series::new(labels.clone());
+        let shared = Symbols::default().share(labels.as_ref());
+        let make = || Series::new(labels.as_ref().hash(), shared);
         let Ok(entered) = registry.find_or_enter(labels.as_ref(), name, make, |_| {});
         entered
     }
@@ -284,23 +255,6 @@ mod tests {
     }
 
     #[test]
-    fn label_sets_of_equal_hash_stay_apart() {
-        let mut table = ByLabels::default();
-        for number in [1, 2, 3] {
-            table.insert(7, SeriesRef(number));
-        }
-        let find = |table: &ByLabels, number| {
-            table.find(7, |series| series == SeriesRef(number)).map(|found| found.0)
-        };
-        assert_eq!([find(&table, 1), find(&table, 2)], [Some(1), Some(2)]);
-        table.remove(7, SeriesRef(1));
-        assert_eq!([find(&table, 1), find(&table, 2), find(&table, 3)], [None, Some(2), Some(3)]);
-        table.remove(7, SeriesRef(3));
-        table.remove(7, SeriesRef(2));
-        assert!(table.unique.is_empty() && table.others.is_empty());
-    }
-
-    #[test]
     fn pages_come_and_go_with_their_series() {
         let registry = Registry::new();
         let numbers = [1, 63, 64, 1 << 40, u64::MAX];
@@ -310,7 +264,7 @@ mod tests {
         let pages = registry.pages();
         let page_numbers: Vec<u64> = pages.iter().map(|page| page.0).collect();
         assert_eq!(page_numbers, [0, 1, 1 << 34, u64::MAX / 64]);
-        let gone = registry.retain(&pages, |series| series.labels.metric_name() == Some("63"));
+        let gone = registry.retain(&pages, |series| series.labels.get("__name__") == Some("63"));
         assert_eq!((gone.len(), registry.pages().len(), registry.len()), (4, 1, 1));
         assert!(find(&registry, "1").is_none() && find(&registry, "63").is_some());
         assert_eq!(registry.retain(&pages, |_| false).len(), 1);
@@ -329,7 +283,9 @@ mod tests {
             &rows,
             |row| *row,
             |series, row| {
-                found.push((row.0, series.and_then(|s| s.labels.metric_name()?.parse().ok())));
+                let number = |name: &str| name.parse().ok();
+                let name = series.as_ref().and_then(|series| series.labels.get("__name__"));
+                found.push((row.0, name.and_then(number)));
             },
         );
         let some = |number: u64| (number, Some(number));

@@ -1,14 +1,15 @@
 //! One series: its labels, its closed chunks, and the chunk that still grows.
 
 use crate::chunk::{self, Encoding, OpenChunk};
+use crate::model::Value;
 use crate::model::histogram::{Histogram, HistogramRef};
-use crate::model::{Labels, Value};
 use crate::series::{Batch, Chunk, Column, QueryError, SeriesRef, TimeRange};
 
 use super::closed::Closed;
 use super::isolation::{NO_BATCH, OpenBatch, Reader};
 use super::mapped::{ChunkFiles, FilesView, MappedError};
 use super::ooo::OooSeries;
+use super::symbols::SharedLabels;
 
 /// The newest sample that was promised a place.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -145,14 +146,15 @@ pub(super) struct Series {
     pub(super) hash: u64,
     rare: Option<Box<Rare>>,
     pub(super) open: Option<OpenChunk>,
-    pub(super) labels: Labels,
+    pub(super) labels: SharedLabels,
     pub(super) closed: Vec<Closed>,
 }
 
 impl Series {
-    pub(super) fn new(labels: Labels) -> Self {
+    /// A series without samples; `hash` is that of its labels.
+    pub(super) const fn new(hash: u64, labels: SharedLabels) -> Self {
         Self {
-            hash: labels.as_ref().hash(),
+            hash,
             labels,
             newest: Newest::NOTHING,
             batch: NO_BATCH,

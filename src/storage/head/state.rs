@@ -32,6 +32,7 @@ use super::postings::Postings;
 use super::registry::Registry;
 use super::series::{Series, Stales};
 use super::store::ChunkOptions;
+use super::symbols::{SharedLabels, Symbols};
 
 /// Samples of a chunk that is made of a column.
 const SAMPLES_PER_CHUNK: u16 = 120;
@@ -121,6 +122,7 @@ impl Gate {
 pub(in crate::storage) struct Head {
     pub(super) options: HeadOptions,
     pub(super) series: Registry,
+    pub(super) symbols: Symbols,
     pub(super) postings: Postings,
     next_ref: AtomicU64,
     pub(super) limits: Limits,
@@ -173,6 +175,7 @@ impl Head {
             tombstones: Arc::default(),
             options,
             series: Registry::new(),
+            symbols: Symbols::default(),
             postings: Postings::new(),
             next_ref: AtomicU64::new(1),
             bounds: Bounds::new(min_valid_ms),
@@ -212,7 +215,7 @@ impl Head {
 
     /// Bytes that series, chunks and postings take in memory, about. Looks at every series.
     pub(in crate::storage) fn memory_bytes(&self) -> usize {
-        self.postings.memory_bytes() + self.series.memory_bytes()
+        self.postings.memory_bytes() + self.series.memory_bytes() + self.symbols.memory_bytes()
     }
 
     /// Finds or creates a series, so that batches can name it without its labels. Until it has a
@@ -227,7 +230,7 @@ impl Head {
     }
 
     /// As [`Head::resolve`] for many at once, appending to `into`: the label index is changed
-    /// once. The label sets are shared, not copied. After an error those before it are found.
+    /// once. After an error those before it are found.
     ///
     /// # Errors
     /// As [`Head::resolve`].
@@ -245,8 +248,7 @@ impl Head {
             if labels.is_empty() {
                 return Err(AppendError::EmptyLabels);
             }
-            let shared = || labels.clone();
-            let found = self.find_or_create(labels.as_ref(), shared, &open);
+            let found = self.find_or_create(labels.as_ref(), &open);
             let too_many =
                 |reached: LimitReached| AppendError::TooManySeries { limit: reached.limit };
             let (series, new) = found.map_err(too_many)?;
@@ -263,17 +265,16 @@ impl Head {
     pub(super) fn find_or_create(
         &self,
         labels: LabelsRef<'_>,
-        to_labels: impl FnOnce() -> Labels,
         open: &OpenBatch<'_>,
-    ) -> Result<(SeriesRef, Option<Labels>), LimitReached> {
+    ) -> Result<(SeriesRef, Option<SharedLabels>), LimitReached> {
         let name = || {
             self.limits.enter(labels)?;
             Ok(SeriesRef(self.next_ref.fetch_add(1, Ordering::Relaxed)))
         };
         let mut made = None;
         let make = || {
-            let labels = made.insert(to_labels());
-            let mut series = Series::new(labels.clone());
+            let shared = made.insert(self.symbols.share(labels));
+            let mut series = Series::new(labels.hash(), shared.clone());
             series.claim(open);
             series
         };
@@ -291,10 +292,11 @@ impl Head {
         &self,
         series: SeriesRef,
         labels: LabelsRef<'_>,
-    ) -> (SeriesRef, Option<Labels>) {
+    ) -> (SeriesRef, Option<SharedLabels>) {
         let mut made = None;
         let make = || {
-            let mut series = Series::new(made.insert(labels.to_labels()).clone());
+            let shared = made.insert(self.symbols.share(labels));
+            let mut series = Series::new(labels.hash(), shared.clone());
             series.is_logged = true;
             series
         };
@@ -382,7 +384,7 @@ impl Drop for Head {
 #[derive(Debug)]
 pub(in crate::storage) struct SeriesChunks {
     series: SeriesRef,
-    labels: Labels,
+    labels: SharedLabels,
     page: Arc<Page>,
     files: Option<Arc<ChunkFiles>>,
     tombstones: Arc<HeadTombstones>,
@@ -390,7 +392,7 @@ pub(in crate::storage) struct SeriesChunks {
 }
 
 impl SeriesChunks {
-    pub(in crate::storage) const fn labels(&self) -> &Labels {
+    pub(in crate::storage) const fn labels(&self) -> &SharedLabels {
         &self.labels
     }
 

@@ -9,6 +9,7 @@ use crate::series::SeriesRef;
 use crate::storage::wal::{self, Kept, Unreadable, WalError};
 
 use super::page::Page;
+use super::registry::Gone;
 use super::series::Series;
 use super::state::Head;
 
@@ -61,11 +62,12 @@ impl Head {
             // got yet.
             let _alone = self.gate.write();
             let has_samples = |series: &mut Series| series.chunk_count() > 0;
-            for (series, of_series, is_logged) in self.series.retain(pages, has_samples) {
+            for left in self.series.retain(pages, has_samples) {
+                let Gone { series, labels: of_series, is_logged, .. } = left;
                 if is_logged {
                     self.expiries.lock().insert(series, before_ms);
                 }
-                self.limits.leave(of_series.as_ref());
+                self.limits.leave(&of_series);
                 self.metadata.remove(series);
                 self.tombstones.remove(series);
                 gone.insert(series.0);
@@ -75,6 +77,8 @@ impl Head {
         self.metrics.series_removed.add(gone.len());
         self.metrics.series.add(-(gone.len() as f64));
         self.postings.remove(&gone, &labels);
+        drop(labels);
+        self.symbols.sweep();
     }
 
     /// Begins a new segment of the log, and folds the older two thirds of the others into a

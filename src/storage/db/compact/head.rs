@@ -9,23 +9,22 @@ use std::thread;
 use ulid::Ulid;
 
 use crate::disk::SharedDisk;
-use crate::model::Labels;
 use crate::series::{Chunk, QueryError, TimeRange};
 use crate::storage::block::{BlockError, BlockMeta, BlockWriter, clip_chunks};
 use crate::storage::db::TsdbError;
 use crate::storage::db::levels::FROM_OUT_OF_ORDER;
 use crate::storage::db::plan::Cut;
-use crate::storage::head::{Head, OooSeriesChunks, SeriesChunks};
+use crate::storage::head::{Head, OooSeriesChunks, SeriesChunks, SharedLabels};
 
 /// A series whose chunks are wanted.
 trait Source {
-    fn labels(&self) -> &Labels;
+    fn labels(&self) -> &SharedLabels;
     /// Appends its chunks that overlap `range`, by time.
     fn copy_into(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError>;
 }
 
 impl Source for SeriesChunks {
-    fn labels(&self) -> &Labels {
+    fn labels(&self) -> &SharedLabels {
         self.labels()
     }
 
@@ -35,7 +34,7 @@ impl Source for SeriesChunks {
 }
 
 impl Source for OooSeriesChunks {
-    fn labels(&self) -> &Labels {
+    fn labels(&self) -> &SharedLabels {
         self.labels()
     }
 
@@ -104,7 +103,7 @@ fn write(
             let mut start = 0;
             for (series, end) in group.iter().zip(copied.ends) {
                 let chunks = copied.chunks.get(start..end).unwrap_or_default();
-                writer.add_series(series.labels(), chunks)?;
+                writer.add_series(&series.labels().to_labels(), chunks)?;
                 start = end;
             }
         }

@@ -5,7 +5,7 @@ use std::thread;
 use rayon::prelude::*;
 
 use crate::model::histogram::Histogram;
-use crate::model::{Labels, Value, is_stale};
+use crate::model::{Value, is_stale};
 use crate::series::{SeriesRef, TimeRange};
 use crate::storage::wal::SampleRow;
 
@@ -13,6 +13,7 @@ use super::super::append::{Row, Tally};
 use super::super::page::page_of;
 use super::super::series::{SampleKind, Series};
 use super::super::state::Head;
+use super::super::symbols::SharedLabels;
 
 /// Samples in a full set of heaps: 1 MiB of floats.
 pub(super) const SET_SAMPLES: usize = 1 << 15;
@@ -43,7 +44,7 @@ struct Heap {
 pub(super) struct HeapSet {
     heaps: Vec<Heap>,
     weight: usize,
-    pub(super) created: Vec<(SeriesRef, Labels)>,
+    pub(super) created: Vec<(SeriesRef, SharedLabels)>,
 }
 
 impl HeapSet {

@@ -245,9 +245,9 @@ impl<'scope, 'env> Loader<'scope, 'env> {
         let Some(page) = self.head.series.page(page_of(series)) else { return };
         let pages = [(page_of(series), page)];
         let gone = self.head.series.retain(&pages, |known| known.labels != labels);
-        let numbers: RoaringTreemap = gone.iter().map(|(series, ..)| series.0).collect();
-        let labels: Vec<_> = gone.into_iter().map(|(_, labels, _)| labels).collect();
-        labels.iter().for_each(|labels| self.head.limits.leave(labels.as_ref()));
+        let numbers: RoaringTreemap = gone.iter().map(|gone| gone.series.0).collect();
+        let labels: Vec<_> = gone.into_iter().map(|gone| gone.labels).collect();
+        labels.iter().for_each(|labels| self.head.limits.leave(labels));
         self.head.metrics.series_removed.add(labels.len() as u64);
         self.head.metrics.series.add(-(labels.len() as f64));
         self.head.postings.remove(&numbers, &labels);
@@ -270,7 +270,7 @@ impl<'scope, 'env> Loader<'scope, 'env> {
             let exemplar = Exemplar { labels, value: row.value, timestamp_ms: row.timestamp_ms };
             match head.series.with(series, |series| series.labels.clone()) {
                 Some(series) => {
-                    head.exemplars.add(&series, &exemplar);
+                    head.exemplars.add(&series.to_labels(), &exemplar);
                 }
                 None => head.metrics.replay.unknown_exemplars.inc(),
             }

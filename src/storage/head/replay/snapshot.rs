@@ -67,7 +67,7 @@ impl Head {
         };
         let (labels, value) = (row.labels.to_labels(), row.value);
         let exemplar = Exemplar { labels, value, timestamp_ms: row.timestamp_ms };
-        self.exemplars.add(&series, &exemplar);
+        self.exemplars.add(&series.to_labels(), &exemplar);
     }
 
     /// Writes down what is in memory, `end` being the end of the log. A failure costs the next
@@ -90,6 +90,7 @@ impl Head {
         let offset_bytes = end.offset_bytes.next_multiple_of(PAGE_BYTES as u64);
         let upto = Position { offset_bytes, ..end };
         let mut writer = SnapshotWriter::begin(&place.disk, &place.root, upto, place.options)?;
+        let mut text = Vec::new();
         for (number, page) in self.series.pages() {
             for (name, series) in page.lock().iter_mut(number) {
                 if series.closed.iter().any(|closed| closed.place().is_none()) {
@@ -103,7 +104,7 @@ impl Head {
                     data,
                     last: open.last_value(),
                 });
-                let labels = series.labels.as_ref();
+                let labels = series.labels.put_together(&mut text);
                 writer.add_series(&SeriesRow { series: name, labels, open })?;
             }
         }
