@@ -119,8 +119,8 @@ impl SharedLabels {
         LabelsRef::from_encoded(str::from_utf8(text).unwrap_or_default())
     }
 
-    /// True if these are the labels. Not inlined: the loop over a batch has no registers to spare.
-    #[inline(never)]
+    /// True if these are the labels.
+    #[inline]
     pub(super) fn are(&self, labels: LabelsRef<'_>) -> bool {
         let mut rest = labels.encoded().as_bytes();
         let follows = |symbol: &Symbol| {
