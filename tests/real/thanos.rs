@@ -28,8 +28,10 @@ use crate::programs::{Program, free_address, now_ms, wait_until};
 use crate::remote_write;
 
 fn thanos() -> Command {
-    let path = std::env::var_os("PROMLITE_THANOS");
-    Command::new(path.expect("PROMLITE_THANOS names a thanos binary"))
+    let Some(path) = std::env::var_os("PROMLITE_THANOS") else {
+        panic!("PROMLITE_THANOS must name a thanos binary");
+    };
+    Command::new(path)
 }
 
 fn labels<const N: usize>(pairs: [(&str, &str); N]) -> Labels {

@@ -49,7 +49,7 @@ fn is_looked_after(cloud: Cloud) {
     }
     let mut options = TsdbOptions::default();
     options.background = false;
-    let db = Tsdb::open_at(&dir.path().join("0"), options).unwrap();
+    let db = Tsdb::open_at(dir.path().join("0"), options).unwrap();
     let local: Vec<_> = FUNCTIONS.map(|function| answers(&db, function, 0)).into();
     let outside = |answers: &[Vec<(String, f64)>]| -> Vec<Vec<(String, f64)>> {
         let with = |(_, value): &(String, f64)| (r#"{cluster="a"}"#.to_owned(), *value);
