@@ -59,8 +59,10 @@ impl Sources {
     pub(super) async fn open(
         db: &Tsdb,
         config: &HubConfig,
+        #[cfg_attr(not(feature = "thanos"), expect(unused_variables, reason = "gRPC's"))]
         grpc_listen: Option<&str>,
         #[cfg(feature = "longterm")] bucket: Option<HubBucket>,
+        #[cfg_attr(not(feature = "thanos"), expect(unused_variables, reason = "gRPC's"))]
         registry: &Registry,
     ) -> Result<Self, HubError> {
         let labels = &config.external_labels;
@@ -69,6 +71,10 @@ impl Sources {
         // Who has only its own data answers as a Prometheus does, without external labels.
         let is_alone = config.thanos == ThanosConfig::default();
         let own = if is_alone { Arc::new(db.clone()) } else { outside.clone() };
+        #[cfg_attr(
+            not(any(feature = "longterm", feature = "thanos")),
+            expect(unused_mut, reason = "there is nobody else to ask")
+        )]
         let mut all: Vec<Arc<dyn Queryable>> = vec![own];
         #[cfg(feature = "longterm")]
         all.extend(bucket.as_ref().map(HubBucket::queryable));
