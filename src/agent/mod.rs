@@ -47,6 +47,7 @@ use tokio::task::JoinHandle;
 
 use crate::base::metrics::Registry;
 use crate::disk::register_process;
+use crate::wire::config::ThanosConfig;
 
 pub use config::AgentOptions;
 pub use error::AgentError;
@@ -77,6 +78,9 @@ impl Agent {
     /// See [`AgentError`]; nothing is left running then.
     pub async fn start(options: AgentOptions) -> Result<Self, AgentError> {
         let AgentOptions { config, data_dir, listen, disk, clock } = options;
+        if config.thanos != ThanosConfig::default() {
+            tracing::warn!("thanos: no effect on an agent, which keeps no blocks; set it on a hub");
+        }
         let refused = |error| AgentError::Listen(listen, error);
         let listener = TcpListener::bind(listen).await.map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;

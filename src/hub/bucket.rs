@@ -115,12 +115,9 @@ fn compact_options(
 ) -> Result<CompactOptions, HubError> {
     let mut options = CompactOptions::new(data_dir.join(WORK_DIR));
     options.dedup = match wishes.deduplication.as_deref() {
-        None | Some("identity") => Dedup::Identity,
+        // With `none` there are no replica labels, and so no replicas.
+        None | Some("identity" | "none") => Dedup::Identity,
         Some("penalty") => Dedup::Penalty,
-        Some("none") => {
-            options.replica_labels = Vec::new();
-            Dedup::Identity
-        }
         Some(other) => return Err(HubError::Config(format!("no such deduplication: {other}"))),
     };
     if wishes.deduplication.as_deref() != Some("none") {

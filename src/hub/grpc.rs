@@ -63,7 +63,7 @@ impl GrpcServer {
         Ok(Self { address, stop, serving })
     }
 
-    /// Takes no more requests; those that have begun end with the hub.
+    /// Takes no more requests, and does not wait for those that have begun.
     pub(super) fn stop(self) {
         // An error means that serving has ended already.
         let _ = self.stop.send(());

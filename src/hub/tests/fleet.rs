@@ -130,7 +130,7 @@ fn a_store_that_is_away_is_told_of() {
 }
 
 #[test]
-fn what_the_build_cannot_do_or_the_file_forgets_is_refused() {
+fn a_bucket_without_external_labels_is_refused() {
     let text = "thanos: {objstore: {type: FILESYSTEM, config: {directory: a}}}\n";
     let config = Config::parse(text, std::path::Path::new("hub.yml"), &|_| None).unwrap();
     assert_eq!(

@@ -124,7 +124,6 @@ fn what_two_hubs_shipped_is_read_as_one_before_and_after_it_is_compacted() {
 fn a_hub_serves_while_its_bucket_is_away() {
     let runtime = Runtime::new().unwrap();
     let dir = tempfile::tempdir().unwrap();
-    // A file where the folder should be.
     let folder = dir.path().join("bucket");
     RealDisk.create_dir_all(&folder).unwrap();
     let disk = MemoryDisk::default();
