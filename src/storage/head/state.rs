@@ -18,6 +18,7 @@ use crate::storage::wal::{Compression, Wal, WalError, WalMetrics, WalOptions};
 
 use super::append::Work;
 use super::bounds::Bounds;
+use super::closed::Closed;
 use super::delete::{self, HeadTombstones};
 use super::exemplars::ExemplarRing;
 use super::isolation::{Isolation, OpenBatch};
@@ -380,6 +381,10 @@ impl Drop for Head {
     }
 }
 
+/// Memory that copying chunks needs, reused from series to series.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct SpareChunks(Vec<Closed>);
+
 /// A series whose chunks are wanted.
 #[derive(Debug)]
 pub(in crate::storage) struct SeriesChunks {
@@ -403,15 +408,15 @@ impl SeriesChunks {
     pub(in crate::storage) fn copy_into(
         &self,
         range: TimeRange,
+        spare: &mut SpareChunks,
         into: &mut Vec<Chunk>,
     ) -> Result<(), QueryError> {
-        let mut chunks = Vec::new();
         if let Some(series) = self.page.lock().get(self.series) {
-            series.copy_chunks(range, &mut chunks);
+            series.copy_chunks(range, &mut spare.0);
         }
         let files = self.files.as_ref().map(|files| files.view());
         let deleted = self.tombstones.of(self.series);
-        for chunk in chunks {
+        for chunk in spare.0.drain(..) {
             let chunk = chunk.load(files.as_ref())?;
             if deleted.iter().any(|span| span.overlaps(chunk.range())) {
                 self.copy_rest(&chunk, &deleted, into)?;

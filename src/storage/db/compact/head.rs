@@ -1,26 +1,35 @@
 //! A span of the head as a block: what came in order, and apart from that what came late.
 
-use std::collections::HashSet;
 use std::fmt;
 use std::path::Path;
-use std::sync::mpsc::sync_channel;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use ulid::Ulid;
 
 use crate::disk::SharedDisk;
 use crate::series::{Chunk, QueryError, TimeRange};
-use crate::storage::block::{BlockError, BlockMeta, BlockWriter, clip_chunks};
+use crate::storage::block::{
+    BlockError, BlockMeta, SampleWriter, UnfinishedBlock, WriterOptions, clip_chunks,
+};
 use crate::storage::db::TsdbError;
 use crate::storage::db::levels::FROM_OUT_OF_ORDER;
 use crate::storage::db::plan::Cut;
-use crate::storage::head::{Head, OooSeriesChunks, SeriesChunks, SharedLabels};
+use crate::storage::head::{
+    Head, NumberedLabels, OooSeriesChunks, SeriesChunks, SharedLabels, SpareChunks,
+};
+use crate::storage::index::{ChunkMeta, IndexError, SymbolTable};
 
 /// A series whose chunks are wanted.
 trait Source {
     fn labels(&self) -> &SharedLabels;
     /// Appends its chunks that overlap `range`, by time.
-    fn copy_into(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError>;
+    fn copy_into(
+        &self,
+        range: TimeRange,
+        spare: &mut SpareChunks,
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), QueryError>;
 }
 
 impl Source for SeriesChunks {
@@ -28,8 +37,13 @@ impl Source for SeriesChunks {
         self.labels()
     }
 
-    fn copy_into(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
-        self.copy_into(range, into)
+    fn copy_into(
+        &self,
+        range: TimeRange,
+        spare: &mut SpareChunks,
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), QueryError> {
+        self.copy_into(range, spare, into)
     }
 }
 
@@ -38,7 +52,12 @@ impl Source for OooSeriesChunks {
         self.labels()
     }
 
-    fn copy_into(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), QueryError> {
+    fn copy_into(
+        &self,
+        range: TimeRange,
+        _: &mut SpareChunks,
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), QueryError> {
         self.copy_into(range, into)
     }
 }
@@ -71,6 +90,8 @@ pub(in crate::storage::db) fn write_late(
     write(disk, dir, &head.ooo_series_in(cut.range()), meta, is_ending)
 }
 
+/// Samples and index are written at once, each by a thread of its own: the index needs to know of
+/// a chunk only where it was put.
 fn write(
     disk: &SharedDisk,
     dir: &Path,
@@ -81,83 +102,96 @@ fn write(
     if series.is_empty() {
         return Ok(None);
     }
-    let symbols = symbols(series);
-    let mut writer = BlockWriter::new(disk.clone(), dir, meta.ulid, &mut symbols.into_iter())?;
-    let range = meta.range();
-    thread::scope(|scope| {
-        let (copied, groups) = sync_channel(GROUPS_WAITING);
-        scope.spawn(move || {
-            for group in series.chunks(GROUP_SERIES) {
-                // If nobody waits for it, the writer has failed and says so.
-                if copied.send(copy_group(group, range)).is_err() {
-                    return;
-                }
-            }
-        });
-        for group in series.chunks(GROUP_SERIES) {
-            if is_ending() {
-                return Err(TsdbError::Closed);
-            }
-            let died = || BlockError::Refused("the copying thread has died".into());
-            let copied = groups.recv().map_err(|_| died())??;
-            let mut start = 0;
-            for (series, end) in group.iter().zip(copied.ends) {
-                let chunks = copied.chunks.get(start..end).unwrap_or_default();
-                writer.add_series(&series.labels().to_labels(), chunks)?;
-                start = end;
-            }
-        }
-        Ok(())
+    let block = UnfinishedBlock::new(disk.clone(), dir, meta.ulid)?;
+    let samples = block.samples(&WriterOptions::default())?;
+    let written = thread::scope(|scope| {
+        let (put, places) = sync_channel(GROUPS_WAITING);
+        let samples = scope.spawn(move || write_samples(samples, series, meta, put));
+        let index = write_index(&block, series, places, is_ending);
+        let died = |_| Err(BlockError::Refused("the thread of the samples has died".into()));
+        // Where the samples fail the index does too, but cannot say why.
+        let meta = samples.join().unwrap_or_else(died)?;
+        index.map(|()| meta)
     })?;
-    Ok(writer.finish(meta)?)
+    Ok(written.map(|meta| block.publish(meta)).transpose()?)
 }
 
-/// So many series are copied while those before are written.
+/// So many series are handed over to the index together.
 const GROUP_SERIES: usize = 128;
-/// So many groups wait to be written, at most.
-const GROUPS_WAITING: usize = 2;
+/// So many groups wait for it, at most: it begins with the labels, which takes some time.
+const GROUPS_WAITING: usize = 32;
 
-/// Chunks of some series, one series behind the other.
-struct Copied {
-    chunks: Vec<Chunk>,
+/// Where the chunks of some series were put, one series behind the other.
+#[derive(Default)]
+struct Places {
+    chunks: Vec<ChunkMeta>,
     /// Where those of each series end.
     ends: Vec<usize>,
 }
 
-fn copy_group(group: &[impl Source], range: TimeRange) -> Result<Copied, BlockError> {
+fn write_samples(
+    mut samples: SampleWriter,
+    series: &[impl Source],
+    meta: BlockMeta,
+    put: SyncSender<Places>,
+) -> Result<Option<BlockMeta>, BlockError> {
     let refused =
         |error: &dyn fmt::Display| BlockError::Refused(format!("chunk of the head: {error}"));
-    let mut copied = Copied { chunks: Vec::new(), ends: Vec::with_capacity(group.len()) };
-    let mut of_series = Vec::new();
-    for series in group {
-        series.copy_into(range, &mut of_series).map_err(|error| refused(&error))?;
-        clip_chunks(&mut of_series, range).map_err(|error| refused(&error))?;
-        copied.chunks.append(&mut of_series);
-        copied.ends.push(copied.chunks.len());
+    let (range, mut spare, mut chunks) = (meta.range(), SpareChunks::default(), Vec::new());
+    for group in series.chunks(GROUP_SERIES) {
+        let mut places = Places::default();
+        for series in group {
+            chunks.clear();
+            series.copy_into(range, &mut spare, &mut chunks).map_err(|error| refused(&error))?;
+            clip_chunks(&mut chunks, range).map_err(|error| refused(&error))?;
+            samples.write(&chunks, &mut places.chunks)?;
+            places.ends.push(places.chunks.len());
+        }
+        if put.send(places).is_err() {
+            // Nobody waits for it: the index has failed, and says so.
+            return Ok(None);
+        }
     }
-    Ok(copied)
+    // While these are synced the index is finished.
+    drop(put);
+    samples.finish(meta)
+}
+
+fn write_index(
+    block: &UnfinishedBlock,
+    series: &[impl Source],
+    places: Receiver<Places>,
+    is_ending: &dyn Fn() -> bool,
+) -> Result<(), TsdbError> {
+    let refused = |why: &str| BlockError::Refused(why.into());
+    let error = block.index_error();
+    let mut labels = NumberedLabels::gather(series.iter().map(Source::labels));
+    let mut symbols = symbols(&labels).map_err(error)?;
+    if !labels.number(|text| symbols.find(text)) {
+        return Err(refused("a label that is not among the symbols").into());
+    }
+    let (mut index, mut numbers) = (block.index(symbols)?, Vec::new());
+    for group in series.chunks(GROUP_SERIES) {
+        if is_ending() {
+            return Err(TsdbError::Closed);
+        }
+        let places = places.recv().map_err(|_| refused("the samples are not written"))?;
+        let mut start = 0;
+        for (series, end) in group.iter().zip(places.ends) {
+            let chunks = places.chunks.get(start..end).unwrap_or_default();
+            start = end;
+            if !chunks.is_empty() {
+                labels.of(series.labels(), &mut numbers);
+                index.add_numbered(&numbers, chunks).map_err(error)?;
+            }
+        }
+    }
+    Ok(index.finish().map_err(error)?)
 }
 
 /// All texts of the labels, and the empty one, which names the list of all series.
-fn symbols(series: &[impl Source]) -> Vec<&str> {
-    let mut texts = HashSet::from([""]);
-    let (mut at_hand, mut before) = (Vec::new(), Vec::new());
-    for series in series {
-        at_hand.clear();
-        at_hand.extend(series.labels().iter());
-        // Neighbours in label order share most of their labels.
-        for (place, (name, value)) in at_hand.iter().enumerate() {
-            let known: Option<&(&str, &str)> = before.get(place);
-            if known.is_none_or(|known| known.0 != *name) {
-                texts.insert(name);
-            }
-            if known.is_none_or(|known| known.1 != *value) {
-                texts.insert(value);
-            }
-        }
-        std::mem::swap(&mut at_hand, &mut before);
-    }
-    let mut symbols: Vec<&str> = texts.into_iter().collect();
-    symbols.sort_unstable();
-    symbols
+fn symbols(labels: &NumberedLabels<'_>) -> Result<SymbolTable, IndexError> {
+    let texts = labels.texts();
+    let none = (texts.first() != Some(&"")).then_some("");
+    SymbolTable::from_sorted(&mut none.into_iter().chain(texts))
 }
