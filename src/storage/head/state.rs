@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ThreadId;
 
 use parking_lot::{Mutex, RwLock};
 use rayon::slice::ParallelSliceMut;
@@ -147,7 +148,8 @@ pub(in crate::storage) struct Head {
     /// Series that are gone from memory, and the newest time for which the log may still hold
     /// samples of them: until it is truncated beyond, a checkpoint keeps their names.
     pub(super) expiries: Mutex<HashMap<SeriesRef, i64>>,
-    pub(super) spare_work: Mutex<Vec<Work>>,
+    /// With the thread that had it last.
+    pub(super) spare_work: Mutex<Vec<(ThreadId, Box<Work>)>>,
     pub(super) stales: Stales,
     pub(super) metrics: HeadMetrics,
 }
