@@ -1,5 +1,7 @@
 //! Judging the samples of a batch: which may stay, and where.
 
+use std::sync::Arc;
+
 use crate::model::histogram::HistogramRef;
 use crate::model::{LabelsRef, Sample, Value, is_stale};
 use crate::series::{AppendError, Batch, BatchEntry, SeriesRef, Verdict};
@@ -7,7 +9,7 @@ use crate::series::{AppendError, Batch, BatchEntry, SeriesRef, Verdict};
 use super::append::{HistogramRow, LateRow, Row, Work};
 use super::bounds::Judged;
 use super::isolation::OpenBatch;
-use super::page::{PageSeries, page_of};
+use super::page::{Page, PageSeries, page_of};
 use super::series::{Newest, NewestValue, SampleKind, Series, Source};
 use super::state::Head;
 
@@ -54,6 +56,10 @@ enum Offer<'a> {
     Histogram(HistogramRef<'a>, Source),
 }
 
+/// Each look at the list of pages is a write to a place that all appending threads share, for which
+/// they wait; so few of them are made.
+const PAGES_AT_ONCE: usize = 16;
+
 /// Judges one batch.
 pub(super) struct Judge<'a, 'b> {
     head: &'a Head,
@@ -67,6 +73,10 @@ pub(super) struct Judge<'a, 'b> {
     keeps_starts: bool,
     /// Time of the last float that was stored at once.
     stored_ms: i64,
+    /// The pages that were looked up last, from this number on: of neighbours, so that most are
+    /// the next. Who holds the gate keeps them where they are.
+    pages: [Option<Arc<Page>>; PAGES_AT_ONCE],
+    first_page: u64,
     /// The last series that was found: the next one is most often its neighbour.
     last: SeriesRef,
     pub(super) judgement: Judgement,
@@ -95,6 +105,8 @@ impl<'a, 'b> Judge<'a, 'b> {
             is_floats,
             keeps_starts,
             stored_ms,
+            pages: [const { None }; PAGES_AT_ONCE],
+            first_page: 0,
             last,
             judgement,
         }
@@ -105,7 +117,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         let (mut next, mut found) = (0, None);
         while let Some(entry) = self.batch.entry(next) {
             let series = found.unwrap_or_else(|| self.guess(&entry));
-            let step = match self.head.series.page(page_of(series)) {
+            let step = match self.page(page_of(series)) {
                 Some(page) => {
                     let mut page = page.lock();
                     match self.walk(&mut page, page_of(series), &mut next, found.take()) {
@@ -121,6 +133,17 @@ impl<'a, 'b> Judge<'a, 'b> {
             }
         }
         Ok(Ok(self.judgement))
+    }
+
+    /// The page of a number.
+    fn page(&mut self, number: u64) -> Option<Arc<Page>> {
+        let index = number.wrapping_sub(self.first_page) as usize;
+        if let Some(known) = self.pages.get_mut(index).and_then(Option::take) {
+            return Some(known);
+        }
+        self.first_page = number;
+        self.head.series.run(number, &mut self.pages);
+        self.pages.first_mut().and_then(Option::take)
     }
 
     /// The series that an entry has, or most likely has.

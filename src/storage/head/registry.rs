@@ -103,6 +103,17 @@ impl Registry {
         self.pages.read().get(&page_key(number)).cloned()
     }
 
+    /// The pages from a number on, as long as there is one of each and no more than `into` has room
+    /// for.
+    pub(super) fn run(&self, number: u64, into: &mut [Option<Arc<Page>>]) {
+        let pages = self.pages.read();
+        let mut is_there = true;
+        for (number, place) in (number..).zip(into) {
+            *place = if is_there { pages.get(&page_key(number)).cloned() } else { None };
+            is_there = place.is_some();
+        }
+    }
+
     /// All pages by number.
     pub(super) fn pages(&self) -> Vec<(u64, Arc<Page>)> {
         /// Turns a key back into its number.
@@ -269,6 +280,24 @@ mod tests {
         assert!(find(&registry, "1").is_none() && find(&registry, "63").is_some());
         assert_eq!(registry.retain(&pages, |_| false).len(), 1);
         assert!(registry.pages().is_empty());
+    }
+
+    #[test]
+    fn a_run_of_pages_ends_where_one_is_missing() {
+        let registry = Registry::new();
+        for number in [1, 64, 128, 256, u64::MAX] {
+            enter(&registry, number, &number.to_string());
+        }
+        let mut found = [const { None }; 4];
+        for (first, count) in [(0, 3), (1, 2), (2, 1), (3, 0), (4, 1), (u64::MAX / 64, 1)] {
+            registry.run(first, &mut found);
+            let is_page = |(number, page): (u64, &Option<Arc<Page>>)| {
+                let (Some(page), Some(one)) = (page, registry.page(number)) else { return false };
+                Arc::ptr_eq(page, &one)
+            };
+            assert_eq!((first..).zip(&found).take_while(|page| is_page(*page)).count(), count);
+            assert!(found.iter().skip(count).all(Option::is_none));
+        }
     }
 
     #[test]

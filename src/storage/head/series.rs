@@ -308,7 +308,7 @@ impl Series {
 
     /// The chunks that overlap `range` as they are now; the open one as a copy.
     pub(super) fn copy_chunks(&self, range: TimeRange, into: &mut Vec<Closed>) {
-        // They ascend, and those that a block is cut of are the first: the others are not looked at.
+        // They ascend, and a block is cut of the first: the others are not looked at.
         let behind = self.closed.iter().skip_while(|chunk| chunk.range().end_ms < range.start_ms);
         into.extend(behind.take_while(|chunk| chunk.range().start_ms <= range.end_ms).cloned());
         if let Some(open) = self.open_in(range) {
