@@ -53,7 +53,7 @@ fn write(criterion: &mut Criterion) {
         let mut wal = open(dir.path(), compression);
         group.bench_function("log", |bencher| {
             bencher.iter(|| {
-                let end = wal.log_packed(&records).unwrap();
+                let end = wal.log_packed(&mut records).unwrap();
                 // The disk must not fill up.
                 if end.segment % 8 == 7 {
                     wal.remove_before(end.segment).unwrap();
@@ -72,7 +72,7 @@ fn read(criterion: &mut Criterion) {
         for number in 0..RECORDS {
             records.clear();
             records.add(|out| encode_samples(out, rows(number)));
-            wal.log_packed(&records).unwrap();
+            wal.log_packed(&mut records).unwrap();
         }
         wal.close().unwrap();
         let disk = RealDisk::shared();

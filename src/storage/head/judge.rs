@@ -73,10 +73,12 @@ pub(super) struct Judge<'a, 'b> {
     keeps_starts: bool,
     /// Time of the last float that was stored at once.
     stored_ms: i64,
-    /// The pages that were looked up last, from this number on: of neighbours, so that most are
-    /// the next. Who holds the gate keeps them where they are.
+    /// The pages that were looked up last and not used yet, from this number on. Who holds the
+    /// gate keeps them where they are.
     pages: [Option<Arc<Page>>; PAGES_AT_ONCE],
     first_page: u64,
+    /// That of the last entry. Pages behind it are most likely another thread's.
+    last_page: u64,
     /// The last series that was found: the next one is most often its neighbour.
     last: SeriesRef,
     pub(super) judgement: Judgement,
@@ -94,6 +96,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             head.bounds.for_batch(first_ms, head.options.range_ms, head.options.late_window_ms);
         let is_floats = batch.histograms().is_empty();
         let keeps_starts = head.options.float_starts;
+        let last_page = page_of(batch.series_ref(batch.series_count().saturating_sub(1)));
         let (last, judgement) = (SeriesRef::UNKNOWN, Judgement::default());
         let stored_ms = i64::MAX;
         Self {
@@ -107,6 +110,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             stored_ms,
             pages: [const { None }; PAGES_AT_ONCE],
             first_page: 0,
+            last_page,
             last,
             judgement,
         }
@@ -142,7 +146,7 @@ impl<'a, 'b> Judge<'a, 'b> {
             return Some(known);
         }
         self.first_page = number;
-        self.head.series.run(number, &mut self.pages);
+        self.head.series.run(number, self.last_page.max(number), &mut self.pages);
         self.pages.first_mut().and_then(Option::take)
     }
 

@@ -103,14 +103,12 @@ impl Registry {
         self.pages.read().get(&page_key(number)).cloned()
     }
 
-    /// The pages from a number on, as long as there is one of each and no more than `into` has room
-    /// for.
-    pub(super) fn run(&self, number: u64, into: &mut [Option<Arc<Page>>]) {
+    /// The pages `first..=last`, as many as `into` has room for; nothing where there is none.
+    pub(super) fn run(&self, first: u64, last: u64, into: &mut [Option<Arc<Page>>]) {
         let pages = self.pages.read();
-        let mut is_there = true;
-        for (number, place) in (number..).zip(into) {
-            *place = if is_there { pages.get(&page_key(number)).cloned() } else { None };
-            is_there = place.is_some();
+        into.fill(None);
+        for (number, place) in (first..=last).zip(into) {
+            *place = pages.get(&page_key(number)).cloned();
         }
     }
 
@@ -283,20 +281,19 @@ mod tests {
     }
 
     #[test]
-    fn a_run_of_pages_ends_where_one_is_missing() {
+    fn a_run_of_pages_is_those_pages() {
         let registry = Registry::new();
         for number in [1, 64, 128, 256, u64::MAX] {
             enter(&registry, number, &number.to_string());
         }
         let mut found = [const { None }; 4];
-        for (first, count) in [(0, 3), (1, 2), (2, 1), (3, 0), (4, 1), (u64::MAX / 64, 1)] {
-            registry.run(first, &mut found);
-            let is_page = |(number, page): (u64, &Option<Arc<Page>>)| {
-                let (Some(page), Some(one)) = (page, registry.page(number)) else { return false };
-                Arc::ptr_eq(page, &one)
-            };
-            assert_eq!((first..).zip(&found).take_while(|page| is_page(*page)).count(), count);
-            assert!(found.iter().skip(count).all(Option::is_none));
+        let end = u64::MAX / 64;
+        for (first, last) in [(0, 1), (0, end), (2, 5), (3, 3), (5, 4), (end, end)] {
+            registry.run(first, last, &mut found);
+            for (number, page) in (first..).zip(&found) {
+                let one = registry.page(number).filter(|_| number <= last);
+                assert_eq!(page.as_ref().map(Arc::as_ptr), one.as_ref().map(Arc::as_ptr));
+            }
         }
     }
 
