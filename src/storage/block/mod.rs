@@ -22,6 +22,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod unfinished;
 mod writer;
 
 pub use chunks::chunk_part;
@@ -32,4 +33,5 @@ pub(super) use reencode::{clip_chunks, encode_chunks};
 pub use scan::BlockScan;
 pub(in crate::storage) use tombstones::remove_deleted;
 pub use tombstones::{Tombstones, add_interval};
+pub(super) use unfinished::{SampleWriter, UnfinishedBlock};
 pub use writer::{BlockWriter, WriterOptions};

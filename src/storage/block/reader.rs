@@ -10,7 +10,7 @@ use crate::storage::index::{IndexError, IndexReader, SeriesScratch, intersects};
 
 use super::chunks::ChunkReader;
 use super::series::BlockSeries;
-use super::writer::INDEX;
+use super::unfinished::INDEX;
 use super::{BlockError, BlockMeta, Tombstones};
 
 /// A block that can be asked. The answers keep it open; its files may be removed meanwhile.
