@@ -15,6 +15,7 @@
 mod chunks;
 mod error;
 mod meta;
+mod pieces;
 mod reader;
 mod reencode;
 mod scan;
