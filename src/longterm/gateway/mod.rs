@@ -24,6 +24,8 @@ mod metrics;
 mod options;
 mod parallel;
 mod postings;
+#[cfg(test)]
+mod postings_tests;
 mod ranges;
 mod select;
 mod set;
