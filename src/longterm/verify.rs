@@ -87,6 +87,59 @@ fn told(rel_path: String, bytes: &Bytes) -> FileInfo {
     FileInfo { rel_path, size_bytes: bytes.len() as u64, hash: Some(hash_of(bytes)) }
 }
 
+/// True unless the block in `dir` has a chunk in an encoding that we know and Thanos does not. Of
+/// damaged files it says nothing: [`check_files`] does.
+pub(super) fn is_plain(disk: &SharedDisk, dir: &Path) -> Result<bool, LongTermError> {
+    let chunks_dir = dir.join(CHUNKS);
+    let io = |path: &Path, error| BlockError::Io { path: path.to_owned(), error };
+    for entry in disk.list(&chunks_dir).map_err(|error| io(&chunks_dir, error))? {
+        let path = chunks_dir.join(&entry.name);
+        if entry.is_dir {
+            continue;
+        }
+        let bytes = disk.map(&path).map_err(|error| io(&path, error))?;
+        let is_newer = |chunk: StoredChunk<'_>| {
+            let encoding = Encoding::try_from(chunk.encoding());
+            encoding.is_ok_and(|encoding| !is_readable(encoding))
+        };
+        if chunks_of(&bytes).any(|chunk| chunk.is_ok_and(is_newer)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// A chunk of a segment: encoding and data.
+struct StoredChunk<'a> {
+    offset: usize,
+    body: &'a [u8],
+    checksum: u32,
+}
+
+impl StoredChunk<'_> {
+    fn encoding(&self) -> u8 {
+        self.body.first().copied().unwrap_or_default()
+    }
+}
+
+/// The chunks of a segment, up to the first that reaches beyond its end, whose place it tells.
+fn chunks_of(segment: &[u8]) -> impl Iterator<Item = Result<StoredChunk<'_>, usize>> {
+    let mut next = Some(SEGMENT_HEADER_BYTES);
+    std::iter::from_fn(move || {
+        let offset = next.take()?;
+        let rest = segment.get(offset..).filter(|rest| !rest.is_empty())?;
+        let mut cursor = Cursor::new(rest);
+        let mut parts = || {
+            let length = usize::try_from(cursor.uvarint().ok()?).ok()?;
+            let body = cursor.take(length.checked_add(1)?).ok()?;
+            Some((body, cursor.u32_be().ok()?))
+        };
+        let Some((body, checksum)) = parts() else { return Some(Err(offset)) };
+        next = Some(segment.len() - cursor.rest().len());
+        Some(Ok(StoredChunk { offset, body, checksum }))
+    })
+}
+
 fn check_segment(path: &Path, bytes: &[u8], is_downsampled: bool) -> Result<(), LongTermError> {
     let corrupt = |offset: usize, what: &str| {
         let (path, what) = (path.to_owned(), what.to_owned());
@@ -95,24 +148,19 @@ fn check_segment(path: &Path, bytes: &[u8], is_downsampled: bool) -> Result<(), 
     if !bytes.starts_with(&SEGMENT_MAGIC) {
         return Err(corrupt(0, "not a chunk segment of version 1"));
     }
-    let mut offset = SEGMENT_HEADER_BYTES;
-    while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
-        let mut cursor = Cursor::new(rest);
-        let mut parts = || {
-            let length = usize::try_from(cursor.uvarint().ok()?).ok()?;
-            let body = cursor.take(length.checked_add(1)?).ok()?;
-            Some((body, cursor.u32_be().ok()?))
-        };
-        let (body, checksum) =
-            parts().ok_or_else(|| corrupt(offset, "chunk behind the segment's end"))?;
-        if crc32c::crc32c(body) != checksum {
-            return Err(corrupt(offset, "chunk checksum mismatch"));
+    for chunk in chunks_of(bytes) {
+        let chunk = chunk.map_err(|offset| corrupt(offset, "chunk behind the segment's end"))?;
+        if crc32c::crc32c(chunk.body) != chunk.checksum {
+            return Err(corrupt(chunk.offset, "chunk checksum mismatch"));
         }
-        check_encoding(body.first().copied().unwrap_or_default(), is_downsampled)
+        check_encoding(chunk.encoding(), is_downsampled)
             .map_err(|why| LongTermError::refused(path.display(), why))?;
-        offset = bytes.len() - cursor.rest().len();
     }
     Ok(())
+}
+
+const fn is_readable(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram)
 }
 
 fn check_encoding(encoding: u8, is_downsampled: bool) -> Result<(), String> {
@@ -120,7 +168,7 @@ fn check_encoding(encoding: u8, is_downsampled: bool) -> Result<(), String> {
         return Ok(());
     }
     match Encoding::try_from(encoding) {
-        Ok(Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram) => Ok(()),
+        Ok(known) if is_readable(known) => Ok(()),
         Ok(newer) => Err(format!("a chunk of encoding {newer}, which Thanos cannot read")),
         Err(error) => Err(error.to_string()),
     }
