@@ -30,6 +30,7 @@ pub use chunks::chunk_part;
 pub use error::BlockError;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
 pub use reader::Block;
+pub use reencode::encode_plain;
 pub(super) use reencode::{clip_chunks, encode_chunks};
 pub use scan::BlockScan;
 pub(in crate::storage) use tombstones::remove_deleted;
