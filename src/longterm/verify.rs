@@ -189,10 +189,10 @@ impl Walk<'_> {
         }
         while let Some(rest) = window.get(at..).filter(|rest| !rest.is_empty()) {
             let mut cursor = Cursor::new(rest);
-            let length = cursor.uvarint();
+            let length = cursor.uvarint().ok();
             let behind_bytes = cursor.len() as u64;
-            let length = length.ok();
-            let Some((body, checksum)) = length.and_then(|length| parts(&mut cursor, length)) else {
+            let Some((body, checksum)) = length.and_then(|length| parts(&mut cursor, length))
+            else {
                 let may_come = match length {
                     Some(length) => length.saturating_add(5) <= behind_bytes.saturating_add(left),
                     // Ten bytes at most say a length.
