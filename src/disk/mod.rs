@@ -24,6 +24,7 @@ mod mmap;
 mod overlay;
 mod process;
 mod real;
+mod scratch;
 
 use std::fmt::Debug;
 use std::io;
@@ -39,6 +40,7 @@ pub use memory::MemoryDisk;
 pub use overlay::OverlayDisk;
 pub use process::{register_process, resident_memory_bytes};
 pub use real::RealDisk;
+pub use scratch::ScratchDisk;
 
 /// What [`Disk::list`] says of a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -69,6 +69,11 @@ impl ChunkReader {
         segment.map_or(Path::new(CHUNKS), |(path, _)| path)
     }
 
+    /// File and length of a segment.
+    pub(super) fn segment(&self, number: usize) -> Option<(&Path, u64)> {
+        self.segments.get(number).map(|(path, bytes)| (path.as_path(), bytes.len() as u64))
+    }
+
     /// Encoding and bytes of a chunk, its checksum verified.
     pub(super) fn chunk(&self, reference: u64) -> Result<(u8, &[u8]), BlockError> {
         let offset = reference & u64::from(u32::MAX);

@@ -15,6 +15,7 @@
 mod chunks;
 mod error;
 mod meta;
+mod pieces;
 mod reader;
 mod reencode;
 mod scan;
@@ -29,6 +30,7 @@ pub use chunks::chunk_part;
 pub use error::BlockError;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
 pub use reader::Block;
+pub use reencode::encode_plain;
 pub(super) use reencode::{clip_chunks, encode_chunks};
 pub use scan::BlockScan;
 pub(in crate::storage) use tombstones::remove_deleted;
