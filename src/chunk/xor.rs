@@ -339,13 +339,20 @@ mod tests {
             1_i64..=i64::MAX / 400,
         ];
         let start = prop_oneof![Just(1_767_571_200_000), -1000_i64..1000, Just(i64::MIN)];
-        (start, vec((step, value()), 0..160)).prop_map(|(start, steps)| {
+        // Some of them at one pace, by which readers go faster.
+        let run = prop_oneof![5 => Just(1_usize), 1 => 1_usize..60];
+        let growth = prop_oneof![Just(0.0), Just(1.0), Just(0.1), Just(1e9)];
+        (start, vec((step, run, value(), growth), 0..80)).prop_map(|(start, runs)| {
             let mut time: i64 = start;
-            let next = |(step, value)| {
-                time += step;
-                (time, value)
-            };
-            steps.into_iter().map(next).collect()
+            let mut samples = Vec::new();
+            for (step, run, value, growth) in runs {
+                for index in 0..run.min(160 - samples.len()) {
+                    time += step;
+                    let grown = value + index as f64 * growth;
+                    samples.push((time, if index == 0 { value } else { grown }));
+                }
+            }
+            samples
         })
     }
 

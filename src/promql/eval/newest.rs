@@ -21,13 +21,12 @@ pub(super) fn newest(
     let reach_ms = walk.reach_ms();
     into.fill_words(steps.count, |first, slots| {
         if let Some(run) = walk.run(first, slots.len(), reach_ms) {
-            let (mut index, mut bits) = (run.index, u64::MAX >> (64 - slots.len()));
-            let mut any_stale = false;
-            for (slot, value) in slots.iter_mut().zip(run.values) {
-                any_stale |= is_stale(*value);
-                *slot = answer(index, *value);
-                index += 1;
+            for (place, (slot, value)) in slots.iter_mut().zip(run.values).enumerate() {
+                *slot = answer(run.index + place, *value);
             }
+            // All of them are looked at, so that several are at once.
+            let any_stale = run.values.iter().fold(false, |any, value| any | is_stale(*value));
+            let mut bits = u64::MAX >> (64 - slots.len());
             if any_stale {
                 for (bit, value) in run.values.iter().enumerate() {
                     bits &= !(u64::from(is_stale(*value)) << bit);

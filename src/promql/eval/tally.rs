@@ -402,10 +402,11 @@ impl Run<'_> {
             Looks::AtNewest { steps, shift } => {
                 let (column, lookback_ms) = (samples.column(), self.lookback_ms);
                 let mut present = work.take_column();
-                newest(column, steps, shift, lookback_ms, &mut present, |at, _| at as f64);
                 if column.histograms.is_empty() {
+                    newest(column, steps, shift, lookback_ms, &mut present, |_, value| value);
                     counter.count_present(index, &present);
                 } else if let Some(tally) = counter.first(index) {
+                    newest(column, steps, shift, lookback_ms, &mut present, |at, _| at as f64);
                     let sizes = Sizes::of(column);
                     for (step, at) in present.iter() {
                         let size = sizes.sum(at as usize, at as usize + 1);

@@ -1,6 +1,63 @@
-//! Means whose error does not grow with their length.
+//! Means whose error does not grow with their length, and such sums side by side.
+
+#![expect(clippy::indexing_slicing, reason = "arrays of the same length; lanes are below it")]
 
 pub(crate) use crate::base::kahan::Sum;
+
+/// Sums beside one another, each to the last bit what [`Sum`] makes of the same values: of arrays
+/// the compiler adds up several at once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sums<const N: usize> {
+    sums: [f64; N],
+    errors: [f64; N],
+}
+
+impl<const N: usize> Sums<N> {
+    /// Sums of nothing.
+    pub(crate) const NOTHING: Self = Self { sums: [-0.0; N], errors: [0.0; N] };
+
+    /// Each sum with one more value.
+    #[inline(always)]
+    pub(crate) fn plus(mut self, values: [f64; N]) -> Self {
+        for ((sum, error), value) in self.sums.iter_mut().zip(&mut self.errors).zip(values) {
+            let before = *sum;
+            *sum = before + value;
+            // What rounding took away, without asking which of the two is larger: that would be a
+            // branch for each. Both ways are exact.
+            let added = *sum - before;
+            let lost = (before - (*sum - added)) + (value - added);
+            *error = if sum.is_infinite() { 0.0 } else { *error + lost };
+        }
+        self
+    }
+
+    /// Each sum and what was lost of it.
+    #[inline(always)]
+    pub(crate) fn totals(&self) -> [f64; N] {
+        std::array::from_fn(|lane| self.sums[lane] + self.errors[lane])
+    }
+
+    /// One of the sums.
+    #[inline(always)]
+    pub(crate) fn lane(&self, lane: usize) -> Sum {
+        Sum::of(self.sums[lane], self.errors[lane])
+    }
+
+    /// Sums that were alone, side by side.
+    #[inline(always)]
+    pub(crate) fn together(alone: impl Fn(usize) -> Sums<1>) -> Self {
+        Self {
+            sums: std::array::from_fn(|lane| alone(lane).sums[0]),
+            errors: std::array::from_fn(|lane| alone(lane).errors[0]),
+        }
+    }
+
+    /// One of the sums, alone.
+    #[inline(always)]
+    pub(crate) const fn apart(&self, lane: usize) -> Sums<1> {
+        Sums { sums: [self.sums[lane]], errors: [self.errors[lane]] }
+    }
+}
 
 /// A mean that stays right where the sum of the values would overflow.
 ///
@@ -49,6 +106,32 @@ impl Mean {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn any_value() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            4 => any::<f64>(),
+            4 => -1e6..1e6_f64,
+            1 => prop_oneof![Just(f64::INFINITY), Just(f64::NEG_INFINITY), Just(f64::NAN)],
+            1 => prop_oneof![Just(f64::MAX), Just(f64::MIN), Just(-0.0), Just(0.0)],
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn sums_side_by_side_are_those_of_each_alone(
+            values in prop::collection::vec([any_value(), any_value(), any_value()], 0..40),
+        ) {
+            let sums = values.iter().fold(Sums::NOTHING, |sums, values| sums.plus(*values));
+            for lane in 0..3 {
+                let alone = values.iter().fold(Sum::NOTHING, |sum, values| sum.plus(values[lane]));
+                let got = sums.lane(lane);
+                let bits = |value: f64| if value.is_nan() { u64::MAX } else { value.to_bits() };
+                prop_assert_eq!(bits(got.sum), bits(alone.sum));
+                prop_assert_eq!(bits(got.error), bits(alone.error));
+            }
+        }
+    }
 
     #[test]
     fn a_mean_survives_a_sum_that_does_not_fit() {

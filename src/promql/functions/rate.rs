@@ -4,7 +4,7 @@
 
 use crate::promql::eval::StepColumn;
 
-use super::window::{Loss, Window, Windows};
+use super::window::{Loss, Slide, Window, Windows};
 
 /// Which of `rate`, `increase` and `delta`.
 #[derive(Debug, Clone, Copy)]
@@ -46,6 +46,16 @@ impl Shape {
         let factor = slope.factor(sampled, to_start, to_end);
         Self { key, sampled, to_start, factor }
     }
+
+    /// False if the line of a counter, from its `first` value on, certainly does not meet zero
+    /// before the window begins: most counters are far from zero.
+    #[inline(always)]
+    fn may_meet_zero(&self, first: f64, raw: f64) -> bool {
+        let (line, reach) = (self.sampled * first, 2.0 * self.to_start * raw);
+        // Both products are normal, so that rounding cannot bridge the factor of two. Without
+        // branches, so that several are computed at once.
+        (raw > 0.0) & (first >= 0.0) & !((line > reach) & (reach >= f64::MIN_POSITIVE))
+    }
 }
 
 impl Slope {
@@ -56,20 +66,27 @@ impl Slope {
         if self.counter {
             windows.losses(losses);
         }
-        let (mut from, mut to) = (0, 0);
-        let mut shape = Shape::default();
-        windows.each(into, |window| {
-            while to < losses.len() && losses[to].index < window.hi {
-                to += 1;
+        let mut walk = Walk {
+            slope: self,
+            windows,
+            slide: Slide::new(windows),
+            losses,
+            from: 0,
+            to: 0,
+            shape: Shape::default(),
+        };
+        into.fill_words(windows.steps.count, |first, slots| {
+            if walk.fill_evenly(first, slots).is_some() {
+                return u64::MAX >> (64 - slots.len());
             }
-            while from < to && losses[from].index <= window.lo {
-                from += 1;
+            let mut bits = 0;
+            for (bit, slot) in slots.iter_mut().enumerate() {
+                if let Some(value) = walk.value(first + bit) {
+                    *slot = value;
+                    bits |= 1 << bit;
+                }
             }
-            let mut raw = windows.values[window.hi - 1] - windows.values[window.lo];
-            for loss in &losses[from..to] {
-                raw += loss.lost;
-            }
-            self.extended(&mut shape, windows, window, raw)
+            bits
         });
     }
 
@@ -86,6 +103,16 @@ impl Slope {
         if window.hi - window.lo < 2 {
             return None;
         }
+        let shape = self.shape(shape, windows, window);
+        if self.counter && shape.may_meet_zero(windows.values[window.lo], raw) {
+            return self.extrapolate(windows, window, raw);
+        }
+        Some(raw * shape.factor)
+    }
+
+    /// The shape of a window with two samples or more; that of the window before if it is the same.
+    #[inline]
+    fn shape(self, known: &mut Shape, windows: &Windows<'_>, window: Window) -> Shape {
         let (first_ms, last_ms) = (windows.times[window.lo], windows.times[window.hi - 1]);
         let key = Key {
             to_start_ms: first_ms - window.start_ms,
@@ -93,19 +120,10 @@ impl Slope {
             sampled_ms: last_ms - first_ms,
             gaps: window.hi - window.lo - 1,
         };
-        if key != shape.key {
-            *shape = Shape::of(self, key);
+        if key != known.key {
+            *known = Shape::of(self, key);
         }
-        let first = windows.values[window.lo];
-        if self.counter && raw > 0.0 && first >= 0.0 {
-            let (line, reach) = (shape.sampled * first, 2.0 * shape.to_start * raw);
-            // Most counters are far from zero. Both products are normal, so that rounding cannot
-            // bridge the factor of two.
-            if !(line > reach && reach >= f64::MIN_POSITIVE) {
-                return self.extrapolate(windows, window, raw);
-            }
-        }
-        Some(raw * shape.factor)
+        *known
     }
 
     /// Matches `extrapolatedRate`.
@@ -157,6 +175,70 @@ impl Slope {
     }
 }
 
+/// The way along the windows of one series.
+struct Walk<'a, 'l> {
+    slope: Slope,
+    windows: &'a Windows<'a>,
+    slide: Slide<'a>,
+    losses: &'l [Loss],
+    /// Those of the losses that lie in the window.
+    from: usize,
+    to: usize,
+    shape: Shape,
+}
+
+impl Walk<'_, '_> {
+    #[inline(always)]
+    fn slide_losses(&mut self, window: &Window) {
+        while self.to < self.losses.len() && self.losses[self.to].index < window.hi {
+            self.to += 1;
+        }
+        while self.from < self.to && self.losses[self.from].index <= window.lo {
+            self.from += 1;
+        }
+    }
+
+    /// The slope of one window.
+    #[inline(always)]
+    fn value(&mut self, step: usize) -> Option<f64> {
+        let window = self.slide.to(step)?;
+        self.slide_losses(&window);
+        let mut raw = self.windows.values[window.hi - 1] - self.windows.values[window.lo];
+        for loss in &self.losses[self.from..self.to] {
+            raw += loss.lost;
+        }
+        self.slope.extended(&mut self.shape, self.windows, window, raw)
+    }
+
+    /// The slopes of windows that are alike but for their values and in which nothing is lost:
+    /// several at once, as there is nothing to decide. `None` if they are not.
+    #[inline]
+    fn fill_evenly(&mut self, first: usize, slots: &mut [f64]) -> Option<()> {
+        let mut slide = self.slide;
+        let window = slide.evenly_to(first, slots.len())?;
+        self.slide_losses(&window);
+        let is_lossy = self.losses.get(self.to).is_some_and(|loss| loss.index < slide.hi());
+        if self.from < self.to || is_lossy || window.hi - window.lo < 2 {
+            return None;
+        }
+        let shape = self.slope.shape(&mut self.shape, self.windows, window);
+        let firsts = &self.windows.values[window.lo..][..slots.len()];
+        let lasts = &self.windows.values[window.hi - 1..][..slots.len()];
+        let is_counter = self.slope.counter;
+        let mut near_zero = false;
+        for ((slot, first), last) in slots.iter_mut().zip(firsts).zip(lasts) {
+            let raw = last - first;
+            near_zero |= is_counter & shape.may_meet_zero(*first, raw);
+            *slot = raw * shape.factor;
+        }
+        if near_zero {
+            return None;
+        }
+        self.slide = slide;
+        Some(())
+    }
+}
+
 /// `irate` if `counter`, else `idelta`: the last two samples alone.
 pub(super) fn last_two(counter: bool, windows: &Windows<'_>, into: &mut StepColumn) {
     windows.each(into, |window| {
@@ -178,7 +260,8 @@ pub(super) fn last_two(counter: bool, windows: &Windows<'_>, into: &mut StepColu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::promql::functions::tests::{any_windows, assert_same, naive_samples};
+    use crate::promql::functions::tests::{Data, any_windows, assert_same, naive_samples};
+    use crate::promql::plan::{Shift, Steps};
     use proptest::prelude::*;
 
     /// The definition, sample by sample.
@@ -214,6 +297,34 @@ mod tests {
         fn sliding_equals_the_definition(data in any_windows(), counter in any::<bool>()) {
             let per_seconds = counter.then_some(data.range_ms as f64 / 1000.0);
             let slope = Slope { counter, per_seconds };
+            let (mut got, mut scratch) = (StepColumn::new(), Vec::new());
+            slope.run(&data.windows(), &mut scratch, &mut got);
+            let expected = naive_samples(&data.windows(), |samples, start_ms, end_ms| {
+                defined(slope, samples, start_ms, end_ms)
+            });
+            assert_same(&got, &expected)?;
+        }
+
+        #[test]
+        fn windows_at_the_pace_of_samples_are_no_others(
+            samples in prop::collection::vec((0_u16..400, 0_i64..4, 0_u8..9), 0..300),
+            start_ms in -200_i64..600,
+            count in 1_usize..250,
+            range_ms in 1_i64..150,
+            from in prop_oneof![Just(0.0), Just(1e4)],
+            counter in any::<bool>(),
+        ) {
+            let (mut times, mut values, mut now) = (Vec::new(), Vec::new(), from);
+            for (index, (kind, late_ms, growth)) in samples.into_iter().enumerate() {
+                now = if kind == 0 { 0.0 } else { now + f64::from(growth) / 10.0 };
+                if kind != 1 {
+                    times.push(index as i64 * 10 + if kind == 2 { late_ms } else { 0 });
+                    values.push(if kind == 3 { f64::NAN } else { now });
+                }
+            }
+            let steps = Steps { start_ms, step_ms: 10, count, instant: false };
+            let data = Data { times, values, steps, shift: Shift::default(), range_ms };
+            let slope = Slope { counter, per_seconds: None };
             let (mut got, mut scratch) = (StepColumn::new(), Vec::new());
             slope.run(&data.windows(), &mut scratch, &mut got);
             let expected = naive_samples(&data.windows(), |samples, start_ms, end_ms| {

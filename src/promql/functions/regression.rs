@@ -4,8 +4,8 @@
 
 use crate::promql::eval::StepColumn;
 
-use super::kahan::Sum;
-use super::window::{Window, Windows};
+use super::kahan::Sums;
+use super::window::{Alone, LANES, Window, Windows};
 
 /// The slope of the line through each window, a second.
 pub(super) fn slope(windows: &Windows<'_>, into: &mut StepColumn) {
@@ -24,41 +24,67 @@ pub(super) fn predict(
     lines(windows, into, origin_ms, |step, slope, now| slope * seconds(step) + now);
 }
 
-/// What the line through some samples needs.
+/// What the line through some samples needs, for windows side by side.
 #[derive(Clone, Copy)]
-struct Line {
-    origin_ms: i64,
-    x: Sum,
-    y: Sum,
-    xy: Sum,
-    xx: Sum,
+struct Line<const N: usize> {
+    origins_ms: [i64; N],
+    x: Sums<N>,
+    y: Sums<N>,
+    xy: Sums<N>,
+    xx: Sums<N>,
 }
 
-impl Line {
-    const fn from(origin_ms: i64) -> Self {
-        let nothing = Sum::NOTHING;
-        Self { origin_ms, x: nothing, y: nothing, xy: nothing, xx: nothing }
-    }
-
-    #[inline]
+impl<const N: usize> Line<N> {
+    #[inline(always)]
     fn plus(self, time_ms: i64, y: f64) -> Self {
-        let x = (time_ms - self.origin_ms) as f64 / 1e3;
+        let x = self.origins_ms.map(|origin_ms| (time_ms - origin_ms) as f64 / 1e3);
         Self {
-            origin_ms: self.origin_ms,
+            origins_ms: self.origins_ms,
             x: self.x.plus(x),
-            y: self.y.plus(y),
-            xy: self.xy.plus(x * y),
-            xx: self.xx.plus(x * x),
+            y: self.y.plus([y; N]),
+            xy: self.xy.plus(x.map(|x| x * y)),
+            xx: self.xx.plus(x.map(|x| x * x)),
         }
+    }
+}
+
+impl Line<1> {
+    const fn from(origin_ms: i64) -> Self {
+        let nothing = Sums::NOTHING;
+        Self { origins_ms: [origin_ms], x: nothing, y: nothing, xy: nothing, xx: nothing }
     }
 
     /// Slope and value at the origin of the line through `n` samples.
     fn found(self, n: f64) -> (f64, f64) {
-        let (x, y) = (self.x.total(), self.y.total());
-        let covariance = self.xy.total() - x * y / n;
-        let variance = self.xx.total() - x * x / n;
+        let [x, y, xy, xx] = [self.x, self.y, self.xy, self.xx].map(|sum| sum.lane(0).total());
+        let covariance = xy - x * y / n;
+        let variance = xx - x * x / n;
         let slope = covariance / variance;
         (slope, y / n - slope * x / n)
+    }
+}
+
+impl Alone for Line<1> {
+    type Together = Line<LANES>;
+
+    fn together(alone: [Self; LANES]) -> Line<LANES> {
+        Line {
+            origins_ms: alone.map(|one| one.origins_ms[0]),
+            x: Sums::together(|lane| alone[lane].x),
+            y: Sums::together(|lane| alone[lane].y),
+            xy: Sums::together(|lane| alone[lane].xy),
+            xx: Sums::together(|lane| alone[lane].xx),
+        }
+    }
+
+    fn apart(all: Line<LANES>) -> [Self; LANES] {
+        std::array::from_fn(|lane| Self {
+            origins_ms: [all.origins_ms[lane]],
+            x: all.x.apart(lane),
+            y: all.y.apart(lane),
+            xy: all.xy.apart(lane),
+            xx: all.xx.apart(lane),
+        })
     }
 }
 
@@ -70,9 +96,11 @@ fn lines(
     origin_ms: impl Fn(&Window) -> i64,
     answer: impl Fn(usize, f64, f64) -> f64,
 ) {
+    let (times, values) = (windows.times, windows.values);
     let nothing = |window: &Window| Line::from(origin_ms(window));
-    let plus = |line: Line, index: usize| line.plus(windows.times[index], windows.values[index]);
-    windows.fold(into, nothing, plus, |window, line| {
+    let plus = |line: Line<1>, index: usize| line.plus(times[index], values[index]);
+    let plus_all = |lines: Line<LANES>, index: usize| lines.plus(times[index], values[index]);
+    windows.fold(into, nothing, plus, plus_all, |window, line| {
         let values = windows.slice(*window);
         if values.len() < 2 {
             return None;

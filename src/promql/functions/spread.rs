@@ -5,36 +5,65 @@
 use crate::promql::eval::StepColumn;
 use crate::promql::quantile::{by_value, quantile, quantile_of_sorted};
 
-use super::kahan::Sum;
-use super::window::{Window, Windows};
+use super::kahan::Sums;
+use super::window::{Alone, LANES, Window, Windows};
 
-/// What the variance of some values needs.
+/// What the variance of some values needs, for windows side by side.
 #[derive(Clone, Copy)]
-struct Variance {
-    count: f64,
-    mean: Sum,
-    squares: Sum,
+struct Variance<const N: usize> {
+    counts: [f64; N],
+    means: Sums<N>,
+    squares: Sums<N>,
 }
 
-impl Variance {
-    const NOTHING: Self = Self { count: 0.0, mean: Sum::NOTHING, squares: Sum::NOTHING };
+impl<const N: usize> Variance<N> {
+    const NOTHING: Self = Self { counts: [0.0; N], means: Sums::NOTHING, squares: Sums::NOTHING };
 
-    #[inline]
+    #[inline(always)]
     fn plus(self, value: f64) -> Self {
-        let count = self.count + 1.0;
-        let delta = value - self.mean.total();
-        let mean = self.mean.plus(delta / count);
-        let squares = self.squares.plus(delta * (value - mean.total()));
-        Self { count, mean, squares }
+        let counts = self.counts.map(|count| count + 1.0);
+        let deltas = self.means.totals().map(|mean| value - mean);
+        let means = self.means.plus(std::array::from_fn(|lane| deltas[lane] / counts[lane]));
+        let rests = means.totals().map(|mean| value - mean);
+        let squares = self.squares.plus(std::array::from_fn(|lane| deltas[lane] * rests[lane]));
+        Self { counts, means, squares }
+    }
+}
+
+impl Variance<1> {
+    fn found(&self) -> f64 {
+        self.squares.lane(0).total() / self.counts[0]
+    }
+}
+
+impl Alone for Variance<1> {
+    type Together = Variance<LANES>;
+
+    fn together(alone: [Self; LANES]) -> Variance<LANES> {
+        Variance {
+            counts: alone.map(|one| one.counts[0]),
+            means: Sums::together(|lane| alone[lane].means),
+            squares: Sums::together(|lane| alone[lane].squares),
+        }
+    }
+
+    fn apart(all: Variance<LANES>) -> [Self; LANES] {
+        std::array::from_fn(|lane| Self {
+            counts: [all.counts[lane]],
+            means: all.means.apart(lane),
+            squares: all.squares.apart(lane),
+        })
     }
 }
 
 /// The population variance of each window, or its root. It cannot slide without other rounding.
 pub(super) fn variance(windows: &Windows<'_>, root: bool, into: &mut StepColumn) {
-    let nothing = |_: &Window| Variance::NOTHING;
-    let plus = |sum: Variance, index: usize| sum.plus(windows.values[index]);
-    windows.fold(into, nothing, plus, |_, sum| {
-        let variance = sum.squares.total() / sum.count;
+    let values = windows.values;
+    let nothing = |_: &Window| Variance::<1>::NOTHING;
+    let plus = |one: Variance<1>, index: usize| one.plus(values[index]);
+    let plus_all = |all: Variance<LANES>, index: usize| all.plus(values[index]);
+    windows.fold(into, nothing, plus, plus_all, |_, one| {
+        let variance = one.found();
         Some(if root { variance.sqrt() } else { variance })
     });
 }
@@ -91,6 +120,7 @@ pub(super) fn deviation(windows: &Windows<'_>, values: &mut Vec<f64>, into: &mut
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::promql::functions::kahan::Sum;
     use crate::promql::functions::tests::{any_windows, assert_same, naive};
     use proptest::prelude::*;
 
@@ -114,8 +144,14 @@ mod tests {
             let mut got = StepColumn::new();
             variance(&data.windows(), true, &mut got);
             let expected = naive(&data.windows(), |values| {
-                let sum = values.iter().fold(Variance::NOTHING, |sum, value| sum.plus(*value));
-                (sum.squares.total() / sum.count).sqrt()
+                let (mut count, mut mean, mut squares) = (0.0, Sum::NOTHING, Sum::NOTHING);
+                for value in values {
+                    count += 1.0;
+                    let delta = value - mean.total();
+                    mean = mean.plus(delta / count);
+                    squares = squares.plus(delta * (value - mean.total()));
+                }
+                (squares.total() / count).sqrt()
             });
             assert_same(&got, &expected)?;
         }

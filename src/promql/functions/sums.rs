@@ -4,8 +4,8 @@
 
 use crate::promql::eval::StepColumn;
 
-use super::kahan::{Mean, Sum};
-use super::window::{Window, Windows};
+use super::kahan::{Mean, Sum, Sums};
+use super::window::{Alone, LANES, Window, Windows};
 
 /// A compensated sum cannot slide: what it answers depends on where it started. But where no
 /// addition rounds, every order gives the same bits and prefix sums do; see [`exact_prefixes`].
@@ -15,7 +15,7 @@ pub(super) fn sum(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut Ste
         return;
     }
     let total = |sum: Sum| if sum.sum.is_infinite() { sum.sum } else { sum.total() };
-    windows.fold(into, |_| Sum::NOTHING, plus(windows), |_, sum| Some(total(sum)));
+    fold(windows, into, |_, sum| Some(total(sum)));
 }
 
 /// The mean of each window.
@@ -25,25 +25,44 @@ pub(super) fn mean(windows: &Windows<'_>, prefixes: &mut Vec<f64>, into: &mut St
             .each(into, |window| Some(between(prefixes, window) / (window.hi - window.lo) as f64));
         return;
     }
+    fold(windows, into, |window, sum| {
+        let values = windows.slice(*window);
+        if sum.sum.is_finite() {
+            return Some(sum.sum / values.len() as f64 + sum.error / values.len() as f64);
+        }
+        // A sum that was infinite once ends infinite or as NaN, so that none is missed here.
+        let mut mean = Mean::first(values[0]);
+        values.iter().skip(1).for_each(|value| mean.add(*value));
+        Some(mean.value())
+    });
+}
+
+/// Hands the sum of each window to `finish`.
+fn fold(
+    windows: &Windows<'_>,
+    into: &mut StepColumn,
+    finish: impl Fn(&Window, Sum) -> Option<f64>,
+) {
+    let values = windows.values;
     windows.fold(
         into,
-        |_| Sum::NOTHING,
-        plus(windows),
-        |window, sum| {
-            let values = windows.slice(*window);
-            if sum.sum.is_finite() {
-                return Some(sum.sum / values.len() as f64 + sum.error / values.len() as f64);
-            }
-            // A sum that was infinite once ends infinite or as NaN, so that none is missed here.
-            let mut mean = Mean::first(values[0]);
-            values.iter().skip(1).for_each(|value| mean.add(*value));
-            Some(mean.value())
-        },
+        |_| Sums::<1>::NOTHING,
+        |sum, index| sum.plus([values[index]]),
+        |sums, index| sums.plus([values[index]; LANES]),
+        |window, sum| finish(window, sum.lane(0)),
     );
 }
 
-fn plus(windows: &Windows<'_>) -> impl Fn(Sum, usize) -> Sum {
-    |sum, index| sum.plus(windows.values[index])
+impl Alone for Sums<1> {
+    type Together = Sums<LANES>;
+
+    fn together(alone: [Self; LANES]) -> Sums<LANES> {
+        Sums::together(|lane| alone[lane])
+    }
+
+    fn apart(all: Sums<LANES>) -> [Self; LANES] {
+        std::array::from_fn(|lane| all.apart(lane))
+    }
 }
 
 fn between(prefixes: &[f64], window: Window) -> f64 {

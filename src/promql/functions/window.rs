@@ -74,20 +74,32 @@ pub(crate) struct Window {
 }
 
 /// How many windows are walked side by side.
-const LANES: usize = 8;
+pub(super) const LANES: usize = 4;
+
+/// What a walk along one window keeps.
+pub(super) trait Alone: Copy {
+    /// The same of windows side by side: arrays, so that the compiler computes several at once.
+    type Together: Copy;
+
+    fn together(alone: [Self; LANES]) -> Self::Together;
+
+    fn apart(together: Self::Together) -> [Self; LANES];
+}
 
 impl<'a> Windows<'a> {
     /// Walks each window from its first sample to its last, for what cannot slide: `start` makes
-    /// the state of a window, `add` takes in the sample with an index.
+    /// the state of a window, `add` takes in the sample with an index, `add_to_all` takes it into
+    /// the windows side by side.
     ///
     /// What neighbouring windows share is walked once for all of them. Each has its own state, so
     /// that nothing rounds otherwise, but the additions of several overlap in time.
     #[inline]
-    pub(crate) fn fold<S: Copy>(
+    pub(super) fn fold<S: Alone>(
         &self,
         into: &mut StepColumn,
         start: impl Fn(&Window) -> S,
         add: impl Fn(S, usize) -> S,
+        add_to_all: impl Fn(S::Together, usize) -> S::Together,
         finish: impl Fn(&Window, S) -> Option<f64>,
     ) {
         let mut all: Vec<Window> = Vec::with_capacity(self.steps.count);
@@ -102,16 +114,14 @@ impl<'a> Windows<'a> {
         let walk = |state: S, span: Range<usize>| span.fold(state, &add);
         let mut groups = all.chunks_exact(LANES);
         for group in &mut groups {
-            let mut states: [S; LANES] = std::array::from_fn(|lane| start(&group[lane]));
             // Windows that share nothing are walked one after the other.
             let shared = group[LANES - 1].lo..group[0].hi.max(group[LANES - 1].lo);
-            for (state, window) in states.iter_mut().zip(group) {
-                *state = walk(*state, window.lo..shared.start.min(window.hi));
-            }
-            for index in shared.clone() {
-                states = states.map(|state| add(state, index));
-            }
-            for (state, window) in states.into_iter().zip(group) {
+            let states = std::array::from_fn(|lane| {
+                let window = &group[lane];
+                walk(start(window), window.lo..shared.start.min(window.hi))
+            });
+            let states = shared.clone().fold(S::together(states), &add_to_all);
+            for (state, window) in S::apart(states).into_iter().zip(group) {
                 put(window, walk(state, shared.end.min(window.hi)..window.hi));
             }
         }
@@ -122,19 +132,8 @@ impl<'a> Windows<'a> {
     /// Asks `value` for each window with samples, in order; steps without samples stay empty.
     #[inline]
     pub(crate) fn each(&self, into: &mut StepColumn, mut value: impl FnMut(Window) -> Option<f64>) {
-        let (times, len) = (self.times, self.times.len().min(self.values.len()));
-        let (mut lo, mut hi) = (0, 0);
-        into.fill_with(self.steps.count, |step| {
-            let end_ms = self.shift.of(self.steps.at(step));
-            let start_ms = end_ms.saturating_sub(self.range_ms);
-            while hi < len && times[hi] <= end_ms {
-                hi += 1;
-            }
-            while lo < hi && times[lo] <= start_ms {
-                lo += 1;
-            }
-            if lo == hi { None } else { value(Window { step, start_ms, end_ms, lo, hi }) }
-        });
+        let mut slide = Slide::new(self);
+        into.fill_with(self.steps.count, |step| value(slide.to(step)?));
     }
 
     /// What the sample `index`, which is not the first, continues.
@@ -174,6 +173,75 @@ impl<'a> Windows<'a> {
     #[inline]
     pub(crate) fn slice(&self, window: Window) -> &'a [f64] {
         &self.values[window.lo..window.hi]
+    }
+}
+
+/// A window that slides forward.
+#[derive(Clone, Copy)]
+pub(super) struct Slide<'a> {
+    times: &'a [i64],
+    steps: Steps,
+    shift: Shift,
+    range_ms: i64,
+    lo: usize,
+    hi: usize,
+}
+
+impl<'a> Slide<'a> {
+    pub(super) fn new(windows: &Windows<'a>) -> Self {
+        let times = &windows.times[..windows.times.len().min(windows.values.len())];
+        let Windows { steps, shift, range_ms, .. } = *windows;
+        Self { times, steps, shift, range_ms, lo: 0, hi: 0 }
+    }
+
+    /// The sample behind the window.
+    pub(super) const fn hi(&self) -> usize {
+        self.hi
+    }
+
+    /// The window of a step, which is not before the last one, if it holds samples.
+    #[inline(always)]
+    pub(super) fn to(&mut self, step: usize) -> Option<Window> {
+        let end_ms = self.shift.of(self.steps.at(step));
+        let start_ms = end_ms.saturating_sub(self.range_ms);
+        while self.hi < self.times.len() && self.times[self.hi] <= end_ms {
+            self.hi += 1;
+        }
+        while self.lo < self.hi && self.times[self.lo] <= start_ms {
+            self.lo += 1;
+        }
+        let (lo, hi) = (self.lo, self.hi);
+        (lo < hi).then_some(Window { step, start_ms, end_ms, lo, hi })
+    }
+
+    /// The window of the first of `count` steps if those of the others are the same, each one
+    /// sample further: as where samples come at the pace of the steps. Leaves the others behind.
+    #[inline]
+    pub(super) fn evenly_to(&mut self, first: usize, count: usize) -> Option<Window> {
+        if self.shift.at_ms.is_some() {
+            return None;
+        }
+        let (window, step_ms) = (self.to(first)?, self.steps.step_ms);
+        let (lo, last) = (window.lo, window.hi - 1);
+        let oldest = self.times.get(lo..lo + count)?;
+        let newest = self.times.get(last..last + count)?;
+        let mut uneven = 0;
+        let mut passed_ms = 0_i64;
+        for (old_ms, new_ms) in oldest.iter().zip(newest) {
+            uneven |= old_ms.wrapping_sub(passed_ms) ^ oldest[0];
+            uneven |= new_ms.wrapping_sub(passed_ms) ^ newest[0];
+            passed_ms = passed_ms.wrapping_add(step_ms);
+        }
+        // The samples just outside come at that pace too, but for the one behind all windows.
+        let is_alone = oldest[0].saturating_sub(step_ms) <= window.start_ms
+            && newest[0].saturating_add(step_ms) > window.end_ms;
+        let end_ms = self.shift.of(self.steps.at(first + count - 1));
+        let ends = self.times.get(last + count).is_none_or(|next_ms| *next_ms > end_ms);
+        if uneven != 0 || !is_alone || !ends {
+            return None;
+        }
+        (self.lo, self.hi) = (lo + count - 1, last + count);
+        Some(window)
     }
 }
 
