@@ -64,11 +64,11 @@ pub(crate) fn evaluate(
     }
     let run = Run::new(selections, limits, manners, plan);
     let prepared = watch.seconds();
-    let mut value = match pool {
-        Some(pool) if run.is_parallel() => pool.install(|| root(&run, &plan.root))?,
-        _ => root(&run, &plan.root)?,
+    let compute = || Ok::<_, EngineError>((root(&run, &plan.root)?, run.counted()?));
+    let (mut value, counted) = match pool {
+        Some(pool) if run.is_parallel() => pool.install(compute)?,
+        _ => compute()?,
     };
-    let counted = run.counted()?;
     let computed = watch.seconds();
     // All others come in order.
     if let (Root::Window(_), Value::Matrix(matrix)) = (&plan.root, &mut value) {

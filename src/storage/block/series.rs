@@ -108,16 +108,27 @@ impl Parts {
         into: &mut Vec<Chunk>,
     ) -> Result<(), BlockError> {
         let (encoding, data) = self.chunks.chunk(chunk.reference)?;
+        let data = self.chunks.owned(chunk.reference, data);
+        self.keep(id, chunk, (encoding, data), into)
+    }
+
+    /// As [`chunk`](Self::chunk), of what is stored there.
+    pub(super) fn keep(
+        &self,
+        id: u32,
+        chunk: &ChunkMeta,
+        (encoding, data): (u8, Bytes),
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), BlockError> {
         let (deleted, span) = (self.tombstones.of(id), range_of(chunk));
         if deleted.iter().any(|interval| interval.overlaps(span)) {
             let kept = if encoding == AGGREGATE {
-                keep_windows(data, deleted, into)
+                keep_windows(&data, deleted, into)
             } else {
-                keep_samples(encoding, data, deleted, into)
+                keep_samples(encoding, &data, deleted, into)
             };
             return kept.map_err(|error| self.broken(chunk, error));
         }
-        let data: Bytes = self.chunks.owned(chunk.reference, data);
         let (min_time_ms, max_time_ms) = (chunk.min_time_ms, chunk.max_time_ms);
         into.push(Chunk { min_time_ms, max_time_ms, encoding, data });
         Ok(())

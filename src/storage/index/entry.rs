@@ -62,6 +62,20 @@ pub fn list_part(bytes: &[u8], offset: u64) -> Result<Part<&[u8]>, IndexError> {
     Ok(Part::Whole(ids.rest()))
 }
 
+/// Puts the chunks of a series into `chunks`, from the body of its entry, without its labels.
+///
+/// # Errors
+/// An entry that is not what it should be.
+pub fn entry_chunks(id: u32, body: &[u8], chunks: &mut Vec<ChunkMeta>) -> Result<(), IndexError> {
+    let corrupt = entry_error(id);
+    let mut cursor = Cursor::new(body);
+    for _ in 0..cursor.uvarint().map_err(corrupt)? {
+        label_numbers(&mut cursor).ok_or_else(|| corrupt(Truncated))?;
+    }
+    chunks.clear();
+    read_chunks(&mut cursor, chunks).ok_or_else(|| corrupt(Truncated))
+}
+
 pub(super) fn label_numbers(cursor: &mut Cursor<'_>) -> Option<(u32, u32)> {
     let mut number = || u32::try_from(cursor.uvarint().ok()?).ok();
     Some((number()?, number()?))
