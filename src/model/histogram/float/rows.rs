@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::model::histogram::{Layout, ResetHint};
 
-use super::value::{Buckets, FloatRef};
+use super::value::{Buckets, Count as _, FloatRef, with_counts};
 
 /// Histograms by step, ascending. Counts of all of them lie in one array, and neighbours share
 /// their layout.
@@ -57,6 +57,37 @@ impl FloatRows {
         let FloatRef { hint, is_loose, sum, count, zero_count, buckets, .. } = one;
         let (step, len) = (step as u32, buckets.len() as u32);
         self.rows.push(Row { step, layout, start, len, hint, is_loose, sum, count, zero_count });
+    }
+
+    /// Adds, behind all others, what a counter has grown by between two histograms of one layout,
+    /// times `factor`. That is a gauge. Not for buckets inside of the zero bucket.
+    pub(crate) fn push_growth(
+        &mut self,
+        step: usize,
+        (first, last): (&FloatRef<'_>, &FloatRef<'_>),
+        factor: f64,
+    ) {
+        let layout = self.enter(last.layout);
+        let start = self.buckets.len();
+        let len = last.buckets.len() as u32;
+        let grown = |last: f64, first: f64| (last - first) * factor;
+        with_counts!(last.buckets, lasts => with_counts!(first.buckets, firsts => {
+            let pairs = lasts.iter().zip(firsts);
+            self.buckets.extend(pairs.map(|(last, first)| grown(last.float(), first.float())));
+        }));
+        // Where bounds are listed there is no zero bucket to subtract.
+        let first_zero = if last.is_custom() { 0.0 } else { first.zero_count };
+        self.rows.push(Row {
+            step: step as u32,
+            layout,
+            start,
+            len,
+            hint: ResetHint::Gauge,
+            is_loose: true,
+            sum: grown(last.sum, first.sum),
+            count: grown(last.count, first.count),
+            zero_count: grown(last.zero_count, first_zero),
+        });
     }
 
     fn enter(&mut self, layout: &Arc<Layout>) -> u32 {
@@ -141,6 +172,7 @@ impl FloatRows {
 
 #[cfg(test)]
 mod tests {
+    use super::super::Overlays;
     use super::super::value::tests::of;
     use super::*;
 
@@ -163,6 +195,21 @@ mod tests {
         assert_eq!(some.steps().collect::<Vec<_>>(), [0, 2, 4, 7, 9]);
         assert_eq!(some.get(2).map(|one| one.count), Some(2.0));
         assert_eq!((some.len(), some.size()), (5, 5 * 12));
+    }
+
+    #[test]
+    fn growth_is_the_difference_times_a_factor() {
+        let (mut overlays, mut some) = (Overlays::default(), FloatRows::default());
+        let first = of(1, (0.0, 2.0), &[(0, 1.0), (1, 5.0)], &[(3, 7.0)]);
+        let mut last = of(1, (0.0, 5.0), &[(0, 4.0), (1, 5.0)], &[(3, 9.0)]);
+        some.push_growth(3, (&first.as_ref(), &last.as_ref()), 0.3);
+        last.subtract(first.as_ref(), &mut overlays).unwrap();
+        last.scale(0.3);
+        let grown = some.get(3).unwrap();
+        assert!(grown.is_loose && grown.hint == ResetHint::Gauge);
+        let parts = (grown.sum, grown.count, grown.zero_count);
+        assert_eq!(parts, (last.sum, last.count, last.zero_count));
+        assert_eq!(grown.owned().buckets, last.buckets);
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::model::Column;
 use crate::model::histogram::{Counts, CountsRef, Histogram, HistogramRef, Layout, ResetHint};
 
 use super::indexes::{are_fewest, indexes, spans};
+use super::overlay::has_hidden;
 
 /// Counts by bucket, positive ones first.
 #[derive(Debug, Clone, Copy)]
@@ -105,6 +106,14 @@ impl FloatRef<'_> {
     #[inline]
     pub(super) fn lies_in(&self, layout: &Arc<Layout>) -> bool {
         Arc::ptr_eq(self.layout, layout) || **self.layout == **layout
+    }
+
+    /// True if its counts and those of `other` belong to the same buckets one by one, none of them
+    /// inside of the zero bucket.
+    pub(crate) fn is_alike(&self, other: &Self) -> bool {
+        self.lies_in(other.layout)
+            && self.buckets.len() == other.buckets.len()
+            && !has_hidden(self.layout)
     }
 
     /// True if there are positive, and if there are negative buckets.

@@ -55,6 +55,13 @@ impl<'a> Slopes<'a> {
 
     /// The result for one window, pushed to `into`. Matches `extrapolatedRate`.
     pub(super) fn window(&mut self, window: Window, into: &mut FloatRows, findings: &mut Findings) {
+        if let Some(pair) = self.plain(window) {
+            let grown = pair.1.count - pair.0.count;
+            if let Some(factor) = self.factor(window, None, grown) {
+                into.push_growth(window.step, pair, factor);
+            }
+            return;
+        }
         let counts_from_start = self.start_inside(window);
         let is_single = window.hi - window.lo == 1;
         if is_single && counts_from_start.is_none() {
@@ -77,9 +84,24 @@ impl<'a> Slopes<'a> {
                 return;
             }
         }
-        let Some(factor) = self.factor(window, counts_from_start) else { return };
+        let Some(factor) = self.factor(window, counts_from_start, self.result.count) else {
+            return;
+        };
         self.result.scale(factor);
         into.push(window.step, self.result.as_ref());
+    }
+
+    /// The first and the last sample of a window, if nothing but their difference matters: what is
+    /// scraped mostly grows without a reset and keeps its buckets.
+    fn plain(&self, window: Window) -> Option<(&'a FloatRef<'a>, &'a FloatRef<'a>)> {
+        let rows: &'a Rows<'a> = self.rows;
+        let [first, .., last] = rows.rows.get(window.lo..window.hi)? else { return None };
+        let is_plain = self.counter
+            && self.is_uniform
+            && rows.starts.is_empty()
+            && inside(&self.resets, window).is_empty()
+            && self.joins(window).is_empty();
+        (is_plain && first.is_alike(last)).then_some((first, last))
     }
 
     /// Since when the first sample counts, if that is inside of the window.
@@ -159,8 +181,9 @@ impl<'a> Slopes<'a> {
         }
     }
 
-    /// How far the slope is extended to the edges of the window.
-    fn factor(&self, window: Window, counts_from_ms: Option<i64>) -> Option<f64> {
+    /// How far the slope is extended to the edges of the window. `grown` is by how many
+    /// observations.
+    fn factor(&self, window: Window, counts_from_ms: Option<i64>, grown: f64) -> Option<f64> {
         let times = &self.rows.times;
         let (first_ms, last_ms) = (*times.get(window.lo)?, *times.get(window.hi - 1)?);
         let gaps = window.hi - window.lo - 1;
@@ -177,9 +200,9 @@ impl<'a> Slopes<'a> {
                 to_start = gap / 2.0;
             }
             let first = self.rows.rows.get(window.lo)?.count;
-            if self.counter && self.result.count > 0.0 && first >= 0.0 {
+            if self.counter && grown > 0.0 && first >= 0.0 {
                 // A counter was never below zero.
-                let to_zero = sampled * (first / self.result.count);
+                let to_zero = sampled * (first / grown);
                 if to_zero < to_start {
                     to_start = to_zero;
                 }
