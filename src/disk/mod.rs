@@ -33,7 +33,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use atomic::{create_dir_synced, write_atomic};
+pub use atomic::{create_dir_synced, write_atomic, write_synced};
 pub use buffered::BufferedFile;
 pub use faulty::{Counts, Crash, FaultyDisk};
 pub use memory::MemoryDisk;

@@ -149,9 +149,14 @@ fn ships(mut shipper: Shipper) -> impl FnMut(&AtomicBool) + Send + 'static {
 }
 
 fn looks(gateway: Gateway) -> impl FnMut(&AtomicBool) + Send + 'static {
+    let mut has_begun = false;
     move |_| {
-        if let Err(error) = gateway.refresh() {
-            tracing::warn!(%error, "the bucket's blocks could not be listed, will try again");
+        let found = if has_begun { gateway.refresh() } else { gateway.start() };
+        match found {
+            Ok(()) => has_begun = true,
+            Err(error) => {
+                tracing::warn!(%error, "the bucket's blocks could not be listed, will try again");
+            }
         }
     }
 }

@@ -145,6 +145,9 @@ fn look_through(
             rayon::join(|| walk.over(&window, size_bytes - position), || sum.update(fresh));
         window.drain(..walked?);
     }
+    if let Some(walk) = walk.filter(|_| size_bytes == 0) {
+        return Err(walk.corrupt("not a chunk segment of version 1"));
+    }
     Ok(FileInfo { rel_path: rel_path.to_owned(), size_bytes, hash: Some(hash_of(sum)) })
 }
 
@@ -186,18 +189,14 @@ impl Walk<'_> {
         }
         while let Some(rest) = window.get(at..).filter(|rest| !rest.is_empty()) {
             let mut cursor = Cursor::new(rest);
-            let length = cursor.uvarint();
+            let length = cursor.uvarint().ok();
             let behind_bytes = cursor.len() as u64;
-            let mut parts = || {
-                let length = usize::try_from(*length.as_ref().ok()?).ok()?;
-                let body = cursor.take(length.checked_add(1)?).ok()?;
-                Some((body, cursor.u32_be().ok()?))
-            };
-            let Some((body, checksum)) = parts() else {
+            let Some((body, checksum)) = length.and_then(|length| parts(&mut cursor, length))
+            else {
                 let may_come = match length {
-                    Ok(length) => length.saturating_add(5) <= behind_bytes.saturating_add(left),
+                    Some(length) => length.saturating_add(5) <= behind_bytes.saturating_add(left),
                     // Ten bytes at most say a length.
-                    Err(_) => rest.len() < 10 && left > 0,
+                    None => rest.len() < 10 && left > 0,
                 };
                 let broken = || self.corrupt("chunk behind the segment's end");
                 return if may_come { Ok(at) } else { Err(broken()) };
@@ -215,12 +214,45 @@ impl Walk<'_> {
     }
 }
 
+/// Encoding and data of a chunk whose data have `length` bytes, and its checksum.
+fn parts<'a>(cursor: &mut Cursor<'a>, length: u64) -> Option<(&'a [u8], u32)> {
+    let body = cursor.take(usize::try_from(length).ok()?.checked_add(1)?).ok()?;
+    Some((body, cursor.u32_be().ok()?))
+}
+
+/// True unless the block in `dir` has a chunk in an encoding that we know and Thanos does not. Of
+/// damaged files it says nothing: [`check_files`] does.
+pub(super) fn is_plain(disk: &SharedDisk, dir: &Path) -> Result<bool, LongTermError> {
+    let chunks_dir = dir.join(CHUNKS);
+    for entry in disk.list(&chunks_dir).map_err(io(&chunks_dir))? {
+        if entry.is_dir {
+            continue;
+        }
+        let path = chunks_dir.join(&entry.name);
+        let segment = disk.map(&path).map_err(io(&path))?;
+        let mut cursor = Cursor::new(segment.get(SEGMENT_HEADER_BYTES..).unwrap_or_default());
+        while let Ok(length) = cursor.uvarint()
+            && let Some((body, _)) = parts(&mut cursor, length)
+        {
+            let encoding = Encoding::try_from(body.first().copied().unwrap_or_default());
+            if encoding.is_ok_and(|encoding| !is_readable(encoding)) {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}
+
+const fn is_readable(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram)
+}
+
 fn check_encoding(encoding: u8, is_downsampled: bool) -> Result<(), String> {
     if encoding == AGGREGATE && is_downsampled {
         return Ok(());
     }
     match Encoding::try_from(encoding) {
-        Ok(Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram) => Ok(()),
+        Ok(known) if is_readable(known) => Ok(()),
         Ok(newer) => Err(format!("a chunk of encoding {newer}, which Thanos cannot read")),
         Err(error) => Err(error.to_string()),
     }

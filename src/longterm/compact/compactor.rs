@@ -8,7 +8,7 @@ use crate::base::clock::SharedClock;
 use crate::base::metrics::Registry;
 use crate::disk::{ScratchDisk, SharedDisk};
 use crate::longterm::bucket::Bucket;
-use crate::longterm::{BucketBlock, FetchOptions, Fetcher};
+use crate::longterm::{BucketBlock, BucketIndex, BucketView, FetchOptions, Fetcher, LongTermError};
 
 use super::explain::{Explanation, explain};
 use super::lease::Lease;
@@ -74,6 +74,11 @@ impl Compactor {
         Ok(Picture::new(view, quarantined, &self.options, self.clock.now_ms()))
     }
 
+    /// Writes down for others which blocks there are, by what was seen last.
+    pub(super) fn write_index(&self, view: &BucketView) -> Result<(), LongTermError> {
+        BucketIndex::write(&self.fetcher.lock(), view, self.clock.now_ms())
+    }
+
     /// What would be done with each block, and why. Reads only.
     ///
     /// # Errors
@@ -115,7 +120,7 @@ impl Compactor {
     /// fails for some blocks only stands in the report, and the next round tries again.
     pub fn run_once(&self, watch: Watch<'_>) -> Result<Report, CompactError> {
         let mut round = self.begin(watch)?;
-        let done = round.all();
+        let done = round.all().and_then(|()| round.write_index());
         let report = round.finish();
         let is_clean = done.is_ok() && report.failures.is_empty();
         let counter = if is_clean { &self.metrics.iterations } else { &self.metrics.retries };

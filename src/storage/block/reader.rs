@@ -10,7 +10,7 @@ use crate::storage::index::{IndexError, IndexReader, SeriesScratch, intersects};
 
 use super::chunks::ChunkReader;
 use super::series::BlockSeries;
-use super::writer::INDEX;
+use super::unfinished::INDEX;
 use super::{BlockError, BlockMeta, Tombstones};
 
 /// A block that can be asked. The answers keep it open; its files may be removed meanwhile.
@@ -173,11 +173,12 @@ impl Queryable for Block {
         }
         let limit = limit(ask);
         let mut scratch = SeriesScratch::default();
+        let (range, wanted) = (parts.reach(ask.range), ask.hints.aggregate());
         for id in parts.ids(ask)? {
-            let labels = parts.index.series(id, &mut scratch);
-            let labels = labels.map_err(|error| parts.of_index(error))?.to_labels();
-            let series = BlockSeries::new(parts, id, labels, &scratch.chunks, ask);
-            if let Some(series) = series {
+            let labels = parts.index.series_in(id, range, &mut scratch);
+            let Some(labels) = labels.map_err(|error| parts.of_index(error))? else { continue };
+            let labels = labels.to_labels();
+            if let Some(series) = BlockSeries::new(parts, id, labels, &scratch.chunks, wanted) {
                 set.series.push(Box::new(series) as Box<dyn Series>);
             }
             if set.series.len() == limit {

@@ -1,6 +1,7 @@
 //! Blocks grow, get coarser ones, and go.
 
 use super::*;
+use crate::base::clock::Clock as _;
 use crate::longterm::{Mark, MarkKind, write_mark};
 
 const M5: i64 = 300_000;
@@ -204,6 +205,23 @@ fn blocks_that_need_more_disk_than_there_may_be_wait() {
     world.options.disk_bytes_max = 1 << 20;
     assert_eq!(world.run().merged.len(), 1);
     assert_eq!(world.number("promlite_compact_group_lag_seconds"), 0.0);
+}
+
+#[test]
+fn a_round_leaves_an_index_of_the_bucket_as_it_is_then() {
+    let mut world = World::new();
+    two_hours(&world, 6);
+    world.options.retention = Retention::days([1, 0, 0]);
+    for _ in 0..3 {
+        world.run();
+        let now_ms = world.clock.now_ms();
+        let fetcher = || Fetcher::new(world.bucket.clone(), &FetchOptions::default());
+        let told = fetcher().start_from_index(now_ms, 0).unwrap().unwrap();
+        let found = fetcher().fetch().unwrap();
+        assert_eq!(told.blocks, found.blocks);
+        assert_eq!(told.deletion_marks, found.deletion_marks);
+        world.pass(49 * HOUR);
+    }
 }
 
 #[test]
