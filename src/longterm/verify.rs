@@ -257,3 +257,67 @@ fn check_encoding(encoding: u8, is_downsampled: bool) -> Result<(), String> {
         Err(error) => Err(error.to_string()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::varint::put_uvarint;
+    use crate::disk::MemoryDisk;
+
+    /// Segments of several windows; says where the chunks begin.
+    fn segment(lengths: impl IntoIterator<Item = usize>) -> (Vec<u8>, Vec<usize>) {
+        let mut bytes = [&SEGMENT_MAGIC[..], &[0; 3]].concat();
+        let mut offsets = Vec::new();
+        for length in lengths {
+            offsets.push(bytes.len());
+            put_uvarint(&mut bytes, length as u64);
+            let mut body = vec![length as u8; length + 1];
+            body[0] = Encoding::Xor as u8;
+            bytes.extend_from_slice(&body);
+            bytes.extend_from_slice(&crc32c::crc32c(&body).to_be_bytes());
+        }
+        (bytes, offsets)
+    }
+
+    fn check(bytes: &[u8]) -> Result<BlockFiles, String> {
+        let (disk, dir) = (MemoryDisk::shared(), Path::new("block"));
+        disk.create_dir_all(&dir.join(CHUNKS)).unwrap();
+        disk.create(&dir.join(INDEX)).unwrap().write_all(b"index").unwrap();
+        disk.create(&dir.join("chunks/000001")).unwrap().write_all(bytes).unwrap();
+        check_files(&disk, dir, false).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn chunks_are_found_over_the_ends_of_windows() {
+        // Chunks around the ends of windows, and one of more than a window.
+        let window = WINDOW_BYTES as usize;
+        for first in (window - 40..window + 10).step_by(24) {
+            let (bytes, offsets) = segment([first, 20, 200, window - 300, 9, 2 * window, 100]);
+            let found = check(&bytes).unwrap();
+            assert_eq!((found.segments.len(), found.files.len()), (1, 2));
+            let file = &found.files[0];
+            assert_eq!(
+                (file.rel_path.as_str(), file.size_bytes),
+                ("chunks/000001", bytes.len() as u64)
+            );
+            assert!(is_as_told(&bytes, file) && !is_as_told(&bytes[1..], file));
+            let mut torn = bytes.clone();
+            let place = offsets[4];
+            torn[place + 5] ^= 1;
+            let error = check(&torn).unwrap_err();
+            let wanted = "chunk checksum mismatch";
+            assert!(error.contains(wanted) && error.contains(&place.to_string()), "{error}");
+            for cut in [1, 105] {
+                let error = check(&bytes[..bytes.len() - cut]).unwrap_err();
+                let place = offsets[6].to_string();
+                assert!(error.contains("behind the segment's end"), "{error}");
+                assert!(error.contains(&place), "{error}");
+            }
+        }
+        let (mut bytes, _) = segment([5]);
+        bytes.extend([0x80; 40]);
+        assert!(check(&bytes).unwrap_err().contains("behind the segment's end"));
+        assert!(check(b"no").unwrap_err().contains("not a chunk segment"));
+        assert!(check(&SEGMENT_MAGIC).is_ok());
+    }
+}

@@ -21,6 +21,7 @@ pub(super) fn compact(store: &Store, rules: &Rules, pause_ms: Option<i64>) -> Do
     let pause = Duration::from_millis(u64::try_from(pause_ms)?);
     with_bars(|watch, bars| {
         compactor.run(pause, watch, &mut |round| match round {
+            Ok(report) if report == Report::default() => {}
             Ok(report) => lines(&report).iter().for_each(|line| bars.print(line)),
             Err(error) => bars.print(&error.to_string()),
         });
@@ -80,7 +81,10 @@ fn lines(report: &Report) -> Vec<String> {
     }
     let derived = [("relabelled", &report.relabelled), ("downsampled", &report.downsampled)];
     for (what, derived) in derived {
-        lines.extend(derived.iter().map(|one| format!("{what} {} to {}", one.source, one.block)));
+        lines.extend(derived.iter().map(|one| format!("{what} {} into {}", one.source, one.block)));
+    }
+    for (block, why) in &report.taken_out {
+        lines.push(format!("marked not to be merged {block}: {why}"));
     }
     let marked = [
         ("marked for deletion, superfluous:", &report.outdated),

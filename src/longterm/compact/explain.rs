@@ -5,6 +5,8 @@ use std::fmt;
 
 use ulid::Ulid;
 
+use crate::longterm::time_text::format_ms;
+
 use super::CompactOptions;
 use super::group::GroupKey;
 use super::picture::Picture;
@@ -38,7 +40,8 @@ pub struct Explanation {
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (block, group) = (self.block, &self.group);
-        writeln!(f, "{block}  {}..{}  {group}", self.min_time_ms, self.max_time_ms)?;
+        let (start, end) = (format_ms(self.min_time_ms), format_ms(self.max_time_ms));
+        writeln!(f, "{block}  {start} .. {end}  {group}")?;
         for line in [&self.merging, &self.downsampling, &self.retention, &self.deletion] {
             if !line.is_empty() {
                 writeln!(f, "    {line}")?;
@@ -75,13 +78,14 @@ pub fn explain(picture: &Picture, options: &CompactOptions, now_ms: i64) -> Vec<
             explanation.deletion = if now_ms > due_ms {
                 format!("to be removed: marked for deletion ({why})")
             } else {
-                format!("marked for deletion ({why}), to be removed after {due_ms}")
+                format!("marked for deletion ({why}), to be removed after {}", format_ms(due_ms))
             };
             return explanation;
         }
         if picture.young.contains(&ulid) {
             let until_ms = block.written_ms().saturating_add(options.consistency_delay_ms);
-            explanation.merging = format!("not looked at before {until_ms}: just uploaded");
+            explanation.merging =
+                format!("not looked at before {}: just uploaded", format_ms(until_ms));
             return explanation;
         }
         if let Some(outdated) = outdated {
@@ -106,7 +110,9 @@ fn merging(picture: &Picture, block: Ulid, planned: Option<&PlanWithin>) -> Stri
         return format!("set aside: {} ({})", why.reason, why.details);
     }
     if let Some(mark) = picture.view.no_compact.get(&block) {
-        return format!("not merged: marked so ({} {})", mark.reason, mark.details);
+        let parts = [mark.reason.as_str(), mark.details.as_str()];
+        let why: Vec<&str> = parts.into_iter().filter(|part| !part.is_empty()).collect();
+        return format!("not merged: marked so ({})", why.join(": "));
     }
     let Some((plan, unfit)) = planned else { return String::new() };
     if let Some((_, why)) = unfit.iter().find(|(unfit, _)| *unfit == block) {

@@ -9,6 +9,8 @@ use xxhash_rust::xxh64::Xxh64;
 
 use crate::longterm::BucketBlock;
 
+use super::resolution::Resolution;
+
 /// The value of the first replica label where nothing else would be left.
 const DEDUPED: &str = "deduped";
 
@@ -70,7 +72,10 @@ impl GroupKey {
 
 impl fmt::Display for GroupKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}@{{", self.resolution_ms)?;
+        match Resolution::of(self.resolution_ms) {
+            Some(resolution) => write!(f, "{resolution} {{")?,
+            None => write!(f, "{} ms {{", self.resolution_ms)?,
+        }
         for (place, (name, value)) in self.labels.iter().enumerate() {
             let comma = if place == 0 { "" } else { ", " };
             write!(f, "{comma}{name}={value:?}")?;
@@ -135,6 +140,6 @@ mod tests {
         ids.sort_unstable();
         ids.dedup();
         assert_eq!(ids.len(), 4);
-        assert_eq!(keys[3].to_string(), r#"0@{a="b", c="d"}"#);
+        assert_eq!(keys[3].to_string(), r#"raw {a="b", c="d"}"#);
     }
 }

@@ -70,7 +70,9 @@ impl Round<'_> {
                 "downsampled, and shares time with other blocks".to_owned(),
             ),
         };
-        self.mark(MarkKind::NoCompact, block, reason, &details)
+        self.mark(MarkKind::NoCompact, block, reason, &details)?;
+        self.report.taken_out.push((block, details));
+        Ok(())
     }
 
     fn merge(&mut self, key: &GroupKey, plan: &Plan) -> Result<(), Trouble> {

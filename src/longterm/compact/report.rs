@@ -42,6 +42,8 @@ pub struct Report {
     pub too_old: Vec<Ulid>,
     /// Blocks that were set aside, and why.
     pub quarantined: Vec<(Ulid, Reason, String)>,
+    /// Blocks that were marked not to be merged, and why.
+    pub taken_out: Vec<(Ulid, String)>,
     /// What could not be done; the next round tries again.
     pub failures: Vec<String>,
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use ulid::Ulid;
 
 use crate::longterm::BucketBlock;
+use crate::longterm::time_text::format_ms;
 
 use super::CompactOptions;
 use super::group::lineage;
@@ -58,7 +59,8 @@ impl fmt::Display for Resampling {
             Self::Done => f.write_str("downsampled already"),
             Self::TooOld => f.write_str("not downsampled: coarser data of its time is too old"),
             Self::Short { span_ms, until_ms } => {
-                write!(f, "not downsampled: only {span_ms} ms long, and not old before {until_ms}")
+                let (hours, until) = (span_ms / 3_600_000, format_ms(*until_ms));
+                write!(f, "not downsampled: only {hours} h long, and not old before {until}")
             }
             Self::SharesTime { with } => {
                 write!(f, "not downsampled: has to be merged with {with} before")

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use ulid::Ulid;
 
 use crate::longterm::BucketBlock;
+use crate::longterm::time_text::format_ms;
 
 use super::cover::{Missing, missing};
 use super::group::lineage;
@@ -48,14 +49,17 @@ impl fmt::Display for Fate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Forever => f.write_str("kept: no retention is set for its resolution"),
-            Self::Until { until_ms } => write!(f, "kept: its retention ends at {until_ms}"),
+            Self::Until { until_ms } => {
+                write!(f, "kept: its retention ends at {}", format_ms(*until_ms))
+            }
             Self::Uncovered(missing) => {
                 f.write_str("kept though too old: coarser blocks do not have all of it")?;
                 if let Some(source) = missing.sources.first() {
                     write!(f, "; {} sources are missing, such as {source}", missing.sources.len())?;
                 }
                 if let Some(span) = missing.span {
-                    write!(f, "; time from {} to {} is missing", span.start_ms, span.end_ms)?;
+                    let (start, end) = (format_ms(span.start_ms), format_ms(span.end_ms));
+                    write!(f, "; time from {start} to {end} is missing")?;
                 }
                 Ok(())
             }

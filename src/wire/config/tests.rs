@@ -194,7 +194,7 @@ fn both_shapes_name_a_bucket_and_who_keeps_it() {
     let helm = "prometheus: {prometheusSpec: {thanos: {image: x, objectStorageConfig: {secret: \
                 {type: S3, config: {bucket: a, insecure: true}}}, replicaLabels: [replica], \
                 endpoints: ['b:10901'], compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, \
-                selector_relabel_configs: [{source_labels: [cluster], regex: a, action: keep}], \
+                selectorRelabelConfigs: [{sourceLabels: [cluster], regex: a, action: keep}], \
                 deduplication: identity}}}}\n";
     for text in [plain, helm] {
         let thanos = read(text).unwrap();
