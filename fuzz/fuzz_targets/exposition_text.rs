@@ -13,6 +13,11 @@ fn again(sample: RawSample<'_>) {
     }
     let labels = buf.finish().expect("finished before").to_labels();
     let Some(name) = labels.metric_name() else { return };
+    // The lexer of Prometheus, and so ours, takes a zero byte in a quoted name only behind a
+    // backslash, which it keeps: such names cannot be written.
+    if name.contains('\0') || labels.iter().any(|(label, _)| label.contains('\0')) {
+        return;
+    }
     let mut line = String::new();
     write_sample(&mut line, name, labels.iter(), sample.value, sample.timestamp_ms);
     let entries: Vec<_> = Parser::new(line.as_bytes()).collect();

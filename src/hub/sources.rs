@@ -6,14 +6,14 @@ use std::sync::Arc;
 use crate::base::metrics::Registry;
 use crate::series::{Dedup, External, Merged, Queryable};
 use crate::storage::db::Tsdb;
-use crate::wire::config::ThanosConfig;
+use crate::wire::config::{GrpcConfig, ThanosConfig};
 
 use super::HubConfig;
 use super::api::HeadStatus;
 #[cfg(feature = "longterm")]
 use super::bucket::HubBucket;
 #[cfg(feature = "thanos")]
-use super::grpc::{self, GrpcServer};
+use super::grpc::{self, GrpcServer, Transport};
 use super::replicas::{Replicas, ReplicasWanted};
 use super::run::HubError;
 use super::service::Store;
@@ -49,7 +49,12 @@ impl Sources {
             if !config.thanos.endpoints.is_empty() {
                 return without("thanos.endpoints", "thanos");
             }
+            if config.thanos.grpc != GrpcConfig::default() {
+                return without("thanos.grpc_*", "thanos");
+            }
         }
+        #[cfg(feature = "thanos")]
+        Transport::read(&config.thanos.grpc)?;
         if cfg!(not(feature = "longterm")) && config.thanos.objstore.is_some() {
             return without("a bucket", "longterm");
         }
@@ -69,7 +74,8 @@ impl Sources {
         let outside: Arc<dyn Queryable> =
             Arc::new(External::new(Arc::new(db.clone()), labels.clone()));
         // Who has only its own data answers as a Prometheus does, without external labels.
-        let is_alone = config.thanos == ThanosConfig::default();
+        let grpc = GrpcConfig::default();
+        let is_alone = ThanosConfig { grpc, ..config.thanos.clone() } == ThanosConfig::default();
         let own = if is_alone { Arc::new(db.clone()) } else { outside.clone() };
         #[cfg_attr(
             not(any(feature = "longterm", feature = "thanos")),
@@ -79,8 +85,10 @@ impl Sources {
         #[cfg(feature = "longterm")]
         all.extend(bucket.as_ref().map(HubBucket::queryable));
         #[cfg(feature = "thanos")]
+        let transport = Transport::read(&config.thanos.grpc)?;
+        #[cfg(feature = "thanos")]
         if !config.thanos.endpoints.is_empty() {
-            all.push(grpc::stores(&config.thanos.endpoints)?);
+            all.push(grpc::stores(&config.thanos.endpoints, &transport)?);
         }
         let all = match <[_; 1]>::try_from(all) {
             Ok([only]) => only,
@@ -90,7 +98,7 @@ impl Sources {
         let grpc = match grpc_listen {
             Some(listen) => {
                 let (db, labels) = (db.clone(), labels.clone());
-                Some(GrpcServer::start(listen, outside, db, labels, registry).await?)
+                Some(GrpcServer::start(listen, outside, db, labels, &transport, registry).await?)
             }
             None => None,
         };

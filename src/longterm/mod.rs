@@ -22,6 +22,7 @@ pub mod gateway;
 mod index;
 mod marks;
 mod meta;
+mod plain;
 mod ship;
 #[cfg(feature = "thanos")]
 pub mod storeapi;

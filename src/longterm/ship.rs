@@ -19,7 +19,9 @@ use crate::storage::db::BlockGuard;
 
 use super::bucket::{Bucket, BucketError};
 use super::meta::META;
-use super::verify::{CHUNKS, INDEX};
+use super::plain::write_plain;
+use super::upload::refuse_deletions;
+use super::verify::{CHUNKS, INDEX, is_plain};
 use super::{
     BucketBlock, FetchOptions, Fetcher, LongTermError, Source, ThanosMeta, UploadOptions,
     upload_block,
@@ -29,6 +31,8 @@ use super::{
 pub const SHIPPER_FILE: &str = "thanos.shipper.json";
 const STAGE: &str = "thanos/upload";
 const TOMBSTONES: &str = "tombstones";
+/// What a block of late samples says of itself.
+const FROM_OUT_OF_ORDER: &str = "from-out-of-order";
 const VERSION: u32 = 1;
 
 /// What is shipped and how.
@@ -42,8 +46,13 @@ pub struct ShipOptions {
     /// Ship blocks that were merged here, too; those that overlap what is in the bucket are
     /// refused. Default false: they hold nothing that was not shipped before.
     pub upload_compacted: bool,
-    /// After a block that cannot be sent now, go on with younger ones. Default false: a compactor
-    /// could merge around the hole.
+    /// After a block that cannot be sent now, go on with younger ones
+    /// (`--shipper.allow-out-of-order-uploads`). Default false: a compactor could merge around
+    /// the hole, and the block that comes later would overlap what it made.
+    ///
+    /// Blocks of late samples are shipped in any case. They overlap blocks of their time, so that
+    /// a Thanos compactor must be told to put up with it
+    /// (`--compact.enable-vertical-compaction`); ours does. [`ShipReport::late`] names them.
     pub allow_out_of_order: bool,
     /// Is told which blocks the data directory may merge and remove.
     pub guard: BlockGuard,
@@ -83,8 +92,13 @@ pub struct ShipReport {
     pub uploaded: Vec<Ulid>,
     /// Blocks that were in the bucket already.
     pub found: Vec<Ulid>,
-    /// Blocks that will not be sent as they are, and why: damaged, with deleted samples, with
-    /// chunks that Thanos cannot read. They stay on the disk.
+    /// Blocks of late samples among those that were sent: they overlap others.
+    pub late: Vec<Ulid>,
+    /// Blocks among those that were sent that had chunks which Thanos cannot read: these were
+    /// encoded anew, without the start times of their samples.
+    pub reencoded: Vec<Ulid>,
+    /// Blocks that will not be sent as they are, and why: damaged, with deleted samples. They stay
+    /// on the disk.
     pub refused: Vec<(Ulid, String)>,
 }
 
@@ -106,6 +120,8 @@ struct Metrics {
     uploads: Counter,
     upload_failures: Counter,
     refused: Counter,
+    late: Counter,
+    reencoded: Counter,
 }
 
 impl Metrics {
@@ -126,6 +142,14 @@ impl Metrics {
                 "thanos_shipper_corrupted_blocks_total",
                 "Times that a block was not sent because of what is in it.",
             ),
+            late: counter(
+                "promlite_shipper_late_uploads_total",
+                "Blocks of late samples that were sent; they overlap others.",
+            ),
+            reencoded: counter(
+                "promlite_shipper_reencoded_uploads_total",
+                "Blocks that were sent in older encodings, without start times.",
+            ),
         }
     }
 }
@@ -140,7 +164,9 @@ struct List {
 enum Fate {
     Shipped,
     Found,
-    Sent,
+    Sent {
+        reencoded: bool,
+    },
     /// It holds nothing that belongs into the bucket.
     Exempt,
 }
@@ -219,10 +245,7 @@ impl Shipper {
                 }
                 Ok(Fate::Shipped) => {}
                 Ok(Fate::Found) => report.found.push(ulid),
-                Ok(Fate::Sent) => {
-                    self.metrics.uploads.inc();
-                    report.uploaded.push(ulid);
-                }
+                Ok(Fate::Sent { reencoded }) => self.sent(meta, reencoded, report),
                 Err(error) if is_of_block(&error) => {
                     self.metrics.refused.inc();
                     tracing::warn!(block = %ulid, %error, "block is not shipped");
@@ -299,7 +322,7 @@ impl Shipper {
             self.refuse_overlap(meta, &thanos)?;
         }
         let stage = self.data_dir.join(STAGE);
-        let staged = self.stage(meta.ulid, &stage)?;
+        let (staged, reencoded) = self.stage_readable(meta.ulid, &stage, is_ending)?;
         let options = UploadOptions {
             clock: self.options.clock.clone(),
             notes: Some(stage.join(format!("{}.json", meta.ulid))),
@@ -309,7 +332,21 @@ impl Shipper {
         upload_block(&self.bucket, &self.disk, &staged, &thanos, &options)?;
         self.remove_stage(&staged)?;
         tracing::info!(block = %meta.ulid, bucket = %self.bucket.name(), "block shipped");
-        Ok(Fate::Sent)
+        Ok(Fate::Sent { reencoded })
+    }
+
+    fn sent(&self, meta: &BlockMeta, reencoded: bool, report: &mut ShipReport) {
+        self.metrics.uploads.inc();
+        report.uploaded.push(meta.ulid);
+        if meta.compaction.hints.iter().any(|hint| hint == FROM_OUT_OF_ORDER) {
+            tracing::info!(block = %meta.ulid, "it is of late samples and overlaps other blocks");
+            self.metrics.late.inc();
+            report.late.push(meta.ulid);
+        }
+        if reencoded {
+            self.metrics.reencoded.inc();
+            report.reencoded.push(meta.ulid);
+        }
     }
 
     /// True if the bucket has the block with all files that it names. A block whose files are
@@ -365,6 +402,24 @@ impl Shipper {
                 Err(LongTermError::refused(meta.ulid, why))
             }
         }
+    }
+
+    /// The block in a folder of its own, and whether it was encoded anew there because Thanos
+    /// could not read it.
+    fn stage_readable(
+        &self,
+        ulid: Ulid,
+        stage: &Path,
+        is_ending: &dyn Fn() -> bool,
+    ) -> Result<(PathBuf, bool), LongTermError> {
+        let staged = self.stage(ulid, stage)?;
+        if is_plain(&self.disk, &staged)? {
+            return Ok((staged, false));
+        }
+        refuse_deletions(&self.disk, &staged)?;
+        // The writer takes the place of the block that it reads, which is there until then.
+        write_plain(&self.disk, &staged, stage, is_ending)?;
+        Ok((staged, true))
     }
 
     /// A second name for each file of the block, which stays when the data directory merges or

@@ -110,13 +110,16 @@ fn refuse_unfit(
     if meta.compaction.sources.is_empty() {
         return refused("it names no sources, so that Thanos would take it for a duplicate");
     }
+    refuse_deletions(disk, dir)
+}
+
+pub(super) fn refuse_deletions(disk: &SharedDisk, dir: &Path) -> Result<(), LongTermError> {
     let (tombstones, _) = Tombstones::read(&**disk, dir)?;
-    if tombstones.count() > 0 {
-        return refused(
-            "it has deleted samples, which the bucket would have again: clean it first",
-        );
+    if tombstones.count() == 0 {
+        return Ok(());
     }
-    Ok(())
+    let why = "it has deleted samples, which the bucket would have again: clean it first";
+    Err(LongTermError::refused(dir.display(), why))
 }
 
 fn fill_in(block: &mut BucketBlock, found: &BlockFiles) {

@@ -138,3 +138,70 @@ fn a_bucket_without_external_labels_is_refused() {
         "hub.yml:1: thanos: a bucket is shared: this hub needs external_labels that no other has"
     );
 }
+
+/// Where a test certificate lies.
+fn pem(name: &str) -> String {
+    format!("{}/testdata/tls/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn hubs_ask_one_another_over_tls() {
+    let runtime = Runtime::new().unwrap();
+    let other = hub(
+        &runtime,
+        &format!(
+            "global: {{external_labels: {{replica: b}}}}\n\
+             thanos: {{grpc_server_tls_cert: '{}', grpc_server_tls_key: '{}', \
+             grpc_server_tls_client_ca: '{}'}}\n",
+            pem("issued.pem"),
+            pem("issued.key"),
+            pem("ca.pem")
+        ),
+    );
+    fill(&other, 0, false);
+    let asking = |ca: &str| {
+        let text = format!(
+            "global: {{external_labels: {{replica: a}}}}\n\
+             thanos: {{replica_labels: [replica], endpoints: ['{}'], grpc_client_tls_secure: true, \
+             grpc_client_tls_ca: '{}', grpc_client_tls_cert: '{}', grpc_client_tls_key: '{}', \
+             grpc_compression: gzip}}\n",
+            other.grpc_addr().unwrap(),
+            pem(ca),
+            pem("issued.pem"),
+            pem("issued.key")
+        );
+        hub(&runtime, &text)
+    };
+    let first = asking("ca.pem");
+    values(&range(&first, "requests_total", ""));
+    runtime.block_on(first.stop()).unwrap();
+    let first = asking("self.pem");
+    let target = format!("/api/v1/query?query=requests_total&time={}", START_MS / 1000 + 60);
+    let answer = get(&first, &target).to_string();
+    assert!(answer.contains("invalid peer certificate: UnknownIssuer"), "{answer}");
+    runtime.block_on(first.stop()).unwrap();
+    runtime.block_on(other.stop()).unwrap();
+}
+
+#[test]
+fn keys_that_are_not_there_or_do_not_fit_are_told_before_anything_is_opened() {
+    let runtime = Runtime::new().unwrap();
+    let (certificate, key) = (pem("issued.pem"), pem("self.key"));
+    let cases = [
+        ("grpc_server_tls_cert: a".to_owned(), "needs its grpc_server_tls_key"),
+        ("grpc_client_tls_ca: a".to_owned(), "without grpc_client_tls_secure: true"),
+        (format!("grpc_server_tls_cert: '{certificate}', grpc_server_tls_key: gone"), "gone: "),
+        (
+            format!("grpc_server_tls_cert: '{certificate}', grpc_server_tls_key: '{key}'"),
+            "gRPC server: ",
+        ),
+    ];
+    for (keys, wanted) in cases {
+        let text = format!("global: {{external_labels: {{a: b}}}}\nthanos: {{{keys}}}\n");
+        let config = Config::parse(&text, std::path::Path::new("hub.yml"), &|_| None).unwrap();
+        let config = HubConfig::from_config(&config).unwrap();
+        let options = HubOptions::new(config, "/nowhere", "127.0.0.1:0");
+        let error = runtime.block_on(Hub::start(options)).unwrap_err().to_string();
+        assert!(error.contains(wanted), "{error}");
+    }
+}

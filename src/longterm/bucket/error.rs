@@ -29,7 +29,14 @@ pub enum BucketError {
         /// The store's words.
         what: String,
     },
-    /// The configuration names something that is not there or makes no sense.
+    /// There is no such bucket.
+    NoBucket {
+        /// The bucket.
+        name: String,
+        /// The store's words.
+        what: String,
+    },
+    /// The configuration makes no sense.
     Config(String),
     /// The local disk refused.
     Io {
@@ -63,14 +70,14 @@ impl BucketError {
         matches!(self, Self::NotFound { .. })
     }
 
-    /// What a failed request for `key` means.
-    pub(super) fn of_store(key: &str, error: &object_store::Error) -> Self {
+    /// What a failed request for `key` of the bucket `name` means.
+    pub(super) fn of_store(name: &str, key: &str, error: &object_store::Error) -> Self {
         use object_store::Error as Store;
         let words = words_of(error);
         let named = |what: String| (key.to_owned(), what);
         match error {
             // Listings and writes say it as errors of other kinds.
-            _ if names_the_bucket(&words) => Self::Config(format!("no such bucket: {words}")),
+            _ if names_the_bucket(&words) => Self::NoBucket { name: name.to_owned(), what: words },
             Store::NotFound { .. } => Self::NotFound { key: key.to_owned() },
             Store::PermissionDenied { .. } | Store::Unauthenticated { .. } => {
                 let (key, what) = named(words);
@@ -104,6 +111,7 @@ impl BucketError {
         match self {
             Self::Denied { key, what } => Self::Denied { key, what: hide(what) },
             Self::Unavailable { key, what } => Self::Unavailable { key, what: hide(what) },
+            Self::NoBucket { name, what } => Self::NoBucket { name, what: hide(what) },
             Self::Config(what) => Self::Config(hide(what)),
             Self::Unsupported(what) => Self::Unsupported(hide(what)),
             other => other,
@@ -152,6 +160,12 @@ impl fmt::Display for BucketError {
             Self::NotFound { key } => write!(f, "{key}: no such object"),
             Self::Denied { key, what } => write!(f, "{key}: refused by the store: {what}"),
             Self::Unavailable { key, what } => write!(f, "{key}: store not available: {what}"),
+            Self::NoBucket { name, what } => {
+                // As the configuration calls it.
+                let kind = if name.starts_with("azure://") { "container" } else { "bucket" };
+                write!(f, "{name}: there is no such {kind}: make it, or correct its name in ")?;
+                write!(f, "`{kind}` of the bucket's configuration: {what}")
+            }
             Self::Config(what) => write!(f, "bucket: {what}"),
             Self::Io { path, error } => write!(f, "{}: {error}", path.display()),
             Self::Unsupported(what) => write!(f, "not supported: {what}"),
@@ -165,5 +179,39 @@ impl std::error::Error for BucketError {
             Self::Io { error, .. } => Some(error),
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bucket_that_is_not_there_is_named_with_what_to_do() {
+        let cases = [
+            ("azure://acme/metrics", "<Code>ContainerNotFound</Code>", "container"),
+            ("s3://metrics", "<Code>NoSuchBucket</Code>", "bucket"),
+            ("gs://metrics", "The specified bucket does not exist.", "bucket"),
+        ];
+        for (name, answer, kind) in cases {
+            let source = || format!("non-2xx status code: 404 Not Found: {answer}").into();
+            let path = "01ABC/meta.json".to_owned();
+            let errors = [
+                object_store::Error::Generic { store: "any", source: source() },
+                object_store::Error::NotFound { path, source: source() },
+            ];
+            for error in errors {
+                let error = BucketError::of_store(name, "01ABC/meta.json", &error);
+                assert!(!error.is_transient() && !error.is_not_found());
+                let told = error.to_string();
+                let wanted = format!(
+                    "{name}: there is no such {kind}: make it, or correct its name in `{kind}` of \
+                     the bucket's configuration: "
+                );
+                assert!(told.starts_with(&wanted) && told.contains(answer), "{told}");
+            }
+        }
+        let gone = object_store::Error::NotFound { path: "a".into(), source: "404".into() };
+        assert!(BucketError::of_store("s3://metrics", "a", &gone).is_not_found());
     }
 }

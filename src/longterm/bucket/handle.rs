@@ -243,7 +243,7 @@ impl Parts {
     }
 
     pub(super) fn refusal(&self, key: &str, error: &object_store::Error) -> BucketError {
-        BucketError::of_store(key, error).without(&self.secrets)
+        BucketError::of_store(&self.name, key, error).without(&self.secrets)
     }
 
     /// Tries until it goes well, is refused for good, or was tried often enough.

@@ -41,7 +41,7 @@ impl Bucket {
             }
             BucketError::Config(what) => BucketError::Config(format!("{}: {what}", self.name())),
             BucketError::NotFound { .. } => {
-                BucketError::Config(format!("{}: no such bucket", self.name()))
+                BucketError::NoBucket { name: self.name(), what: "it answers 404".to_owned() }
             }
             other => other,
         })

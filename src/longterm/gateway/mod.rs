@@ -26,6 +26,8 @@ mod metrics;
 mod options;
 mod places;
 mod postings;
+#[cfg(test)]
+mod postings_tests;
 mod ranges;
 mod select;
 mod series;

@@ -9,6 +9,7 @@ use prost::Message;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tonic::client::Grpc;
+use tonic::codec::CompressionEncoding;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::transport::{Channel, Endpoint};
 use tonic::{Code, Request, Status, Streaming};
@@ -24,8 +25,8 @@ use super::codec::BytesCodec;
 use super::info::StoreInfo;
 use super::matchers;
 use super::messages::{
-    InfoResponse, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest,
-    LabelValuesResponse, STRATEGY_ABORT, STRATEGY_WARN, SeriesRequest,
+    InfoResponse, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesResponse,
+    STRATEGY_ABORT, STRATEGY_WARN, SeriesRequest,
 };
 
 /// How soon a store that went away without a word is noticed.
@@ -50,9 +51,13 @@ impl fmt::Display for Failure {
 
 impl Failure {
     fn of(status: &Status) -> Self {
-        let message = status.message();
+        let mut message = status.message().to_owned();
+        if let Some(cause) = std::error::Error::source(status) {
+            let cause = told(cause);
+            message = if cause.contains(&message) { cause } else { format!("{message}: {cause}") };
+        }
         Self(match status.code() {
-            Code::Unknown | Code::Internal => message.to_owned(),
+            Code::Unknown | Code::Internal => message,
             code => format!("{code:?}: {message}"),
         })
     }
@@ -85,7 +90,11 @@ impl Calls {
             .initial_connection_window_size(2 * WINDOW_BYTES)
             .tcp_nodelay(true)
             .connect_lazy();
-        let grpc = Grpc::new(channel).max_decoding_message_size(options.answer_max_bytes);
+        let mut grpc = Grpc::new(channel).max_decoding_message_size(options.answer_max_bytes);
+        if options.compression {
+            // Requests stay as they are: they are small, and not every server could read them.
+            grpc = grpc.accept_compressed(CompressionEncoding::Gzip);
+        }
         Self { address: address.into(), grpc, options, last_word: Mutex::new(None) }
     }
 
@@ -180,38 +189,16 @@ impl Calls {
         Ok(reader.finish())
     }
 
-    pub(super) async fn label_names(&self, ask: &Select) -> Result<Vec<Arc<str>>, Failure> {
-        let info = self.info().await?;
-        if !info.may_have(&ask.matchers, ask.range) {
-            return Ok(Vec::new());
-        }
-        let request = LabelNamesRequest {
-            partial_response_disabled: self.options.partial == PartialAnswers::Refuse,
-            partial_response_strategy: self.strategy(),
-            start_ms: ask.range.start_ms,
-            end_ms: ask.range.end_ms,
-            matchers: matchers::write(&ask.matchers),
-            without_replica_labels: Vec::new(),
-            limit: i64::try_from(ask.hints.limit).unwrap_or(0),
-        };
-        let asked = self.unary("/thanos.Store/LabelNames", request.encode_to_vec().into());
-        let body = within(self.options.timeout, asked).await?;
-        let answer =
-            LabelNamesResponse::decode(body).map_err(|error| Failure(error.to_string()))?;
-        Ok(self.texts(answer.names, &answer.warnings))
-    }
-
-    pub(super) async fn label_values(
+    /// The names of labels, or the values of one of them.
+    pub(super) async fn texts(
         &self,
-        label: String,
+        label: Option<String>,
         ask: &Select,
     ) -> Result<Vec<Arc<str>>, Failure> {
-        let info = self.info().await?;
-        if !info.may_have(&ask.matchers, ask.range) {
+        if !self.info().await?.may_have(&ask.matchers, ask.range) {
             return Ok(Vec::new());
         }
-        let request = LabelValuesRequest {
-            label,
+        let names = LabelNamesRequest {
             partial_response_disabled: self.options.partial == PartialAnswers::Refuse,
             partial_response_strategy: self.strategy(),
             start_ms: ask.range.start_ms,
@@ -220,14 +207,33 @@ impl Calls {
             without_replica_labels: Vec::new(),
             limit: i64::try_from(ask.hints.limit).unwrap_or(0),
         };
-        let asked = self.unary("/thanos.Store/LabelValues", request.encode_to_vec().into());
-        let body = within(self.options.timeout, asked).await?;
-        let answer =
-            LabelValuesResponse::decode(body).map_err(|error| Failure(error.to_string()))?;
-        Ok(self.texts(answer.values, &answer.warnings))
+        let (texts, warnings) = match label {
+            None => {
+                let asked = self.message("/thanos.Store/LabelNames", &names);
+                let answer: LabelNamesResponse = asked.await?;
+                (answer.names, answer.warnings)
+            }
+            Some(label) => {
+                let values = names.for_values_of(label);
+                let asked = self.message("/thanos.Store/LabelValues", &values);
+                let answer: LabelValuesResponse = asked.await?;
+                (answer.values, answer.warnings)
+            }
+        };
+        Ok(self.in_order(texts, &warnings))
     }
 
-    fn texts(&self, texts: Vec<String>, warnings: &[String]) -> Vec<Arc<str>> {
+    async fn message<T: Message + Default>(
+        &self,
+        path: &'static str,
+        request: &impl Message,
+    ) -> Result<T, Failure> {
+        let asked = self.unary(path, request.encode_to_vec().into());
+        let body = within(self.options.timeout, asked).await?;
+        T::decode(body).map_err(|error| Failure(error.to_string()))
+    }
+
+    fn in_order(&self, texts: Vec<String>, warnings: &[String]) -> Vec<Arc<str>> {
         for warning in warnings {
             tracing::warn!(store = self.address(), warning, "list of labels may not be whole");
         }
@@ -245,7 +251,7 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Failure> {
 }
 
 /// An error with its causes: the outermost says only that there was one.
-fn told(error: &dyn std::error::Error) -> String {
+pub(super) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

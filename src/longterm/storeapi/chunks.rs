@@ -7,12 +7,10 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use crate::chunk::{
-    AGGREGATE, AggregateChunk, ChunkError, EncodeOptions, Encoding, Part, decode, encode_aggregate,
-    encode_column,
-};
+use crate::chunk::{AGGREGATE, AggregateChunk, ChunkError, Encoding, Part, encode_aggregate};
 use crate::model::Column;
 use crate::series::{Aggregate, Chunk};
+use crate::storage::block::encode_plain;
 
 use super::frames::{self, FrameWriter};
 use super::refusal::Refusal;
@@ -58,13 +56,14 @@ pub(super) fn function_for(numbers: &[i32]) -> Option<&'static str> {
 pub(super) struct ChunkWriter<'a> {
     /// Numbers of the aggregates that were asked for.
     numbers: &'a [i32],
-    /// Where a chunk is decoded that must be encoded anew.
+    /// Where a chunk is decoded that must be encoded anew, and what becomes of it.
     column: Column,
+    plain: Vec<Chunk>,
 }
 
 impl<'a> ChunkWriter<'a> {
     pub(super) fn new(numbers: &'a [i32]) -> Self {
-        Self { numbers, column: Column::new() }
+        Self { numbers, column: Column::new(), plain: Vec::new() }
     }
 
     /// Adds a chunk to the series that was begun.
@@ -105,18 +104,13 @@ impl<'a> ChunkWriter<'a> {
 
     /// Start timestamps do not travel.
     fn write_anew(&mut self, chunk: &Chunk, into: &mut FrameWriter<'_>) -> Result<(), WriteError> {
-        self.column.clear();
-        decode(chunk.encoding, &chunk.data, (i64::MIN, i64::MAX), &mut self.column)?;
-        self.column.starts_ms.clear();
-        let options = EncodeOptions { histogram_starts: false, ..EncodeOptions::default() };
-        let mut result = Ok(());
-        encode_column(&self.column, 0..self.column.len(), &options, &mut |chunk| {
-            if result.is_ok() {
-                let span_ms = (chunk.min_time_ms, chunk.max_time_ms);
-                result = into.chunk(span_ms, &[raw(chunk.encoding, &chunk.data)]);
-            }
-        })?;
-        Ok(result?)
+        self.plain.clear();
+        encode_plain(chunk, &mut self.column, &mut self.plain)?;
+        for chunk in &self.plain {
+            let span_ms = (chunk.min_time_ms, chunk.max_time_ms);
+            into.chunk(span_ms, &[raw(chunk.encoding, &chunk.data)])?;
+        }
+        Ok(())
     }
 }
 

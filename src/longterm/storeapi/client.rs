@@ -16,6 +16,7 @@ use super::answer::Answer;
 use super::calls::{Calls, Failure};
 use super::info::StoreInfo;
 use super::remote::RemoteSeries;
+use super::tls::ClientTls;
 
 /// What a store that does not answer, or not wholly, does to a query.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -40,6 +41,11 @@ pub struct RemoteOptions {
     pub info_timeout: Duration,
     /// An answer may take so much memory.
     pub answer_max_bytes: usize,
+    /// How addresses without a scheme, and those with `https`, are spoken to. Without it, the
+    /// former are spoken to in clear, and for the latter the system's authorities are trusted.
+    pub tls: Option<ClientTls>,
+    /// Let servers compress their answers with gzip if they like to.
+    pub compression: bool,
 }
 
 impl Default for RemoteOptions {
@@ -49,6 +55,8 @@ impl Default for RemoteOptions {
             timeout: Duration::from_secs(120),
             info_timeout: Duration::from_secs(5),
             answer_max_bytes: 512 << 20,
+            tls: None,
+            compression: false,
         }
     }
 }
@@ -154,23 +162,31 @@ pub struct RemoteStore {
 }
 
 impl RemoteStore {
-    /// A store at `host:port` or `http://host:port`. Nothing is asked yet, so it need not be
-    /// there.
+    /// A store at `host:port`, `http://host:port` or `https://host:port`. Nothing is asked yet, so
+    /// it need not be there.
     ///
     /// # Errors
-    /// An address that cannot be asked, such as one that wants TLS.
+    /// An address that cannot be asked.
     pub fn new(
         address: &str,
         runtime: &ClientRuntime,
         options: RemoteOptions,
     ) -> Result<Self, RemoteStoreError> {
         let wrong = |what: String| RemoteStoreError::Address { address: address.into(), what };
-        let uri = match address.split_once("://") {
-            None => format!("http://{address}"),
-            Some(("http", _)) => address.to_owned(),
+        let (uri, is_encrypted) = match address.split_once("://") {
+            None if options.tls.is_some() => (format!("https://{address}"), true),
+            None => (format!("http://{address}"), false),
+            Some(("http", _)) => (address.to_owned(), false),
+            Some(("https", _)) => (address.to_owned(), true),
             Some((scheme, _)) => return Err(wrong(format!("{scheme} is not supported"))),
         };
-        let endpoint = Endpoint::from_shared(uri).map_err(|error| wrong(error.to_string()))?;
+        let mut endpoint = Endpoint::from_shared(uri).map_err(|error| wrong(error.to_string()))?;
+        if is_encrypted {
+            let tls = options.tls.clone().map_or_else(|| ClientTls::new(None), Ok);
+            let tls = tls.map_err(|error| wrong(error.to_string()))?;
+            endpoint =
+                endpoint.tls_config(tls.config()).map_err(|error| wrong(error.to_string()))?;
+        }
         let _inside = runtime.handle.enter();
         let calls = Arc::new(Calls::new(address, endpoint, options));
         Ok(Self { calls, runtime: runtime.clone() })
@@ -224,12 +240,7 @@ impl RemoteStore {
 
     fn begin_texts(&self, label: Option<&str>, ask: &Select) -> Pending<Vec<Arc<str>>> {
         let (calls, ask, label) = (self.calls.clone(), ask.clone(), label.map(str::to_owned));
-        self.runtime.spawn(async move {
-            match label {
-                None => calls.label_names(&ask).await,
-                Some(label) => calls.label_values(label, &ask).await,
-            }
-        })
+        self.runtime.spawn(async move { calls.texts(label, &ask).await })
     }
 
     fn end_texts(&self, texts: Pending<Vec<Arc<str>>>) -> Result<Vec<Arc<str>>, QueryError> {

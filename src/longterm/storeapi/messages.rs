@@ -101,6 +101,22 @@ pub(super) struct LabelNamesRequest {
     pub(super) limit: i64,
 }
 
+impl LabelNamesRequest {
+    /// The same question about the values of `label`.
+    pub(super) fn for_values_of(self, label: String) -> LabelValuesRequest {
+        LabelValuesRequest {
+            label,
+            partial_response_disabled: self.partial_response_disabled,
+            partial_response_strategy: self.partial_response_strategy,
+            start_ms: self.start_ms,
+            end_ms: self.end_ms,
+            matchers: self.matchers,
+            without_replica_labels: self.without_replica_labels,
+            limit: self.limit,
+        }
+    }
+}
+
 #[derive(Clone, PartialEq, Eq, prost::Message)]
 pub(super) struct LabelNamesResponse {
     #[prost(string, repeated, tag = "1")]

@@ -23,6 +23,7 @@ mod service;
 mod shard;
 #[cfg(test)]
 mod tests;
+mod tls;
 
 pub use client::{
     ClientRuntime, PartialAnswers, RemoteOptions, RemoteStore, RemoteStoreError, RemoteStores,
@@ -30,3 +31,4 @@ pub use client::{
 pub use info::{Component, StoreInfo, TsdbInfo};
 pub use server::{StoreServer, StoreServerOptions};
 pub use service::{ServeError, serve};
+pub use tls::{ClientTls, ServerTls, TlsError};

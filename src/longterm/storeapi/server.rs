@@ -21,6 +21,7 @@ use super::messages::{
 };
 use super::refusal::Refusal;
 use super::shard::Shard;
+use super::tls::ServerTls;
 
 /// Bounds of what askers may ask for.
 #[derive(Debug, Clone)]
@@ -36,6 +37,11 @@ pub struct StoreServerOptions {
     pub frame_bytes: usize,
     /// An asker who takes nothing for so long is left.
     pub stall_timeout: Duration,
+    /// Calls are encrypted with this; without it they are not.
+    pub tls: Option<ServerTls>,
+    /// Answers are compressed with gzip for those who accept it. It costs more time than a fast
+    /// network saves.
+    pub compression: bool,
 }
 
 impl Default for StoreServerOptions {
@@ -46,6 +52,8 @@ impl Default for StoreServerOptions {
             chunks_max_bytes: 0,
             frame_bytes: 1 << 20,
             stall_timeout: Duration::from_secs(120),
+            tls: None,
+            compression: false,
         }
     }
 }

@@ -17,6 +17,7 @@ use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TrySendError;
 use tonic::body::Body;
+use tonic::codec::CompressionEncoding;
 use tonic::codegen::http::{Request as HttpRequest, Response as HttpResponse};
 use tonic::codegen::{BoxFuture, Service};
 use tonic::server::{Grpc, ServerStreamingService, UnaryService};
@@ -54,7 +55,7 @@ impl std::error::Error for ServeError {
 }
 
 /// Answers on `listener` until `stopped`; then accepts no more and ends with the requests that
-/// have begun. Without TLS.
+/// have begun. Encrypted if the server's options say so.
 ///
 /// # Errors
 /// See [`ServeError`].
@@ -63,7 +64,11 @@ pub async fn serve(
     server: StoreServer,
     stopped: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    Server::builder()
+    let mut builder = Server::builder();
+    if let Some(tls) = &server.0.options.tls {
+        builder = builder.tls_config(tls.config()).map_err(ServeError)?;
+    }
+    builder
         .http2_keepalive_interval(Some(KEEPALIVE))
         .max_concurrent_streams(Some(STREAMS_MAX))
         .serve_with_incoming_shutdown(
@@ -90,7 +95,12 @@ impl Service<HttpRequest<Body>> for Calls {
 
     fn call(&mut self, request: HttpRequest<Body>) -> Self::Future {
         let server = self.0.clone();
-        let mut grpc = Grpc::new(BytesCodec).max_decoding_message_size(REQUEST_MAX_BYTES);
+        let mut grpc = Grpc::new(BytesCodec)
+            .max_decoding_message_size(REQUEST_MAX_BYTES)
+            .accept_compressed(CompressionEncoding::Gzip);
+        if server.options.compression {
+            grpc = grpc.send_compressed(CompressionEncoding::Gzip);
+        }
         Box::pin(async move {
             let (service, method, answer): (_, _, Answer) = match request.uri().path() {
                 "/thanos.Store/Series" => {

@@ -2,7 +2,10 @@
 
 use super::*;
 use crate::longterm::bucket::{Fault, FaultyBucket};
-use crate::storage::block::Tombstones;
+use crate::model::Value;
+use crate::model::histogram::{Histogram, ResetHint};
+use crate::series::{Queryable, Select, TimeRange};
+use crate::storage::block::{Block, Tombstones};
 use crate::storage::db::{BlockGuard, Tsdb, TsdbOptions};
 
 fn options() -> ShipOptions {
@@ -213,14 +216,14 @@ fn merged_blocks_are_shipped_only_on_request_and_only_into_a_gap() {
 }
 
 #[test]
-fn what_thanos_could_not_read_is_refused_and_stops_no_other_block() {
+fn what_would_harm_the_bucket_is_refused_and_stops_no_other_block() {
     let (bucket, disk) = (Bucket::memory(), disk());
     let starts = EncodeOptions { float_starts: true, ..EncodeOptions::default() };
-    write_block_as(&disk, 1, &starts, |_| ());
-    let deleted = write_block(&disk, 2);
-    let mut tombstones = Tombstones::new();
-    tombstones.add(16, crate::series::TimeRange::new(0, i64::MAX));
-    tombstones.write(&*disk, &deleted).unwrap();
+    for deleted in [write_block_as(&disk, 1, &starts, |_| ()), write_block(&disk, 2)] {
+        let mut tombstones = Tombstones::new();
+        tombstones.add(16, TimeRange::new(0, i64::MAX));
+        tombstones.write(&*disk, &deleted).unwrap();
+    }
     let damaged = write_block(&disk, 3).join("chunks/000001");
     let mut bytes = disk.read(&damaged).unwrap();
     bytes[40] ^= 1;
@@ -233,12 +236,127 @@ fn what_thanos_could_not_read_is_refused_and_stops_no_other_block() {
     let mut refused = report.refused;
     refused.sort();
     let wanted =
-        ["encoding XOR2", "deleted samples", "000001: at offset 8: chunk checksum", "meta.json"];
+        ["deleted samples", "deleted samples", "000001: at offset 8: chunk checksum", "meta.json"];
     for (number, (what, wanted)) in (1..).zip(refused.iter().zip(wanted)) {
         assert_eq!(what.0, ulid(number));
         assert!(what.1.contains(wanted), "{}", what.1);
     }
     assert_eq!(bucket.list_folders("").unwrap(), [ulid(5).to_string()]);
+}
+
+/// A block of floats and histograms, all with start times.
+fn write_starts(disk: &SharedDisk, number: u64) -> PathBuf {
+    let start_ms = i64::try_from(number).unwrap() * RANGE_MS;
+    let (mut floats, mut histograms) = (Column::new(), Column::new());
+    for index in 0..300 {
+        let time_ms = start_ms + index * 15_000;
+        floats.push_value(time_ms, start_ms, Value::Float((index * 7 % 13) as f64));
+        let mut one = Histogram::stale(index < 150);
+        one.sum = index as f64;
+        histograms.push_histogram(time_ms, one.as_ref());
+        histograms.set_last_start(start_ms);
+    }
+    let mut symbols = ["__name__", "a", "b"].into_iter();
+    let mut writer =
+        BlockWriter::new(disk.clone(), Path::new(DATA), ulid(number), &mut symbols).unwrap();
+    for (name, column) in [("a", floats), ("b", histograms)] {
+        let mut chunks = Vec::new();
+        encode_column(&column, 0..column.len(), &EncodeOptions::default(), &mut |one| {
+            let (min_time_ms, max_time_ms) = (one.min_time_ms, one.max_time_ms);
+            chunks.push(Chunk { min_time_ms, max_time_ms, encoding: one.encoding, data: one.data });
+        })
+        .unwrap();
+        assert!(chunks.iter().all(|chunk| chunk.encoding > 3));
+        writer.add_series(&Labels::from_pairs([("__name__", name)]).unwrap(), &chunks).unwrap();
+    }
+    let meta = BlockMeta::new(ulid(number), start_ms, start_ms + RANGE_MS);
+    writer.finish(meta).unwrap().unwrap();
+    Path::new(DATA).join(ulid(number).to_string())
+}
+
+/// Labels, encodings and samples of a block.
+fn samples(disk: &SharedDisk, dir: &Path) -> Vec<(Labels, Vec<u8>, Column)> {
+    let block = Block::open(disk, dir).unwrap();
+    let set = block.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap();
+    let all = set.series.iter().map(|series| {
+        let (mut chunks, mut column) = (Vec::new(), Column::new());
+        series.chunks(TimeRange::ALL, &mut chunks).unwrap();
+        series.read(TimeRange::ALL, &mut column).unwrap();
+        let encodings = chunks.iter().map(|chunk| chunk.encoding).collect();
+        (series.labels().clone(), encodings, column)
+    });
+    all.collect()
+}
+
+#[test]
+fn start_times_stay_at_home_so_that_thanos_can_read_the_block() {
+    let (bucket, disk) = (Bucket::memory(), disk());
+    let local = write_starts(&disk, 1);
+    write_block(&disk, 2);
+    let before = samples(&disk, &local);
+    let report = ship(&bucket, &disk).unwrap();
+    assert_eq!(report.uploaded, [ulid(1), ulid(2)]);
+    assert_eq!(report.reencoded, [ulid(1)]);
+    assert_whole_or_hidden(&bucket);
+    let view = Fetcher::new(bucket.clone(), &FetchOptions::default()).fetch().unwrap();
+    let shipped = &view.blocks[0];
+    assert_eq!((shipped.ulid(), shipped.meta.stats.num_samples), (ulid(1), 600));
+    let dir = download_block(&bucket, shipped, &disk, Path::new("/download"), &|_| ()).unwrap();
+    let found = samples(&disk, &dir);
+    assert_eq!(found.len(), 2);
+    let histograms = |column: &Column| -> Vec<(usize, Histogram)> {
+        let hint = ResetHint::Unknown;
+        let all = column.histograms.iter();
+        all.map(|(index, one)| (index, Histogram { hint, ..one.to_owned() })).collect()
+    };
+    for ((labels, encodings, column), (_, _, wanted)) in found.into_iter().zip(before) {
+        assert!(encodings.iter().all(|encoding| *encoding <= 3), "{labels}: {encodings:?}");
+        assert!(!wanted.starts_ms.is_empty() && column.starts_ms.is_empty());
+        assert_eq!(histograms(&column), histograms(&wanted));
+        assert_eq!((column.timestamps, column.floats), (wanted.timestamps, wanted.floats));
+    }
+    // At home they are still there, and the next round sees that the block has arrived.
+    assert!(samples(&disk, &local).iter().all(|(_, _, column)| !column.starts_ms.is_empty()));
+    disk.remove_file(&Path::new(DATA).join(SHIPPER_FILE)).unwrap();
+    assert_eq!(ship(&bucket, &disk).unwrap().found, [ulid(1), ulid(2)]);
+    assert!(disk.list(&Path::new(DATA).join("thanos/upload")).unwrap().is_empty());
+}
+
+#[test]
+fn a_crash_on_the_way_changes_nothing_of_what_arrives_without_starts() {
+    let wanted = {
+        let (bucket, disk) = (Bucket::memory(), disk());
+        write_starts(&disk, 1);
+        ship(&bucket, &disk).unwrap();
+        contents(&bucket)
+    };
+    for count in 0..6 {
+        let (bucket, disk) = (Bucket::memory(), disk());
+        write_starts(&disk, 1);
+        ship(&FaultyBucket::crashing_after(&bucket, count).bucket(), &disk).unwrap_err();
+        assert_whole_or_hidden(&bucket);
+        ship(&bucket, &disk).unwrap();
+        assert_eq!(contents(&bucket), wanted, "after {count} requests");
+    }
+}
+
+#[test]
+fn blocks_of_late_samples_are_shipped_and_counted() {
+    let (bucket, disk) = (Bucket::memory(), disk());
+    write_block(&disk, 1);
+    write_block_as(&disk, 7, &EncodeOptions::default(), |meta| {
+        meta.min_time_ms = RANGE_MS;
+        meta.compaction.hints = vec!["from-out-of-order".to_owned()];
+    });
+    let options = options();
+    let registry = options.registry.clone();
+    let report = ship_with(&bucket, &disk, options).unwrap();
+    assert_eq!((report.uploaded, report.late), (vec![ulid(1), ulid(7)], vec![ulid(7)]));
+    let page = registry.gather();
+    let late = page.iter().find(|family| family.name == "promlite_shipper_late_uploads_total");
+    assert!(format!("{:?}", late.unwrap().members).contains('1'), "{late:?}");
+    let view = Fetcher::new(bucket, &FetchOptions::default()).fetch().unwrap();
+    assert_eq!(view.blocks[1].meta.compaction.hints, ["from-out-of-order"]);
 }
 
 #[test]

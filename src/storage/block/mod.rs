@@ -15,6 +15,7 @@
 mod chunks;
 mod error;
 mod meta;
+mod pieces;
 mod reader;
 mod reencode;
 mod scan;
@@ -22,14 +23,17 @@ mod series;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod unfinished;
 mod writer;
 
 pub use chunks::chunk_part;
 pub use error::BlockError;
 pub use meta::{BlockMeta, BlockParent, BlockStats, Compaction};
 pub use reader::Block;
+pub use reencode::encode_plain;
 pub(super) use reencode::{clip_chunks, encode_chunks};
 pub use scan::BlockScan;
 pub(in crate::storage) use tombstones::remove_deleted;
 pub use tombstones::{Tombstones, add_interval};
+pub(super) use unfinished::{SampleWriter, UnfinishedBlock};
 pub use writer::{BlockWriter, WriterOptions};

@@ -40,6 +40,30 @@ pub(in crate::storage) fn encode_chunks(
     })
 }
 
+/// Appends a chunk in the encodings that every reader knows: the newer ones, which keep start
+/// times, are encoded anew without them. `column` is memory that is used again.
+///
+/// # Errors
+/// A chunk that is not what it should be, or of an encoding that nobody knows.
+pub fn encode_plain(
+    chunk: &Chunk,
+    column: &mut Column,
+    into: &mut Vec<Chunk>,
+) -> Result<(), ChunkError> {
+    let is_known = |encoding| {
+        matches!(encoding, Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram)
+    };
+    if chunk.encoding == AGGREGATE || is_known(Encoding::try_from(chunk.encoding)?) {
+        into.push(chunk.clone());
+        return Ok(());
+    }
+    column.clear();
+    chunk::decode(chunk.encoding, &chunk.data, ALL, column)?;
+    column.starts_ms.clear();
+    let options = EncodeOptions { histogram_starts: false, ..EncodeOptions::default() };
+    encode_chunks(column, &options, into)
+}
+
 /// Appends what is not deleted of a chunk.
 pub(super) fn keep_samples(
     encoding: u8,

@@ -37,7 +37,7 @@ pub use objstore::{
 pub use remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig};
 pub use scrape::{ScrapeConfig, ScrapeDefaults, ScrapeLimits};
 pub use storage::StorageConfig;
-pub use thanos::{CompactConfig, ObjstoreSource, ThanosConfig};
+pub use thanos::{CompactConfig, GrpcConfig, ObjstoreSource, ThanosConfig};
 
 use read::{At, Style, Surroundings};
 

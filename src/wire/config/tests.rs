@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::disk::RealDisk;
+use crate::model::relabel::Action;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/config").join(name)
@@ -188,10 +189,12 @@ fn both_shapes_name_a_bucket_and_who_keeps_it() {
     };
     let plain = "thanos:\n  objstore: {type: S3, config: {bucket: a, insecure: true}}\n  \
                  replica_labels: [replica]\n  endpoints: ['b:10901']\n  \
-                 compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, deduplication: identity}\n";
+                 compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, deduplication: identity, \
+                 selector_relabel_configs: [{source_labels: [cluster], regex: a, action: keep}]}\n";
     let helm = "prometheus: {prometheusSpec: {thanos: {image: x, objectStorageConfig: {secret: \
                 {type: S3, config: {bucket: a, insecure: true}}}, replicaLabels: [replica], \
                 endpoints: ['b:10901'], compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, \
+                selector_relabel_configs: [{source_labels: [cluster], regex: a, action: keep}], \
                 deduplication: identity}}}}\n";
     for text in [plain, helm] {
         let thanos = read(text).unwrap();
@@ -203,6 +206,8 @@ fn both_shapes_name_a_bucket_and_who_keeps_it() {
         assert_eq!(compact.retention_raw_ms, Some(30 * 86_400_000));
         assert_eq!(compact.retention_1h_ms, Some(365 * 86_400_000));
         assert_eq!(compact.deduplication.as_deref(), Some("identity"));
+        let [rule] = compact.selector.try_into().unwrap();
+        assert_eq!((rule.action, rule.regex), (Action::Keep, Some(Some("a".to_owned()))));
     }
     let file = read("thanos: {objstore_config_file: bucket.yml, compact: }\n").unwrap();
     let Some(ObjstoreSource::File(path)) = file.objstore else { panic!() };
@@ -221,4 +226,37 @@ fn both_shapes_name_a_bucket_and_who_keeps_it() {
     ] {
         assert_eq!(read(text).unwrap_err(), want);
     }
+}
+
+#[test]
+fn grpc_is_encrypted_by_keys_with_the_names_of_thanos_flags() {
+    let read = |text: &str| {
+        let config = Config::parse(text, Path::new("/etc/hub.yml"), &|_| None);
+        config.map(|config| config.thanos.grpc).map_err(|error| error.to_string())
+    };
+    let plain = read(
+        "thanos:\n  grpc_server_tls_cert: s.pem\n  grpc_server_tls_key: /k/s.key\n  \
+         grpc_server_tls_client_ca: ca.pem\n  grpc_client_tls_secure: true\n  \
+         grpc_client_tls_ca: ca.pem\n  grpc_client_tls_cert: c.pem\n  \
+         grpc_client_tls_key: c.key\n  grpc_client_server_name: hub\n  grpc_compression: gzip\n",
+    )
+    .unwrap();
+    let path = |text: &str| Some(PathBuf::from(text));
+    assert_eq!(plain.server_cert, path("/etc/s.pem"));
+    assert_eq!(plain.server_key, path("/k/s.key"));
+    assert_eq!(plain.server_client_ca, path("/etc/ca.pem"));
+    assert_eq!(plain.client_ca, path("/etc/ca.pem"));
+    assert_eq!((&plain.client_cert, &plain.client_key), (&path("/etc/c.pem"), &path("/etc/c.key")));
+    assert_eq!(plain.client_server_name.as_deref(), Some("hub"));
+    assert!(plain.client_secure && plain.compression);
+    let helm = "prometheus: {prometheusSpec: {thanos: {grpcServerTlsConfig: {certFile: s.pem, \
+                keyFile: /k/s.key, caFile: ca.pem}}}}\n";
+    let helm = read(helm).unwrap();
+    assert_eq!((helm.server_cert, helm.server_key), (plain.server_cert, plain.server_key));
+    assert_eq!(helm.server_client_ca, plain.server_client_ca);
+    assert_eq!(read("thanos: {replica_labels: [a]}\n").unwrap(), Default::default());
+    assert_eq!(
+        read("thanos: {grpc_compression: snappy}\n").unwrap_err(),
+        "/etc/hub.yml:1: thanos.grpc_compression: expected none or gzip, found \"snappy\""
+    );
 }

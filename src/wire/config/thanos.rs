@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::model::relabel::Rule;
+
 use super::http::Secret;
 use super::read::{At, Fields, Read, Surroundings};
+use super::relabel;
 
 /// What Thanos's programs are told by their flags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +20,34 @@ pub struct ThanosConfig {
     pub endpoints: Vec<String>,
     /// Set if this hub compacts the bucket.
     pub compact: Option<CompactConfig>,
+    /// How gRPC is encrypted and compressed.
+    pub grpc: GrpcConfig,
+}
+
+/// How gRPC is encrypted and compressed, where it is served and where others are asked. The files
+/// are in PEM.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct GrpcConfig {
+    /// The server's certificate and those above it (`--grpc-server-tls-cert`); in clear without.
+    pub server_cert: Option<PathBuf>,
+    /// Its key (`--grpc-server-tls-key`).
+    pub server_key: Option<PathBuf>,
+    /// Who calls must have a certificate of this authority (`--grpc-server-tls-client-ca`).
+    pub server_client_ca: Option<PathBuf>,
+    /// Endpoints are asked over TLS (`--grpc-client-tls-secure`), unless they begin with `http://`.
+    pub client_secure: bool,
+    /// The authority of their certificates (`--grpc-client-tls-ca`); the system's ones without.
+    pub client_ca: Option<PathBuf>,
+    /// What they are shown (`--grpc-client-tls-cert`).
+    pub client_cert: Option<PathBuf>,
+    /// Its key (`--grpc-client-tls-key`).
+    pub client_key: Option<PathBuf>,
+    /// The name that their certificates must have (`--grpc-client-server-name`); that of the
+    /// address without.
+    pub client_server_name: Option<String>,
+    /// Answers may be compressed with gzip, both ways (`--grpc-compression`).
+    pub compression: bool,
 }
 
 /// Where the description of a bucket stands, in the schema of Thanos's `objstore` files.
@@ -49,6 +80,9 @@ pub struct CompactConfig {
     pub downsampling: Option<bool>,
     /// `identity`, `penalty`, or empty for none (`--deduplication.func`).
     pub deduplication: Option<String>,
+    /// Rules for the external labels of blocks: only those that survive them are worked with
+    /// (`--selector.relabel-config`). Empty for all.
+    pub selector: Vec<Rule>,
 }
 
 /// Reads `thanos` of a hub's file.
@@ -70,6 +104,14 @@ pub(super) fn from_operator(
     if let Some(at) = fields.get("object_storage_config") {
         let found = fields_of_secret(&at)?;
         config.objstore = Some(ObjstoreSource::Inline(found));
+    }
+    if let Some(at) = fields.get("grpc_server_tls_config") {
+        let path = |at: &At<'_>| at.path(around);
+        let mut tls = Fields::of(&at)?;
+        config.grpc.server_cert = tls.read("cert_file", path)?;
+        config.grpc.server_key = tls.read("key_file", path)?;
+        config.grpc.server_client_ca = tls.read("ca_file", path)?;
+        tls.finish()?;
     }
     super::helm::skip_rest(&fields, skipped)?;
     Ok(config)
@@ -102,6 +144,27 @@ fn common(fields: &mut Fields<'_>, around: &Surroundings<'_>) -> Read<ThanosConf
         replica_labels: fields.read("replica_labels", texts)?.unwrap_or_default(),
         endpoints: fields.read("endpoints", texts)?.unwrap_or_default(),
         compact: fields.written("compact").map(|at| compact(&at)).transpose()?,
+        grpc: grpc(fields, around)?,
+    })
+}
+
+fn grpc(fields: &mut Fields<'_>, around: &Surroundings<'_>) -> Read<GrpcConfig> {
+    let path = |at: &At<'_>| at.path(around);
+    let compression = |at: &At<'_>| match at.text()? {
+        "none" => Ok(false),
+        "gzip" => Ok(true),
+        other => Err(at.fail(format!("expected none or gzip, found {other:?}"))),
+    };
+    Ok(GrpcConfig {
+        server_cert: fields.read("grpc_server_tls_cert", path)?,
+        server_key: fields.read("grpc_server_tls_key", path)?,
+        server_client_ca: fields.read("grpc_server_tls_client_ca", path)?,
+        client_secure: fields.read("grpc_client_tls_secure", At::boolean)?.unwrap_or(false),
+        client_ca: fields.read("grpc_client_tls_ca", path)?,
+        client_cert: fields.read("grpc_client_tls_cert", path)?,
+        client_key: fields.read("grpc_client_tls_key", path)?,
+        client_server_name: fields.read("grpc_client_server_name", At::string)?,
+        compression: fields.read("grpc_compression", compression)?.unwrap_or(false),
     })
 }
 
@@ -116,6 +179,8 @@ fn compact(at: &At<'_>) -> Read<CompactConfig> {
         known @ ("identity" | "penalty" | "none") => Ok(known.to_owned()),
         other => Err(at.fail(format!("expected identity, penalty or none, found {other:?}"))),
     })?;
+    config.selector =
+        fields.read("selector_relabel_configs", relabel::written)?.unwrap_or_default();
     fields.finish()?;
     Ok(config)
 }

@@ -75,11 +75,14 @@ fn no_such_bucket(cloud: Cloud) {
     let server = Server::start(cloud, dir.path());
     let bucket = Bucket::open(&server.config("nowhere")).unwrap();
     let error = bucket.check().unwrap_err();
-    assert!(matches!(error, BucketError::Config(_)), "{error:?}");
-    assert!(error.to_string().contains("nowhere"), "{error}");
+    assert!(matches!(error, BucketError::NoBucket { .. }), "{error:?}");
+    let kind = if matches!(cloud, Cloud::Azure) { "container" } else { "bucket" };
+    let told = format!("nowhere: there is no such {kind}: make it, or correct its name");
+    assert!(error.to_string().contains(&told), "{error}");
     assert_eq!(bucket.stats().requests, 1, "it is no matter of patience");
     let error = bucket.put("a/b", bytes::Bytes::from_static(b"x")).unwrap_err();
-    assert!(matches!(error, BucketError::Config(_)), "{error:?}");
+    assert!(matches!(error, BucketError::NoBucket { .. }), "{error:?}");
+    assert!(error.to_string().contains(&told), "{error}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::clock::Clock as _;
+use crate::longterm::{Mark, MarkKind, write_mark};
 
 const M5: i64 = 300_000;
 const H1: i64 = 3_600_000;
@@ -242,4 +243,34 @@ fn every_block_is_explained_and_nothing_is_written() {
     let explained = world.compactor().explain().unwrap();
     let marked = explained.iter().find(|one| one.block == blocks[0]).unwrap();
     assert!(marked.deletion.contains("source of compacted block"), "{marked}");
+}
+
+/// Two compactors, of which each has its clusters.
+#[test]
+fn shards_leave_the_blocks_of_others_alone_and_do_not_wait_for_them() {
+    let mut world = World::new();
+    for number in 0..6 {
+        let span = (T0 + number * 2 * HOUR, T0 + (number + 1) * 2 * HOUR);
+        world.upload(number as u64, span, &[("cluster", "a")], 30 * MINUTE);
+        world.upload(number as u64 + 10, span, &[("cluster", "b")], 30 * MINUTE);
+    }
+    let marked = world.upload(20, (T0 + 12 * HOUR, T0 + 14 * HOUR), &[("cluster", "b")], HOUR);
+    let (details, reason) = (String::new(), String::new());
+    let mark = Mark { kind: MarkKind::Deletion, block: marked, details, time_s: 0, reason };
+    write_mark(&world.bucket, &mark).unwrap();
+    let before = world.contents();
+    let rule = |cluster| format!("[{{source_labels: [cluster], regex: {cluster}, action: keep}}]");
+    world.options.shard = Shard::parse(&rule("a")).unwrap();
+    let first = world.compactor();
+    let mut round = first.begin(Watch::default()).unwrap();
+    world.options.shard = Shard::parse(&rule("b")).unwrap();
+    let second = world.compactor();
+    let mut other = second.begin(Watch::default()).unwrap();
+    round.all().unwrap();
+    let report = round.finish();
+    assert_eq!((report.merged.len(), report.deleted.len()), (1, 0));
+    other.all().unwrap();
+    let report = other.finish();
+    assert_eq!((report.merged.len(), report.deleted), (1, vec![marked]));
+    assert_eq!(world.contents(), before);
 }

@@ -7,6 +7,7 @@ mod golden;
 mod levels;
 mod replicas;
 mod sick;
+mod tables;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};

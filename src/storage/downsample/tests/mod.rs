@@ -1,7 +1,9 @@
 //! What Thanos made of a block, and what we make of it.
 
 mod golden;
+mod histogram_tables;
 mod read;
+mod reader_tables;
 mod tables;
 
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@ fn read(chunks: &[Chunk], wanted: Aggregate, resolution_ms: i64) -> Column {
 }
 
 /// Each float of a counter as the total since the first one.
-fn totals(column: &Column) -> Vec<f64> {
+pub(super) fn totals(column: &Column) -> Vec<f64> {
     let (mut total, mut before) = (0.0, 0.0);
     let floats = column.floats.iter().enumerate();
     floats

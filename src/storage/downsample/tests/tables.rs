@@ -18,25 +18,25 @@ use crate::storage::downsample::{
     DownsampleOptions, FIVE_MINUTES_MS, ONE_HOUR_MS, downsample_block,
 };
 
-type Samples = Vec<(i64, f64)>;
+pub(super) type Samples = Vec<(i64, f64)>;
 
-const NAMES: [&str; 5] = ["count", "sum", "min", "max", "counter"];
-const PARTS: [Part; 5] = [Part::Count, Part::Sum, Part::Min, Part::Max, Part::Counter];
+pub(super) const NAMES: [&str; 5] = ["count", "sum", "min", "max", "counter"];
+pub(super) const PARTS: [Part; 5] = [Part::Count, Part::Sum, Part::Min, Part::Max, Part::Counter];
 
 fn cases() -> Json {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/thanos/downsample/cases.json");
     serde_json::from_slice(&RealDisk.read(&path).unwrap()).unwrap()
 }
 
-fn array(json: &Json) -> &[Json] {
+pub(super) fn array(json: &Json) -> &[Json] {
     json.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
-fn samples(json: &Json) -> Samples {
+pub(super) fn samples(json: &Json) -> Samples {
     array(json).iter().map(|pair| (pair[0].as_i64().unwrap(), float(&pair[1]))).collect()
 }
 
-fn xor(samples: &[(i64, f64)]) -> Chunk {
+pub(super) fn xor(samples: &[(i64, f64)]) -> Chunk {
     let mut appender = XorAppender::new();
     for (time_ms, value) in samples {
         appender.append(*time_ms, *value).unwrap();
@@ -47,7 +47,7 @@ fn xor(samples: &[(i64, f64)]) -> Chunk {
     Chunk { min_time_ms: min, max_time_ms: max, encoding, data: appender.finish() }
 }
 
-fn aggregates(json: &Json) -> Chunk {
+pub(super) fn aggregates(json: &Json) -> Chunk {
     let parts = NAMES.map(|name| xor(&samples(&json[name])));
     let times = || parts.iter().filter(|part| part.min_time_ms != i64::MAX);
     let min_time_ms = times().map(|part| part.min_time_ms).min().unwrap();
@@ -57,7 +57,7 @@ fn aggregates(json: &Json) -> Chunk {
     Chunk { min_time_ms, max_time_ms, encoding: AGGREGATE, data }
 }
 
-fn part(chunk: &Chunk, part: Part) -> Samples {
+pub(super) fn part(chunk: &Chunk, part: Part) -> Samples {
     let parts = AggregateChunk::parse(&chunk.data).unwrap();
     let Some((encoding, data)) = parts.get(part) else { return Vec::new() };
     let mut column = Column::new();
