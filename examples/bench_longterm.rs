@@ -20,7 +20,7 @@ use promlite::storage::block::{Block, BlockMeta, BlockWriter};
 use promlite::storage::downsample::{
     DownsampleOptions, FIVE_MINUTES_MS, ONE_HOUR_MS, downsample_block,
 };
-use promlite::{Engine, Labels, RunOptions, Value};
+use promlite::{Engine, EngineOptions, Labels, RunOptions, Value};
 use ulid::Ulid;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -257,10 +257,14 @@ fn ask(
     let source = Deduplicated::new(Arc::new(gateway.clone()), replica, Dedup::Identity);
     let run = RunOptions { max_source_resolution_ms: max_resolution_ms, ..RunOptions::default() };
     let (from_ms, to_ms) = (START_MS + step_ms, START_MS + days * 24 * HOUR_MS - step_ms);
+    let mut options = EngineOptions::default();
+    // What takes long is told, too.
+    options.timeout_ms = HOUR_MS;
+    let engine = Engine::new(options);
     for round in ["cold", "warm"] {
         let start = Instant::now();
         let source: &dyn Queryable = &source;
-        let answer = Engine::default().range(source, query, from_ms, to_ms, step_ms, &run)?;
+        let answer = engine.range(source, query, from_ms, to_ms, step_ms, &run)?;
         let Value::Matrix(series) = answer.value else { return Err("not a matrix".into()) };
         let points: usize = series.iter().map(|one| one.column.len()).sum();
         println!("{round} seconds: {:.3}", start.elapsed().as_secs_f64());

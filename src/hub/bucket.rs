@@ -151,12 +151,12 @@ fn ships(mut shipper: Shipper) -> impl FnMut(&AtomicBool) + Send + 'static {
 fn looks(gateway: Gateway) -> impl FnMut(&AtomicBool) + Send + 'static {
     let mut has_begun = false;
     move |_| {
-        let found = if has_begun { gateway.refresh() } else { gateway.start() };
-        match found {
-            Ok(()) => has_begun = true,
-            Err(error) => {
-                tracing::warn!(%error, "the bucket's blocks could not be listed, will try again");
-            }
+        if !std::mem::replace(&mut has_begun, true) {
+            // Questions are answered from this on; the listing has few metas left to read.
+            gateway.start_from_index();
+        }
+        if let Err(error) = gateway.refresh() {
+            tracing::warn!(%error, "the bucket's blocks could not be listed, will try again");
         }
     }
 }

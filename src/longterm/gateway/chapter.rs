@@ -1,13 +1,15 @@
 //! The series of an answer, some at a time: when what is read of them comes, and when it goes.
 //!
-//! | what   | of | comes | goes |
-//! |---|---|---|---|
-//! | chunks          | a group   | when its first series is read, or the group before it | behind its last one |
-//! | their places    | the answer| when series are selected         | with the answer              |
-//! | those for which there was no room | a chapter | once more, for its first group | behind its last one |
+//! | what                        | comes                                | goes                  |
+//! |-----------------------------|--------------------------------------|-----------------------|
+//! | places of chunks            | when series are selected             | with the answer       |
+//! | those that had no room      | once more, for a chapter of series   | behind its last group |
+//! | chunks of a group of series | when its first series is read, or,   | behind its last       |
+//! |                             | read in order, that of the one before | series               |
 //!
 //! Series are read one after the other as a rule, so that little of an answer is in memory however
-//! large it is. Series whose samples nobody reads cost no request at all.
+//! large it is. Series whose samples nobody reads cost no request at all. What is in memory and not
+//! in use goes before a question is refused for want of memory: it can be read again.
 
 use std::collections::BTreeMap;
 use std::ops::Range;

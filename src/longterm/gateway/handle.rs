@@ -54,19 +54,23 @@ pub struct GatewayStats {
 }
 
 impl Gateway {
-    /// Finds the blocks of a bucket as [`start`](Self::start) does. Nothing else is read before it
-    /// is asked for.
+    /// Finds the blocks of a bucket: with one read if it has an index of itself that is fresh, see
+    /// [`start_from_index`](Self::start_from_index), else by a listing. Nothing else is read before
+    /// it is asked for.
     ///
     /// # Errors
     /// A bucket that cannot be listed.
     pub fn open(bucket: Bucket, options: GatewayOptions) -> Result<Self, GatewayError> {
         let gateway = Self::new(bucket, options);
-        gateway.start()?;
+        if !gateway.start_from_index() {
+            gateway.refresh()?;
+        }
         Ok(gateway)
     }
 
-    /// A gateway without blocks, until [`start`](Self::start) or [`refresh`](Self::refresh) finds
-    /// some: for programs that start whether or not the bucket answers.
+    /// A gateway without blocks, until [`start_from_index`](Self::start_from_index) or
+    /// [`refresh`](Self::refresh) finds some: for programs that start whether or not the bucket
+    /// answers.
     #[must_use]
     pub fn new(bucket: Bucket, options: GatewayOptions) -> Self {
         let fetching =
@@ -171,30 +175,29 @@ impl Gateway {
         *self.0.set.write() = Arc::new(BlockSet::new(blocks));
     }
 
-    /// Finds the blocks for the first time: with one read, if the bucket has an index of itself
-    /// that is fresh; else as [`refresh`](Self::refresh). What came after the index was written is
-    /// found by the next `refresh`.
-    ///
-    /// # Errors
-    /// A bucket that cannot be listed.
-    pub fn start(&self) -> Result<(), GatewayError> {
-        let Some(view) = self.view_of_index() else { return self.refresh() };
-        self.take_view(view);
-        Ok(())
-    }
-
-    fn view_of_index(&self) -> Option<BucketView> {
+    /// Takes the blocks that the bucket's index tells, which is one read. False if there is none
+    /// that can be read and is not older than
+    /// [`index_age_max_ms`](GatewayOptions::index_age_max_ms): then all is as it was. What came
+    /// after the index was written is found by the next [`refresh`](Self::refresh).
+    pub fn start_from_index(&self) -> bool {
         let options = &self.shared().options;
         if options.index_age_max_ms <= 0 {
-            return None;
+            return false;
         }
         let now_ms = options.clock.now_ms();
-        let view = self.0.fetcher.lock().start_from_index(now_ms, options.index_age_max_ms);
-        view.unwrap_or_else(|error| {
-            // If the bucket does not answer at all, the listing tells.
-            tracing::warn!(%error, "the index of the bucket is not read");
-            None
-        })
+        let mut fetcher = self.0.fetcher.lock();
+        match fetcher.start_from_index(now_ms, options.index_age_max_ms) {
+            Ok(Some(view)) => {
+                self.take_view(view);
+                true
+            }
+            Ok(None) => false,
+            Err(error) => {
+                // If the bucket does not answer at all, a listing tells.
+                tracing::warn!(%error, "the index of the bucket is not read");
+                false
+            }
+        }
     }
 
     /// Takes the blocks of a view that concern this gateway.
