@@ -11,5 +11,6 @@ pub mod duration;
 pub mod gonum;
 pub mod kahan;
 pub mod metrics;
+pub mod parallel;
 pub mod quote;
 pub mod varint;

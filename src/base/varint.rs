@@ -61,6 +61,11 @@ pub const fn uvarint_bytes(value: u64) -> usize {
 /// The bits that only the last byte of a uvarint does not have.
 const ENDS: u64 = 0x8080_8080_8080_8080;
 
+/// Every other byte without its highest bit.
+const LANES: u64 = 0x007f_007f_007f_007f;
+/// More groups of seven bits may not fit into sixteen.
+const SUMMED_MAX: usize = 512;
+
 /// The lowest bit that is set and all below it.
 #[inline]
 const fn up_to_lowest(bits: u64) -> u64 {
@@ -203,10 +208,52 @@ impl<'a> Cursor<'a> {
             return None;
         }
         let [a, b, c] = [first, second, third].map(up_to_lowest);
-        let count = c.count_ones() as usize / 8;
-        self.rest = self.rest.get(count..).unwrap_or_default();
-        let [skip_a, skip_b] = [a, b].map(u64::count_ones);
-        Some([packed(word & a), packed((word & b) >> skip_a), packed((word & c) >> skip_b)])
+        // The place of a bit is one instruction, the number of bits many.
+        let [skip_a, skip_b, len] = [first, second, third].map(|ends| ends.trailing_zeros() + 1);
+        self.rest = self.rest.get(len as usize / 8..).unwrap_or_default();
+        let [a, b] = [packed(word & a), packed((word & b) >> skip_a)];
+        Some([a, b, packed((word & c) >> skip_b)])
+    }
+
+    /// The sums of the first, the second and the third of `count` threes of uvarints, if all threes
+    /// are laid out alike, in eight bytes at most, and have an even third number. Else, and where
+    /// fewer than eight bytes would be left at the last one, nothing is read.
+    #[inline]
+    pub fn sum_threes(&mut self, count: usize) -> Option<[u64; 3]> {
+        let word = u64::from_le_bytes(*self.rest.first_chunk::<8>()?);
+        let first = !word & ENDS;
+        let second = first & first.wrapping_sub(1);
+        let third = second & second.wrapping_sub(1);
+        if third == 0 || count > SUMMED_MAX {
+            return None;
+        }
+        let [a, b, c] = [first, second, third].map(|ends| (ends.trailing_zeros() + 1) / 8);
+        let (mask, len) = (up_to_lowest(third), c as usize);
+        let (ends, evens, odds) = (mask & ENDS, mask & LANES, mask >> 8 & LANES);
+        let shape = word & ends;
+        // Groups of seven bits are added up in lanes of sixteen, four at once.
+        let (mut even, mut odd, mut differs, mut any) = (0_u64, 0_u64, 0, 0);
+        let mut rest = self.rest;
+        for _ in 0..count {
+            let word = u64::from_le_bytes(*rest.first_chunk::<8>()?);
+            differs |= word & ends ^ shape;
+            any |= word;
+            even += word & evens;
+            odd += word >> 8 & odds;
+            rest = rest.get(len..)?;
+        }
+        if differs != 0 || any >> (8 * b) & 1 != 0 {
+            return None;
+        }
+        self.rest = rest;
+        let sum_of = |bytes: std::ops::Range<u32>| {
+            let groups = bytes.clone().map(|byte| {
+                let lanes = if byte % 2 == 0 { even } else { odd };
+                (lanes >> (byte / 2 * 16) & 0xffff) << (7 * (byte - bytes.start))
+            });
+            groups.sum()
+        };
+        Some([sum_of(0..a), sum_of(a..b), sum_of(b..c)])
     }
 
     #[cold]
@@ -263,6 +310,47 @@ mod tests {
             } else {
                 prop_assert_eq!(cursor.rest(), &bytes);
                 prop_assert!(len > 8 || bytes.len() < 8);
+            }
+        }
+
+        #[test]
+        fn threes_are_summed_if_they_are_laid_out_alike(
+            widths in prop::array::uniform3(0_u32..22),
+            seeds in prop::collection::vec(any::<[u32; 3]>(), 1..20),
+            odd in prop::option::of(0_usize..20),
+            wide in prop::option::of(0_usize..20),
+            behind in prop::collection::vec(any::<u8>(), 0..12),
+        ) {
+            let (mut bytes, mut sums, mut lengths) = (Vec::new(), [0; 3], Vec::new());
+            for (place, seed) in seeds.iter().enumerate() {
+                let mut three = [0, 1, 2].map(|i| {
+                    let value = u64::from(seed[i]) & ((1 << widths[i]) - 1);
+                    value | 1 << widths[i] & !1
+                });
+                three[2] &= !1;
+                three[2] |= u64::from(odd == Some(place));
+                three[1] <<= if wide == Some(place) { 7 } else { 0 };
+                let lens = three.map(uvarint_bytes);
+                lengths.push(lens);
+                three.iter().for_each(|value| put_uvarint(&mut bytes, *value));
+                [0, 1, 2].iter().for_each(|i| sums[*i] += three[*i]);
+            }
+            let last: usize = lengths.last().map_or(0, |lens| lens.iter().sum());
+            let is_alike = lengths.iter().all(|lens| *lens == lengths[0])
+                && last <= 8
+                && !odd.is_some_and(|place| place < seeds.len());
+            bytes.extend(&behind);
+            let mut cursor = Cursor::new(&bytes);
+            match cursor.sum_threes(seeds.len()) {
+                Some(found) => {
+                    prop_assert!(is_alike);
+                    prop_assert_eq!(found, sums);
+                    prop_assert_eq!(cursor.rest(), &behind);
+                }
+                None => {
+                    prop_assert!(!is_alike || last + behind.len() < 8);
+                    prop_assert_eq!(cursor.rest(), &bytes);
+                }
             }
         }
 

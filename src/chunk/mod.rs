@@ -17,11 +17,13 @@ mod varbit;
 mod window;
 mod xor;
 mod xor2;
+mod xor_decode;
 
 pub use aggregate::{AGGREGATE, AggregateChunk, Part, encode_aggregate};
 pub use column::{EncodeOptions, EncodedChunk, encode_column};
 pub use encoding::{ChunkError, Encoding, decode, sample_count};
 pub use histogram::{HistogramAppender, reset_before};
 pub use open::OpenChunk;
-pub use xor::{XorAppender, decode_xor};
+pub use xor::XorAppender;
+pub use xor_decode::decode_xor;
 pub use xor2::Xor2Appender;

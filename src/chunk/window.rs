@@ -66,7 +66,7 @@ impl WindowOut {
     }
 
     /// Writes a change to the value before, as XOR chunks do.
-    #[inline]
+    #[inline(always)]
     pub(super) fn put_xor(&mut self, bits: &mut BitWriter, front: Code, change: u64) {
         if change != 0 {
             self.put(bits, front, &XOR_HEADERS, change);

@@ -4,13 +4,10 @@
 
 use bytes::Bytes;
 
-use crate::base::bits::{BitReader, BitWriter};
-use crate::base::varint::Cursor;
+use crate::base::bits::BitWriter;
 
-use super::encoding::{TIME_GOES_BACK, WINDOW_TOO_WIDE};
-use super::varbit::widen;
-use super::window::{Code, WindowIn, WindowOut};
-use super::{ChunkError, Encoding, sample_count};
+use super::window::{Code, WindowOut};
+use super::{ChunkError, decode_xor};
 
 /// What a new chunk takes at once: the samples of some minutes.
 const FIRST_BYTES: usize = 64;
@@ -212,156 +209,10 @@ impl XorAppender {
     }
 }
 
-/// Appends the samples of a whole chunk that lie in `start_ms..=end_ms` to the two columns.
-///
-/// # Errors
-/// [`ChunkError::Truncated`] or [`ChunkError::Malformed`]; the columns are then as they were.
-pub fn decode_xor(
-    data: &[u8],
-    (start_ms, end_ms): (i64, i64),
-    timestamps: &mut Vec<i64>,
-    floats: &mut Vec<f64>,
-) -> Result<(), ChunkError> {
-    let count = usize::from(sample_count(Encoding::Xor as u8, data)?);
-    let body = data.get(2..).unwrap_or_default();
-    // The first two samples take more, each of the others at least two bits: so a lying count
-    // cannot make the columns grow beyond 32 times the chunk.
-    if count > 2 + body.len() * 4 {
-        return Err(ChunkError::Truncated);
-    }
-    if count == 0 {
-        return Ok(());
-    }
-    let (old_times, old_floats) = (timestamps.len(), floats.len());
-    timestamps.resize(old_times + count, 0);
-    floats.resize(old_floats + count, 0.0);
-    let times = timestamps.get_mut(old_times..).unwrap_or_default();
-    let values = floats.get_mut(old_floats..).unwrap_or_default();
-    let kept = decode_columns(body, end_ms, times, values).map(|decoded| {
-        let decoded = times.get(..decoded).unwrap_or_default();
-        let ends_late = decoded.last().is_some_and(|last| *last > end_ms);
-        let starts_early = decoded.first().is_some_and(|first| *first < start_ms);
-        let position = |time: i64| decoded.partition_point(|known| *known < time);
-        let end = if ends_late { position(end_ms.saturating_add(1)) } else { decoded.len() };
-        (if starts_early { position(start_ms).min(end) } else { 0 }, end)
-    });
-    let (start, end) = *kept.as_ref().unwrap_or(&(0, 0));
-    timestamps.truncate(old_times + end);
-    floats.truncate(old_floats + end);
-    if start > 0 {
-        timestamps.drain(old_times..old_times + start);
-        floats.drain(old_floats..old_floats + start);
-    }
-    kept.map(|_| ())
-}
-
-/// Fills the columns until they are full or a sample is later than `end_ms`; returns how many
-/// samples it wrote.
-fn decode_columns(
-    body: &[u8],
-    end_ms: i64,
-    times: &mut [i64],
-    values: &mut [f64],
-) -> Result<usize, ChunkError> {
-    let mut cursor = Cursor::new(body);
-    let mut time = cursor.varint().map_err(|_| ChunkError::Truncated)?;
-    let mut value = cursor.u64_be().map_err(|_| ChunkError::Truncated)?;
-    let mut slots = times.iter_mut().zip(values);
-    let slots_count = slots.len();
-    if let Some((time_slot, value_slot)) = slots.next() {
-        (*time_slot, *value_slot) = (time, f64::from_bits(value));
-    }
-    let Some((second_time, second_value)) = slots.next() else { return Ok(slots_count.min(1)) };
-    let mut delta = cursor.uvarint().map_err(|_| ChunkError::Truncated)? as i64;
-    let mut bits = BitReader::new(cursor.rest());
-    let mut window = WindowIn::ALL;
-    bits.refill();
-    let first_time = time;
-    time = time.wrapping_add(delta);
-    let mut ascending = first_time <= time;
-    value ^= window.next(&mut bits);
-    (*second_time, *second_value) = (time, f64::from_bits(value));
-    while time <= end_ms
-        && let Some((time_slot, value_slot)) = slots.next()
-    {
-        bits.refill();
-        delta = delta.wrapping_add(next_time_change(&mut bits));
-        let before = time;
-        time = time.wrapping_add(delta);
-        let change = window.next(&mut bits);
-        value ^= change;
-        (*time_slot, *value_slot) = (time, f64::from_bits(value));
-        // Most series of a real server stand still at a regular pace: two zero bits a sample.
-        if change == 0 && bits.peek() >> 56 == 0 {
-            time = repeat(&mut bits, &mut slots, time, delta, value).ok_or(TIME_GOES_BACK)?;
-        }
-        ascending &= before <= time;
-    }
-    let left = slots.len();
-    if bits.is_overrun() {
-        return Err(ChunkError::Truncated);
-    }
-    if !window.is_sound() {
-        return Err(WINDOW_TOO_WIDE);
-    }
-    if !ascending {
-        return Err(TIME_GOES_BACK);
-    }
-    Ok(slots_count - left)
-}
-
-/// Writes the samples that the zero bits of one refill say, all with the same delta and value;
-/// returns the time of the last, `None` if time goes back.
-#[inline(always)]
-fn repeat<'a>(
-    bits: &mut BitReader<'_>,
-    slots: &mut (impl ExactSizeIterator<Item = (&'a mut i64, &'a mut f64)> + 'a),
-    mut time: i64,
-    delta: i64,
-    value: u64,
-) -> Option<i64> {
-    bits.refill();
-    let zeros = bits.peek().leading_zeros().min(BitReader::REFILLED);
-    let count = slots.len().min(zeros as usize / 2);
-    bits.consume(count as u32 * 2);
-    // The span of a chunk may be larger than half of all time, so its length may not fit.
-    let end = i128::from(time) + i128::from(delta) * count as i128;
-    let end = i64::try_from(end).ok().filter(|end| time <= *end)?;
-    for (time_slot, value_slot) in slots.by_ref().take(count) {
-        time = time.wrapping_add(delta);
-        (*time_slot, *value_slot) = (time, f64::from_bits(value));
-    }
-    Some(end)
-}
-
-/// Reads the change of the time delta. Leaves at least 32 refilled bits.
-#[inline(always)]
-fn next_time_change(bits: &mut BitReader<'_>) -> i64 {
-    let next = bits.peek();
-    if next >> 62 != 0b11 {
-        // No change, or the 14-bit class, which is by far the most frequent one. Scrapes are now
-        // on time and now a little late: a branch between the two is often taken wrongly.
-        let any = next as i64 >> 63;
-        bits.consume(1 + (15 & any as u32));
-        return widen(next << 2 >> 50, 14) & any;
-    }
-    if next >> 61 == 0b110 {
-        bits.consume(20);
-        return widen(next << 3 >> 47, 17);
-    }
-    if next >> 60 == 0b1110 {
-        bits.consume(24);
-        return widen(next << 4 >> 44, 20);
-    }
-    bits.consume(4);
-    let change = bits.read(64) as i64;
-    bits.refill();
-    change
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chunk::{Encoding, sample_count};
     use crate::model::stale_nan;
     use proptest::collection::vec;
     use proptest::prelude::*;

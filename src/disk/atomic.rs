@@ -14,12 +14,20 @@ pub fn write_atomic(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    let mut file = disk.create(&temporary)?;
-    file.write_all(bytes)?;
-    file.sync()?;
-    drop(file);
+    write_synced(disk, &temporary, bytes)?;
     disk.rename(&temporary, path)?;
     path.parent().map_or(Ok(()), |dir| disk.sync_dir(dir))
+}
+
+/// Writes `bytes` to `path` and syncs the file. A crash before may leave a part of it, and its name
+/// survives one only after the folder is synced: so this is for folders that nobody reads yet.
+///
+/// # Errors
+/// The disk's answer.
+pub fn write_synced(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = disk.create(path)?;
+    file.write_all(bytes)?;
+    file.sync()
 }
 
 /// Makes a folder and those above it whose names survive a crash of the machine.

@@ -24,6 +24,7 @@ mod mmap;
 mod overlay;
 mod process;
 mod real;
+mod scratch;
 
 use std::fmt::Debug;
 use std::io;
@@ -32,13 +33,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-pub use atomic::{create_dir_synced, write_atomic};
+pub use atomic::{create_dir_synced, write_atomic, write_synced};
 pub use buffered::BufferedFile;
 pub use faulty::{Counts, Crash, FaultyDisk};
 pub use memory::MemoryDisk;
 pub use overlay::OverlayDisk;
 pub use process::{register_process, resident_memory_bytes};
 pub use real::RealDisk;
+pub use scratch::ScratchDisk;
 
 /// What [`Disk::list`] says of a name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

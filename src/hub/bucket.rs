@@ -10,7 +10,7 @@ use crate::base::clock::SharedClock;
 use crate::base::metrics::Registry;
 use crate::disk::{Disk, SharedDisk};
 use crate::longterm::bucket::{Bucket, BucketConfig};
-use crate::longterm::compact::{CompactError, CompactOptions, Compactor, Report, Watch};
+use crate::longterm::compact::{CompactError, CompactOptions, Compactor, Report, Shard, Watch};
 use crate::longterm::gateway::{Beside, Gateway, GatewayOptions};
 use crate::longterm::{ShipOptions, Shipper};
 use crate::series::{Dedup, Queryable};
@@ -123,6 +123,8 @@ fn compact_options(
     if wishes.deduplication.as_deref() != Some("none") {
         options.replica_labels.clone_from(&config.thanos.replica_labels);
     }
+    options.shard =
+        Shard::new(&wishes.selector).map_err(|error| HubError::Config(error.to_string()))?;
     let set = |place: &mut i64, wish: Option<i64>| *place = wish.unwrap_or(*place);
     set(&mut options.retention.raw_ms, wishes.retention_raw_ms);
     set(&mut options.retention.five_minutes_ms, wishes.retention_5m_ms);
@@ -147,9 +149,14 @@ fn ships(mut shipper: Shipper) -> impl FnMut(&AtomicBool) + Send + 'static {
 }
 
 fn looks(gateway: Gateway) -> impl FnMut(&AtomicBool) + Send + 'static {
+    let mut has_begun = false;
     move |_| {
-        if let Err(error) = gateway.refresh() {
-            tracing::warn!(%error, "the bucket's blocks could not be listed, will try again");
+        let found = if has_begun { gateway.refresh() } else { gateway.start() };
+        match found {
+            Ok(()) => has_begun = true,
+            Err(error) => {
+                tracing::warn!(%error, "the bucket's blocks could not be listed, will try again");
+            }
         }
     }
 }

@@ -9,7 +9,7 @@ use crate::storage::block::BlockError;
 
 use super::bucket::Bucket;
 use super::meta::META;
-use super::verify::{CHUNKS, INDEX, is_as_told, local_path};
+use super::verify::{CHUNKS, INDEX, Seen, is_as_told, local_path};
 use super::{BucketBlock, FileInfo, LongTermError, MarkKind};
 
 /// Listings may be late, so that what is left is looked for again, but not for ever.
@@ -117,12 +117,20 @@ fn fetch_file(
     path: &Path,
     progress: &dyn Fn(u64),
 ) -> Result<(), LongTermError> {
-    let is_right = || disk.map(path).is_ok_and(|bytes| is_as_told(&bytes, file));
     // Without a hash, a file of the right size may be that of a crash.
+    let is_right = || disk.map(path).is_ok_and(|bytes| is_as_told(&bytes, file));
     if file.hash.is_some() && disk.exists(path) && is_right() {
         progress(file.size_bytes);
         return Ok(());
     }
-    bucket.download(key, disk, path, progress)?;
-    if is_right() { Ok(()) } else { Err(LongTermError::corrupt(key, "not what meta.json says")) }
+    let mut seen = Seen::new(file);
+    bucket.download(key, disk, path, &mut |bytes| {
+        seen.add(bytes);
+        progress(bytes.len() as u64);
+    })?;
+    if seen.matches() {
+        Ok(())
+    } else {
+        Err(LongTermError::corrupt(key, "not what meta.json says"))
+    }
 }

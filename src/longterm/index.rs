@@ -1,4 +1,5 @@
-//! All metas of a bucket in one object, so that a start is one read.
+//! All metas of a bucket in one object, so that a start is one read. The compactor writes it at the
+//! end of each round, under its lease.
 //!
 //! `promlite/bucket-index.json.zst` is a Zstandard frame around one JSON object:
 //!
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
 use super::bucket::{Bucket, BucketError, ObjectInfo};
+use super::meta::META;
 use super::{BucketBlock, BucketView, Fetcher, LongTermError, Mark, MarkKind};
 
 /// The object's name.
@@ -92,6 +94,10 @@ impl BucketIndex {
             let key = &entry.object.key;
             let block = BucketBlock::parse(key, entry.meta.as_bytes());
             let block = Arc::new(block.map_err(|error| error.to_string())?);
+            let is_of_it = block.key(META) == *key;
+            if !is_of_it || block.meta.min_time_ms > block.meta.max_time_ms {
+                return Err(format!("{key}: it is none of a block"));
+            }
             view.modified_ms.insert(block.ulid(), entry.object.modified_ms);
             view.blocks.push(Arc::clone(&block));
             known.push((entry.object, block));

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use bytes::Bytes;
+use rayon::prelude::*;
 use sha2::{Digest, Sha256};
 
 use crate::base::varint::Cursor;
 use crate::chunk::Encoding;
-use crate::disk::SharedDisk;
+use crate::disk::{ReadFile, SharedDisk};
 use crate::storage::block::BlockError;
 
 use super::{FileHash, FileInfo, LongTermError};
@@ -19,6 +19,8 @@ const SEGMENT_HEADER_BYTES: usize = 8;
 /// A chunk of aggregates.
 const AGGREGATE: u8 = 255;
 const SHA256: &str = "SHA256";
+/// What is looked at together.
+const WINDOW_BYTES: u64 = 1 << 20;
 
 /// The files of a block that belong into a bucket.
 #[derive(Debug, Default)]
@@ -40,18 +42,46 @@ pub(super) fn local_path(dir: &Path, rel_path: &str) -> Option<PathBuf> {
 }
 
 /// SHA-256 in hexadecimal digits.
-pub(super) fn hash_of(bytes: &[u8]) -> FileHash {
-    let mut value = String::with_capacity(64);
-    for byte in Sha256::digest(bytes) {
-        value.push_str(&format!("{byte:02x}"));
-    }
-    FileHash { func: SHA256.to_owned(), value }
+fn hash_of(sum: Sha256) -> FileHash {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| DIGITS.get(usize::from(half)).map_or('?', |digit| char::from(*digit));
+    let halves = sum.finalize().into_iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]);
+    FileHash { func: SHA256.to_owned(), value: halves.collect() }
 }
 
-/// True if the bytes are what `file` says; a hash of another kind says nothing.
+/// The bytes of a file as they pass, to be held against what is told of it.
+pub(super) struct Seen<'a> {
+    file: &'a FileInfo,
+    size_bytes: u64,
+    /// None for a hash of another kind, which says nothing.
+    sum: Option<(Sha256, &'a str)>,
+}
+
+impl<'a> Seen<'a> {
+    pub(super) fn new(file: &'a FileInfo) -> Self {
+        let hash = file.hash.as_ref().filter(|hash| hash.func == SHA256);
+        let sum = hash.map(|hash| (Sha256::new(), hash.value.as_str()));
+        Self { file, size_bytes: 0, sum }
+    }
+
+    pub(super) fn add(&mut self, bytes: &[u8]) {
+        self.size_bytes += bytes.len() as u64;
+        if let Some((sum, _)) = &mut self.sum {
+            sum.update(bytes);
+        }
+    }
+
+    pub(super) fn matches(self) -> bool {
+        self.size_bytes == self.file.size_bytes
+            && self.sum.is_none_or(|(sum, told)| hash_of(sum).value == told)
+    }
+}
+
+/// True if the bytes are what `file` says.
 pub(super) fn is_as_told(bytes: &[u8], file: &FileInfo) -> bool {
-    let is_hashed = |hash: &FileHash| hash.func != SHA256 || hash_of(bytes).value == hash.value;
-    bytes.len() as u64 == file.size_bytes && file.hash.as_ref().is_none_or(is_hashed)
+    let mut seen = Seen::new(file);
+    seen.add(bytes);
+    seen.matches()
 }
 
 /// Looks through the files of the block in `dir`: every chunk's checksum, and that Thanos can
@@ -62,101 +92,155 @@ pub(super) fn check_files(
     is_downsampled: bool,
 ) -> Result<BlockFiles, LongTermError> {
     let chunks_dir = dir.join(CHUNKS);
-    let io = |path: &Path, error| BlockError::Io { path: path.to_owned(), error };
-    let mut found = BlockFiles::default();
-    for entry in disk.list(&chunks_dir).map_err(|error| io(&chunks_dir, error))? {
+    let mut names = vec![INDEX.to_owned()];
+    for entry in disk.list(&chunks_dir).map_err(io(&chunks_dir))? {
         let rel_path = format!("{CHUNKS}/{}", entry.name);
-        if entry.is_dir || local_path(dir, &rel_path).is_none() {
-            continue;
+        if !entry.is_dir && local_path(dir, &rel_path).is_some() {
+            names.push(rel_path);
         }
-        let path = chunks_dir.join(&entry.name);
-        let bytes = disk.map(&path).map_err(|error| io(&path, error))?;
-        check_segment(&path, &bytes, is_downsampled)?;
-        found.segments.push(entry.name);
-        found.files.push(told(rel_path, &bytes));
     }
-    let path = dir.join(INDEX);
-    let bytes = disk.map(&path).map_err(|error| io(&path, error))?;
-    found.files.push(told(INDEX.to_owned(), &bytes));
-    found.segments.sort();
-    found.files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
-    Ok(found)
+    names.sort();
+    let looked = names.par_iter().map(|rel_path| {
+        let path = dir.join(rel_path);
+        let is_segment = rel_path != INDEX;
+        let walk = is_segment.then(|| Walk { path: &path, offset: 0, is_downsampled });
+        look_through(disk, &path, walk, rel_path)
+    });
+    // The first error by name, whichever was found first.
+    let looked: Vec<Result<FileInfo, LongTermError>> = looked.collect();
+    let files = looked.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let segments = names.iter().filter_map(|name| name.strip_prefix(CHUNKS)?.strip_prefix('/'));
+    Ok(BlockFiles { segments: segments.map(str::to_owned).collect(), files })
 }
 
-fn told(rel_path: String, bytes: &Bytes) -> FileInfo {
-    FileInfo { rel_path, size_bytes: bytes.len() as u64, hash: Some(hash_of(bytes)) }
+fn io(path: &Path) -> impl Fn(std::io::Error) -> BlockError {
+    move |error| BlockError::Io { path: path.to_owned(), error }
+}
+
+/// Reads a file once, a window at a time: a map would count as memory of the process.
+fn look_through(
+    disk: &SharedDisk,
+    path: &Path,
+    mut walk: Option<Walk<'_>>,
+    rel_path: &str,
+) -> Result<FileInfo, LongTermError> {
+    let file = disk.open(path).map_err(io(path))?;
+    let size_bytes = file.len_bytes().map_err(io(path))?;
+    let (mut sum, mut window, mut position) = (Sha256::new(), Vec::new(), 0);
+    while position < size_bytes {
+        // What is left of the window before: the beginning of a chunk.
+        let kept = window.len();
+        let count = WINDOW_BYTES.min(size_bytes - position);
+        window.resize(kept + count as usize, 0);
+        let fresh = window.get_mut(kept..).unwrap_or_default();
+        read_whole(&*file, position, fresh).map_err(io(path))?;
+        position += count;
+        let fresh = window.get(kept..).unwrap_or_default();
+        let Some(walk) = &mut walk else {
+            sum.update(fresh);
+            window.clear();
+            continue;
+        };
+        let (walked, ()) =
+            rayon::join(|| walk.over(&window, size_bytes - position), || sum.update(fresh));
+        window.drain(..walked?);
+    }
+    if let Some(walk) = walk.filter(|_| size_bytes == 0) {
+        return Err(walk.corrupt("not a chunk segment of version 1"));
+    }
+    Ok(FileInfo { rel_path: rel_path.to_owned(), size_bytes, hash: Some(hash_of(sum)) })
+}
+
+fn read_whole(file: &dyn ReadFile, position: u64, into: &mut [u8]) -> std::io::Result<()> {
+    let mut filled = 0;
+    while let Some(rest) = into.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+        match file.read_at(position + filled as u64, rest)? {
+            0 => return Err(std::io::ErrorKind::UnexpectedEof.into()),
+            count => filled += count,
+        }
+    }
+    Ok(())
+}
+
+/// A look at the chunks of a segment, one after the other.
+struct Walk<'a> {
+    path: &'a Path,
+    /// Of the chunk that is next.
+    offset: u64,
+    is_downsampled: bool,
+}
+
+impl Walk<'_> {
+    fn corrupt(&self, what: &str) -> LongTermError {
+        let (path, what) = (self.path.to_owned(), what.to_owned());
+        LongTermError::Block(BlockError::Corrupt { path, offset: self.offset, what })
+    }
+
+    /// Looks at the whole chunks of `window`, behind which the file has `left` bytes more; says
+    /// how many bytes they take.
+    fn over(&mut self, window: &[u8], left: u64) -> Result<usize, LongTermError> {
+        let mut at = 0;
+        if self.offset == 0 {
+            if !window.starts_with(&SEGMENT_MAGIC) {
+                return Err(self.corrupt("not a chunk segment of version 1"));
+            }
+            at = SEGMENT_HEADER_BYTES.min(window.len());
+            self.offset = at as u64;
+        }
+        while let Some(rest) = window.get(at..).filter(|rest| !rest.is_empty()) {
+            let mut cursor = Cursor::new(rest);
+            let length = cursor.uvarint().ok();
+            let behind_bytes = cursor.len() as u64;
+            let Some((body, checksum)) = length.and_then(|length| parts(&mut cursor, length))
+            else {
+                let may_come = match length {
+                    Some(length) => length.saturating_add(5) <= behind_bytes.saturating_add(left),
+                    // Ten bytes at most say a length.
+                    None => rest.len() < 10 && left > 0,
+                };
+                let broken = || self.corrupt("chunk behind the segment's end");
+                return if may_come { Ok(at) } else { Err(broken()) };
+            };
+            if crc32c::crc32c(body) != checksum {
+                return Err(self.corrupt("chunk checksum mismatch"));
+            }
+            check_encoding(body.first().copied().unwrap_or_default(), self.is_downsampled)
+                .map_err(|why| LongTermError::refused(self.path.display(), why))?;
+            let bytes = rest.len() - cursor.rest().len();
+            at += bytes;
+            self.offset += bytes as u64;
+        }
+        Ok(at)
+    }
+}
+
+/// Encoding and data of a chunk whose data have `length` bytes, and its checksum.
+fn parts<'a>(cursor: &mut Cursor<'a>, length: u64) -> Option<(&'a [u8], u32)> {
+    let body = cursor.take(usize::try_from(length).ok()?.checked_add(1)?).ok()?;
+    Some((body, cursor.u32_be().ok()?))
 }
 
 /// True unless the block in `dir` has a chunk in an encoding that we know and Thanos does not. Of
 /// damaged files it says nothing: [`check_files`] does.
 pub(super) fn is_plain(disk: &SharedDisk, dir: &Path) -> Result<bool, LongTermError> {
     let chunks_dir = dir.join(CHUNKS);
-    let io = |path: &Path, error| BlockError::Io { path: path.to_owned(), error };
-    for entry in disk.list(&chunks_dir).map_err(|error| io(&chunks_dir, error))? {
-        let path = chunks_dir.join(&entry.name);
+    for entry in disk.list(&chunks_dir).map_err(io(&chunks_dir))? {
         if entry.is_dir {
             continue;
         }
-        let bytes = disk.map(&path).map_err(|error| io(&path, error))?;
-        let is_newer = |chunk: StoredChunk<'_>| {
-            let encoding = Encoding::try_from(chunk.encoding());
-            encoding.is_ok_and(|encoding| !is_readable(encoding))
-        };
-        if chunks_of(&bytes).any(|chunk| chunk.is_ok_and(is_newer)) {
-            return Ok(false);
+        let path = chunks_dir.join(&entry.name);
+        let segment = disk.map(&path).map_err(io(&path))?;
+        let mut cursor = Cursor::new(segment.get(SEGMENT_HEADER_BYTES..).unwrap_or_default());
+        while let Ok(length) = cursor.uvarint()
+            && let Some((body, _)) = parts(&mut cursor, length)
+        {
+            let encoding = Encoding::try_from(body.first().copied().unwrap_or_default());
+            if encoding.is_ok_and(|encoding| !is_readable(encoding)) {
+                return Ok(false);
+            }
         }
     }
     Ok(true)
-}
-
-/// A chunk of a segment: encoding and data.
-struct StoredChunk<'a> {
-    offset: usize,
-    body: &'a [u8],
-    checksum: u32,
-}
-
-impl StoredChunk<'_> {
-    fn encoding(&self) -> u8 {
-        self.body.first().copied().unwrap_or_default()
-    }
-}
-
-/// The chunks of a segment, up to the first that reaches beyond its end, whose place it tells.
-fn chunks_of(segment: &[u8]) -> impl Iterator<Item = Result<StoredChunk<'_>, usize>> {
-    let mut next = Some(SEGMENT_HEADER_BYTES);
-    std::iter::from_fn(move || {
-        let offset = next.take()?;
-        let rest = segment.get(offset..).filter(|rest| !rest.is_empty())?;
-        let mut cursor = Cursor::new(rest);
-        let mut parts = || {
-            let length = usize::try_from(cursor.uvarint().ok()?).ok()?;
-            let body = cursor.take(length.checked_add(1)?).ok()?;
-            Some((body, cursor.u32_be().ok()?))
-        };
-        let Some((body, checksum)) = parts() else { return Some(Err(offset)) };
-        next = Some(segment.len() - cursor.rest().len());
-        Some(Ok(StoredChunk { offset, body, checksum }))
-    })
-}
-
-fn check_segment(path: &Path, bytes: &[u8], is_downsampled: bool) -> Result<(), LongTermError> {
-    let corrupt = |offset: usize, what: &str| {
-        let (path, what) = (path.to_owned(), what.to_owned());
-        LongTermError::Block(BlockError::Corrupt { path, offset: offset as u64, what })
-    };
-    if !bytes.starts_with(&SEGMENT_MAGIC) {
-        return Err(corrupt(0, "not a chunk segment of version 1"));
-    }
-    for chunk in chunks_of(bytes) {
-        let chunk = chunk.map_err(|offset| corrupt(offset, "chunk behind the segment's end"))?;
-        if crc32c::crc32c(chunk.body) != chunk.checksum {
-            return Err(corrupt(chunk.offset, "chunk checksum mismatch"));
-        }
-        check_encoding(chunk.encoding(), is_downsampled)
-            .map_err(|why| LongTermError::refused(path.display(), why))?;
-    }
-    Ok(())
 }
 
 const fn is_readable(encoding: Encoding) -> bool {

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
+use crate::base::parallel::in_parallel;
 use crate::model::histogram::ResetHint;
 use crate::model::{Column, Labels};
 
 use super::chunk::{Chunk, TimeRange};
 use super::select::{QueryError, Queryable, Select, Series, SeriesSet};
 
-/// Answers from several sources. A series that several have is one series; where they have a
-/// sample for the same time, the source that comes first wins.
+/// More sources than this are not asked at the same time.
+const ASKED_AT_A_TIME: usize = 16;
+
+/// Answers from several sources, which are asked side by side. A series that several have is one
+/// series; where they have a sample for the same time, the source that comes first wins.
 #[derive(Clone)]
 pub struct Merged(Vec<Arc<dyn Queryable>>);
 
@@ -20,14 +24,21 @@ impl Merged {
         Self(sources)
     }
 
+    /// What all sources answer, in their order, so that nothing depends on who is quick.
+    fn ask<R: Send>(
+        &self,
+        ask: impl Fn(&dyn Queryable) -> Result<R, QueryError> + Sync,
+    ) -> Result<Vec<R>, QueryError> {
+        in_parallel(&self.0, ASKED_AT_A_TIME, |source| ask(&**source)).into_iter().collect()
+    }
+
     fn texts(
         &self,
         ask: &Select,
-        list: impl Fn(&dyn Queryable) -> Result<Vec<Arc<str>>, QueryError>,
+        list: impl Fn(&dyn Queryable) -> Result<Vec<Arc<str>>, QueryError> + Sync,
     ) -> Result<Vec<Arc<str>>, QueryError> {
         let mut all = Vec::new();
-        for source in &self.0 {
-            let texts = list(&**source)?;
+        for texts in self.ask(list)? {
             if all.is_empty() {
                 all = texts;
             } else {
@@ -52,8 +63,7 @@ impl std::fmt::Debug for Merged {
 
 impl Queryable for Merged {
     fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
-        let sets: Result<Vec<_>, _> = self.0.iter().map(|source| source.select(ask)).collect();
-        let mut merged = merge_sets(sets?);
+        let mut merged = merge_sets(self.ask(|source| source.select(ask))?);
         if ask.hints.limit > 0 {
             merged.series.truncate(ask.hints.limit);
         }
@@ -316,9 +326,11 @@ mod tests {
     use crate::model::histogram::Histogram;
     use crate::testkit::ModelStore;
     use bytes::Bytes;
+    use parking_lot::{Condvar, Mutex};
     use proptest::collection::{btree_set, vec};
     use proptest::prelude::*;
     use std::collections::BTreeMap;
+    use std::time::Duration;
 
     fn labels(name: &str) -> Labels {
         Labels::from_pairs([("__name__", name), ("job", "test")]).unwrap()
@@ -372,6 +384,70 @@ mod tests {
                 .collect();
             prop_assert_eq!(read(&merged(stores)), wanted);
         }
+    }
+
+    /// Answers as soon as all have been asked; the first of them last.
+    struct Waiting {
+        number: usize,
+        asked: Arc<(Mutex<usize>, Condvar)>,
+        all: usize,
+    }
+
+    impl Waiting {
+        fn wait(&self) -> Result<(), QueryError> {
+            let (asked, changed) = &*self.asked;
+            let mut asked = asked.lock();
+            *asked += 1;
+            changed.notify_all();
+            let waited = changed.wait_while_for(&mut asked, |asked| *asked < self.all, FOREVER);
+            if waited.timed_out() {
+                return Err(QueryError::Unavailable("the others were not asked".into()));
+            }
+            drop(asked);
+            std::thread::sleep(Duration::from_millis(20 * (self.all - self.number) as u64));
+            Ok(())
+        }
+    }
+
+    const FOREVER: Duration = Duration::from_secs(60);
+
+    impl Queryable for Waiting {
+        fn select(&self, ask: &Select) -> Result<SeriesSet, QueryError> {
+            self.wait()?;
+            let store = ModelStore::new();
+            store.add(&labels("m"), 7, self.number as f64);
+            let set = store.select(ask)?;
+            Ok(SeriesSet { series: set.series, warnings: vec![self.number.to_string()] })
+        }
+
+        fn label_names(&self, _: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+            self.wait()?;
+            Ok(vec![Arc::from(format!("name-{}", self.number))])
+        }
+
+        fn label_values(&self, _: &str, _: &Select) -> Result<Vec<Arc<str>>, QueryError> {
+            self.wait()?;
+            Err(QueryError::Unavailable(self.number.to_string()))
+        }
+    }
+
+    #[test]
+    fn sources_are_asked_side_by_side_and_answer_in_their_order() {
+        let sources = || {
+            let asked: Arc<(Mutex<usize>, Condvar)> = Arc::default();
+            let source = |number| Waiting { number, asked: asked.clone(), all: 4 };
+            let share = |number| Arc::new(source(number)) as Arc<dyn Queryable>;
+            Merged::new((0..4).map(share).collect())
+        };
+        let set = sources().select(&all()).unwrap();
+        assert_eq!(set.warnings, ["0", "1", "2", "3"]);
+        let mut column = Column::new();
+        set.series[0].read(TimeRange::ALL, &mut column).unwrap();
+        assert_eq!((set.series.len(), column.floats), (1, vec![0.0]));
+        let names = sources().label_names(&all()).unwrap();
+        assert!(names.iter().map(|name| &**name).eq(["name-0", "name-1", "name-2", "name-3"]));
+        let error = sources().label_values("x", &all()).unwrap_err().to_string();
+        assert!(error.ends_with('0'), "{error}");
     }
 
     fn counter(times: &[i64]) -> Column {

@@ -21,7 +21,7 @@ pub use crate::model::{Column, Joins, Summary};
 pub use aggregate::Aggregate;
 pub use append::{Append, AppendError, Batch, BatchEntry, OnReject, Outcome, SeriesRef, Verdict};
 pub use chunk::{Chunk, TimeRange};
-pub use dedup::{Dedup, Deduplicated, merge_replica_chunks};
+pub use dedup::{Dedup, Deduplicated, ReplicaMerge, merge_replica_chunks};
 pub use downsampled::AggregateReader;
 pub use exemplars::{Exemplars, SeriesExemplars};
 pub use external::External;

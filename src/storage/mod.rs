@@ -5,6 +5,7 @@
 //! [`crate::series`].
 
 pub mod block;
+mod conveyor;
 pub mod db;
 pub mod downsample;
 #[cfg(test)]

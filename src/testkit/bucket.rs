@@ -101,7 +101,8 @@ fn moves_files(bucket: &Bucket) {
         };
         bucket.put_file("moved", &disk, Path::new("/from"), &progress).unwrap();
         assert_eq!(bucket.head("moved").unwrap().size_bytes, size);
-        bucket.download("moved", &disk, Path::new("/to"), &progress).unwrap();
+        let mut arrived = |bytes: &[u8]| progress(bytes.len() as u64);
+        bucket.download("moved", &disk, Path::new("/to"), &mut arrived).unwrap();
         assert!(disk.read(Path::new("/to")).unwrap() == contents);
         // Failed tries are told as well.
         assert!(told.into_inner() >= 2 * size);

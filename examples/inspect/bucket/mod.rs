@@ -12,7 +12,7 @@ use promlite::base::duration::parse_duration_ms;
 use promlite::base::metrics::Registry;
 use promlite::disk::{Disk as _, RealDisk};
 use promlite::longterm::bucket::Bucket;
-use promlite::longterm::compact::{CompactOptions, Compactor, Retention};
+use promlite::longterm::compact::{CompactOptions, Compactor, Retention, Shard};
 use promlite::series::Dedup;
 use promlite::wire::config::BucketConfig;
 
@@ -188,6 +188,13 @@ pub(crate) struct Rules {
     /// Make no coarser blocks; retention then goes by age alone
     #[arg(long = "downsampling.disable")]
     downsampling_disable: bool,
+    /// Rules for the external labels of blocks, as text: only blocks that survive them are looked at
+    #[arg(long = "selector.relabel-config", value_name = "YAML", value_parser = shard)]
+    shard: Option<Shard>,
+    /// The same in a file
+    #[arg(long = "selector.relabel-config-file", value_name = "FILE", conflicts_with = "shard",
+        value_parser = shard_of_file)]
+    shard_file: Option<Shard>,
     /// External labels that tell replicas apart
     #[arg(long = "deduplication.replica-label", value_name = "NAME", value_delimiter = ',')]
     replica_labels: Vec<String>,
@@ -214,6 +221,8 @@ impl Rules {
             needs_cover: !self.downsampling_disable,
         };
         options.downsampling = !self.downsampling_disable;
+        let shard = self.shard.as_ref().or(self.shard_file.as_ref());
+        options.shard = shard.cloned().unwrap_or_default();
         options.replica_labels.clone_from(&self.replica_labels);
         options.dedup = match self.func {
             Func::Identity => Dedup::Identity,
@@ -227,6 +236,15 @@ impl Rules {
 
 fn compactor(bucket: Bucket, options: CompactOptions) -> Compactor {
     Compactor::new(bucket, RealDisk::shared(), SystemClock::shared(), options, &Registry::new())
+}
+
+fn shard(yaml: &str) -> Result<Shard, String> {
+    Shard::parse(yaml).map_err(|error| error.to_string())
+}
+
+fn shard_of_file(path: &str) -> Result<Shard, String> {
+    let text = RealDisk.read(Path::new(path)).map_err(|error| format!("{path}: {error}"))?;
+    shard(&String::from_utf8_lossy(&text)).map_err(|error| format!("{path}: {error}"))
 }
 
 fn duration(text: &str) -> Result<i64, String> {

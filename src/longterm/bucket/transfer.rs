@@ -3,7 +3,7 @@
 use std::io;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 
 use bytes::Bytes;
 use futures_util::future::try_join_all;
@@ -11,11 +11,12 @@ use object_store::{MultipartUpload, ObjectStore, PutMultipartOptions, PutPayload
 
 use crate::disk::{ReadFile, SharedDisk};
 
-use super::handle::PART_BYTES;
 use super::{Bucket, BucketError, Operation};
 
-/// Parts of a file that are in memory at a time.
+/// Parts of a file that are sent or fetched at a time.
 const PARTS_AT_A_TIME: u64 = 4;
+/// What is asked for in one request of a download: several blocks may come at a time.
+const GET_BYTES: u64 = 2 << 20;
 
 type Upload = Box<dyn MultipartUpload>;
 
@@ -47,8 +48,9 @@ impl Bucket {
         })
     }
 
-    /// Writes an object to a file, which is made or emptied, and syncs it. `progress` is told of
-    /// the bytes that have arrived.
+    /// Writes an object to a file, which is made or emptied, and syncs it. `arrived` is shown the
+    /// bytes in their order as they are written. While some are, the next come: sixteen MiB are in
+    /// memory at most.
     ///
     /// # Errors
     /// See [`BucketError`]; the file is then not whole.
@@ -57,26 +59,49 @@ impl Bucket {
         key: &str,
         disk: &SharedDisk,
         path: &Path,
-        progress: &dyn Fn(u64),
+        arrived: &mut dyn FnMut(&[u8]),
     ) -> Result<(), BucketError> {
         let io = BucketError::io(path);
         let size_bytes = self.head(key)?.size_bytes;
         let mut file = disk.create(path).map_err(io)?;
-        let mut position = 0;
-        while position < size_bytes {
-            let batch = batch(position, size_bytes, PART_BYTES);
-            let wanted = batch.last().map_or(position, |range| range.end);
-            for bytes in self.get_ranges(key, &batch)? {
+        let mut write = |parts: Result<Vec<Bytes>, BucketError>| {
+            for bytes in parts? {
                 file.write_all(&bytes).map_err(io)?;
-                position += bytes.len() as u64;
-                progress(bytes.len() as u64);
+                arrived(&bytes);
             }
-            if position != wanted {
-                let what = format!("it shrank to {position} bytes while it was read");
-                return Err(BucketError::unavailable(key, what));
-            }
+            Ok(())
+        };
+        let starts = (0..size_bytes).step_by(PARTS_AT_A_TIME as usize * GET_BYTES as usize);
+        let batches = starts.map(|start| batch(start, size_bytes, GET_BYTES));
+        let mut fetch = batches.map(|batch| self.get_whole_ranges(key, &batch));
+        if size_bytes <= PARTS_AT_A_TIME * GET_BYTES {
+            fetch.try_for_each(&mut write)?;
+        } else {
+            std::thread::scope(|scope| {
+                let (sender, fetched) = mpsc::sync_channel(0);
+                scope.spawn(move || {
+                    // Ends with an error, or when nobody listens any more.
+                    fetch.all(|parts| parts.is_ok() & sender.send(parts).is_ok())
+                });
+                fetched.into_iter().try_for_each(&mut write)
+            })?;
         }
         file.sync().map_err(io)
+    }
+
+    /// Parts that must all be there.
+    fn get_whole_ranges(
+        &self,
+        key: &str,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, BucketError> {
+        let parts = self.get_ranges(key, ranges)?;
+        let is_whole =
+            |(part, range): (&Bytes, &Range<u64>)| part.len() as u64 == range.end - range.start;
+        if parts.iter().zip(ranges).all(is_whole) {
+            return Ok(parts);
+        }
+        Err(BucketError::unavailable(key, "it shrank while it was read".to_owned()))
     }
 }
 

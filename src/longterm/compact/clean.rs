@@ -2,6 +2,7 @@
 
 use ulid::Ulid;
 
+use crate::base::clock::Stopwatch;
 use crate::longterm::{MarkKind, PartialWhy, delete_block};
 
 use super::CompactError;
@@ -19,7 +20,14 @@ impl Round<'_> {
     /// # Errors
     /// The lease is lost, or it is to end.
     pub fn collect_garbage(&mut self) -> Result<(), CompactError> {
+        let stopwatch = Stopwatch::start();
         self.compactor.metrics.garbage_collections.inc();
+        let collected = self.collect_all();
+        self.compactor.metrics.garbage_seconds.observe(stopwatch.seconds());
+        collected
+    }
+
+    fn collect_all(&mut self) -> Result<(), CompactError> {
         for outdated in self.picture.outdated.clone() {
             let collected = self.collect(outdated.block, outdated.by);
             if let Err(error) = collected {

@@ -6,9 +6,9 @@ use parking_lot::Mutex;
 
 use crate::base::clock::SharedClock;
 use crate::base::metrics::Registry;
-use crate::disk::SharedDisk;
+use crate::disk::{ScratchDisk, SharedDisk};
 use crate::longterm::bucket::Bucket;
-use crate::longterm::{BucketBlock, FetchOptions, Fetcher};
+use crate::longterm::{BucketBlock, BucketIndex, BucketView, FetchOptions, Fetcher, LongTermError};
 
 use super::explain::{Explanation, explain};
 use super::lease::Lease;
@@ -47,6 +47,8 @@ impl Compactor {
         let fetch = FetchOptions { registry: registry.clone(), ..FetchOptions::default() };
         let fetcher = Mutex::new(Fetcher::new(bucket.clone(), &fetch));
         let metrics = Metrics::new(registry, options.delete_delay_ms);
+        // A group's folder is emptied before it is used: what a crash leaves is never read.
+        let disk = ScratchDisk::over(disk);
         Self { bucket, disk, clock, options, metrics, fetcher }
     }
 
@@ -61,11 +63,20 @@ impl Compactor {
     /// # Errors
     /// The bucket's answer: what is not seen as a whole is not acted on.
     pub fn look(&self) -> Result<Picture, CompactError> {
-        let view = self.fetcher.lock().fetch();
-        let view = view.map_err(|error| CompactError::View(error.to_string()))?;
+        let mut fetcher = self.fetcher.lock();
+        let view = fetcher.fetch();
+        let mut view = view.map_err(|error| CompactError::View(error.to_string()))?;
+        let excluded = self.options.shard.apply(&mut view, &self.options.replica_labels);
+        fetcher.show_state("label-excluded", excluded);
+        drop(fetcher);
         let quarantined = quarantine::read_all(&self.bucket)
             .map_err(|error| CompactError::View(error.to_string()))?;
         Ok(Picture::new(view, quarantined, &self.options, self.clock.now_ms()))
+    }
+
+    /// Writes down for others which blocks there are, by what was seen last.
+    pub(super) fn write_index(&self, view: &BucketView) -> Result<(), LongTermError> {
+        BucketIndex::write(&self.fetcher.lock(), view, self.clock.now_ms())
     }
 
     /// What would be done with each block, and why. Reads only.
@@ -86,7 +97,10 @@ impl Compactor {
         let options = &self.options;
         let lease = match options.lease_ms {
             0 => None,
-            ttl_ms => Some(Lease::take(&self.bucket, &self.clock, &options.holder, ttl_ms)?),
+            ttl_ms => {
+                let key = options.shard.lease_key();
+                Some(Lease::take(&self.bucket, &key, &self.clock, &options.holder, ttl_ms)?)
+            }
         };
         let guard = Guard::new(watch, lease);
         match self.look() {
@@ -106,7 +120,7 @@ impl Compactor {
     /// fails for some blocks only stands in the report, and the next round tries again.
     pub fn run_once(&self, watch: Watch<'_>) -> Result<Report, CompactError> {
         let mut round = self.begin(watch)?;
-        let done = round.all();
+        let done = round.all().and_then(|()| round.write_index());
         let report = round.finish();
         let is_clean = done.is_ok() && report.failures.is_empty();
         let counter = if is_clean { &self.metrics.iterations } else { &self.metrics.retries };

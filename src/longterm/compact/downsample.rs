@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::base::clock::Stopwatch;
 use crate::longterm::{BucketBlock, Mark, MarkKind, write_mark};
 use crate::storage::block::{Block, BlockError, BlockParent};
 use crate::storage::downsample::{DownsampleError, DownsampleOptions, downsample_block};
@@ -24,8 +25,12 @@ impl Round<'_> {
     pub fn downsample(&mut self) -> Result<(), CompactError> {
         for (key, block, to) in self.due() {
             let metrics = self.compactor.metrics.group(&key.id(), key.resolution_ms);
+            let stopwatch = Stopwatch::start();
             match self.downsample_one(&key, &block, to) {
-                Ok(()) => metrics.downsamples.inc(),
+                Ok(()) => {
+                    metrics.downsamples.inc();
+                    metrics.downsample_seconds.observe(stopwatch.seconds());
+                }
                 Err(Trouble::Sick { block, reason, details }) => {
                     metrics.downsample_failures.inc();
                     self.set_aside(block, reason, details)?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::chunk::{ChunkError, EncodeOptions};
 use crate::longterm::BucketBlock;
 
-use crate::series::{Chunk, Dedup, merge_replica_chunks};
+use crate::series::{Chunk, Dedup, ReplicaMerge};
 use crate::storage::merge::{JoinChunks, Part, Union};
 
 /// How chunks are written that are not passed on as they are: only what Thanos reads.
@@ -32,7 +32,7 @@ pub(super) fn streams(blocks: &[Arc<BucketBlock>], replica_labels: &[String]) ->
 #[derive(Debug)]
 pub(super) struct ReplicaJoin {
     kind: Dedup,
-    options: EncodeOptions,
+    merge: ReplicaMerge,
     /// By place of the block.
     stream_of: Vec<usize>,
     replicas: Vec<Vec<Chunk>>,
@@ -43,7 +43,8 @@ impl ReplicaJoin {
     /// `stream_of` has the stream of each block that is merged.
     pub(super) fn new(kind: Dedup, stream_of: Vec<usize>) -> Self {
         let options = encoding();
-        Self { kind, options, stream_of, replicas: Vec::new(), union: Union::new(options) }
+        let (merge, union) = (ReplicaMerge::new(kind, options), Union::new(options));
+        Self { kind, merge, stream_of, replicas: Vec::new(), union }
     }
 
     /// Where chunks of a block belong.
@@ -81,7 +82,7 @@ impl JoinChunks for ReplicaJoin {
         replicas.retain(|replica| !replica.is_empty());
         match replicas.as_mut_slice() {
             [only] => chunks.append(only),
-            several => merge_replica_chunks(self.kind, several, &self.options, chunks)?,
+            several => self.merge.merge(several, chunks)?,
         }
         self.replicas = replicas;
         Ok(())

@@ -1,10 +1,10 @@
-//! At most one compactor works on a bucket.
+//! At most one compactor works on a bucket, or on the part of it that is its own.
 //!
-//! The object `promlite/compactor-lease.json` says who holds the lease and until when. It is only
-//! ever changed under the condition that it still is what the writer has read, so that of two who
-//! want it one gets it. Each holder has a larger token than all before it: whoever was held up so
-//! long that another one took over finds that out before it does harm, and what it has written
-//! carries its token.
+//! The object `promlite/compactor-lease.json` says who holds the lease and until when; parts have
+//! names of their own. It is only ever changed under the condition that it still is what the
+//! writer has read, so that of two who want it one gets it. Each holder has a larger token than all
+//! before it: whoever was held up so long that another one took over finds that out before it does
+//! harm, and what it has written carries its token.
 //!
 //! Thanos knows nothing of it. That it and we do not both compact a bucket is up to the operator.
 
@@ -45,7 +45,12 @@ pub enum LeaseError {
         token: u64,
     },
     /// The object is no lease.
-    Damaged(String),
+    Damaged {
+        /// Its name.
+        key: String,
+        /// What is wrong.
+        what: String,
+    },
     /// The bucket refused.
     Bucket(BucketError),
 }
@@ -54,15 +59,12 @@ impl std::fmt::Display for LeaseError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Held { holder, expires_ms } => {
-                write!(f, "{LEASE_KEY}: {holder} compacts this bucket, until {expires_ms} at least")
+                write!(f, "{holder} compacts these blocks, until {expires_ms} at least")
             }
             Self::Lost { token } => {
-                write!(
-                    f,
-                    "{LEASE_KEY}: another compactor took over from the one with token {token}"
-                )
+                write!(f, "another compactor took over from the one with token {token}")
             }
-            Self::Damaged(what) => write!(f, "{LEASE_KEY}: not a lease: {what}"),
+            Self::Damaged { key, what } => write!(f, "{key}: not a lease: {what}"),
             Self::Bucket(error) => error.fmt(f),
         }
     }
@@ -94,6 +96,7 @@ struct Held {
 #[derive(Debug)]
 pub struct Lease {
     bucket: Bucket,
+    key: String,
     clock: SharedClock,
     holder: String,
     token: u64,
@@ -102,12 +105,13 @@ pub struct Lease {
 }
 
 impl Lease {
-    /// Takes the lease for `ttl_ms`, if nobody has it.
+    /// Takes the lease `key` for `ttl_ms`, if nobody has it.
     ///
     /// # Errors
     /// Somebody has it, or the bucket's answer.
     pub fn take(
         bucket: &Bucket,
+        key: &str,
         clock: &SharedClock,
         holder: &str,
         ttl_ms: i64,
@@ -116,26 +120,26 @@ impl Lease {
         let expires_ms = now_ms.saturating_add(ttl_ms);
         let record =
             |token| Record { version: VERSION, holder: holder.to_owned(), token, expires_ms };
-        let (token, outcome) = match read(bucket)? {
-            None => (1, bucket.put_if_absent(LEASE_KEY, encode(&record(1)))?),
+        let (token, outcome) = match read(bucket, key)? {
+            None => (1, bucket.put_if_absent(key, encode(&record(1)))?),
             Some((found, _)) if found.expires_ms > now_ms => {
                 let Record { holder, expires_ms, .. } = found;
                 return Err(LeaseError::Held { holder, expires_ms });
             }
             Some((found, version)) => {
                 let token = found.token.saturating_add(1);
-                (token, bucket.put_if_version(LEASE_KEY, encode(&record(token)), &version)?)
+                (token, bucket.put_if_version(key, encode(&record(token)), &version)?)
             }
         };
         let PutOutcome::Done(version) = outcome else {
-            let holder = read(bucket)?.map(|(found, _)| (found.holder, found.expires_ms));
+            let holder = read(bucket, key)?.map(|(found, _)| (found.holder, found.expires_ms));
             let (holder, expires_ms) = holder.unwrap_or_else(|| ("somebody".to_owned(), now_ms));
             return Err(LeaseError::Held { holder, expires_ms });
         };
         tracing::debug!(bucket = %bucket.name(), holder, token, "lease taken");
         let held = Mutex::new(Held { version, expires_ms });
-        let (bucket, clock) = (bucket.clone(), clock.clone());
-        Ok(Self { bucket, clock, holder: holder.to_owned(), token, ttl_ms, held })
+        let (bucket, key, clock) = (bucket.clone(), key.to_owned(), clock.clone());
+        Ok(Self { bucket, key, clock, holder: holder.to_owned(), token, ttl_ms, held })
     }
 
     /// Larger than that of every holder before.
@@ -162,7 +166,7 @@ impl Lease {
     /// It was taken over, or the bucket's answer.
     pub fn check(&self) -> Result<(), LeaseError> {
         self.keep()?;
-        let found = self.bucket.head(LEASE_KEY);
+        let found = self.bucket.head(&self.key);
         let is_ours = match found {
             Ok(found) => found.version.as_ref() == Some(&self.held.lock().version),
             Err(error) if error.is_not_found() => false,
@@ -184,7 +188,7 @@ impl Lease {
     fn write(&self, held: &mut Held, expires_ms: i64) -> Result<(), LeaseError> {
         let (holder, token) = (self.holder.clone(), self.token);
         let record = Record { version: VERSION, holder, token, expires_ms };
-        match self.bucket.put_if_version(LEASE_KEY, encode(&record), &held.version)? {
+        match self.bucket.put_if_version(&self.key, encode(&record), &held.version)? {
             PutOutcome::Done(version) => {
                 *held = Held { version, expires_ms };
                 Ok(())
@@ -199,20 +203,21 @@ fn encode(record: &Record) -> Bytes {
     serde_json::to_vec(record).unwrap_or_default().into()
 }
 
-fn read(bucket: &Bucket) -> Result<Option<(Record, Version)>, LeaseError> {
+fn read(bucket: &Bucket, key: &str) -> Result<Option<(Record, Version)>, LeaseError> {
     // The version first: if somebody writes in between, the conditional write fails.
-    let info = match bucket.head(LEASE_KEY) {
+    let info = match bucket.head(key) {
         Ok(info) => info,
         Err(error) if error.is_not_found() => return Ok(None),
         Err(error) => return Err(error.into()),
     };
-    let no_version = || BucketError::Unsupported(format!("{LEASE_KEY}: the store has no versions"));
+    let no_version = || BucketError::Unsupported(format!("{key}: the store has no versions"));
     let version = info.version.ok_or_else(no_version)?;
-    let text = bucket.get(LEASE_KEY)?;
+    let damaged = |what: String| LeaseError::Damaged { key: key.to_owned(), what };
+    let text = bucket.get(key)?;
     let record: Record =
-        serde_json::from_slice(&text).map_err(|error| LeaseError::Damaged(error.to_string()))?;
+        serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
     if record.version != VERSION {
-        return Err(LeaseError::Damaged(format!("version {}", record.version)));
+        return Err(damaged(format!("version {}", record.version)));
     }
     Ok(Some((record, version)))
 }
@@ -227,7 +232,7 @@ mod tests {
 
     fn take(bucket: &Bucket, clock: &Arc<ManualClock>, who: &str) -> Result<Lease, LeaseError> {
         let clock: SharedClock = clock.clone();
-        Lease::take(bucket, &clock, who, TTL_MS)
+        Lease::take(bucket, LEASE_KEY, &clock, who, TTL_MS)
     }
 
     fn buckets() -> (tempfile::TempDir, [Bucket; 2]) {
@@ -282,7 +287,7 @@ mod tests {
         for text in ["", "{}", r#"{"version":2,"holder":"x","token":1,"expires_ms":0}"#] {
             bucket.put(LEASE_KEY, Bytes::from(text)).unwrap();
             let error = take(&bucket, &clock, "a").unwrap_err();
-            assert!(matches!(error, LeaseError::Damaged(_)));
+            assert!(matches!(error, LeaseError::Damaged { .. }));
             assert!(error.to_string().starts_with(LEASE_KEY));
             assert_eq!(bucket.get(LEASE_KEY).unwrap(), text);
         }

@@ -91,10 +91,7 @@ impl Round<'_> {
         plan: &Plan,
         blocks: &[Arc<BucketBlock>],
     ) -> Result<(), Trouble> {
-        let mut local = Vec::with_capacity(blocks.len());
-        for block in blocks {
-            local.push(self.bring(block, dir)?);
-        }
+        let local = self.bring_all(blocks, dir)?;
         let metas: Vec<&BlockMeta> = blocks.iter().map(|block| &block.meta).collect();
         let ulid = self.new_ulid();
         let written = self.write_merged(dir, merged_meta(ulid, &metas), blocks, &local)?;
@@ -120,21 +117,22 @@ impl Round<'_> {
     ) -> Result<Option<BlockMeta>, Trouble> {
         let options = &self.compactor.options;
         let is_downsampled = blocks.iter().any(|block| block.resolution_ms() != 0);
-        let mut join: Box<dyn JoinChunks> = if options.replica_labels.is_empty() || is_downsampled {
-            Box::new(Union::new(encoding()))
-        } else {
-            Box::new(ReplicaJoin::new(options.dedup, streams(blocks, &options.replica_labels)))
+        let streams = streams(blocks, &options.replica_labels);
+        let join = || -> Box<dyn JoinChunks> {
+            if options.replica_labels.is_empty() || is_downsampled {
+                Box::new(Union::new(encoding()))
+            } else {
+                Box::new(ReplicaJoin::new(options.dedup, streams.clone()))
+            }
         };
         let all_series = blocks.iter().map(|block| block.meta.stats.num_series).sum();
-        let (ulid, done) = (meta.ulid, std::cell::Cell::new(0_u64));
-        let is_ending = || {
-            let done_series = done.get();
-            done.set(done_series + 1);
+        let ulid = meta.ulid;
+        let is_ending = |done_series| {
             self.guard.progress(Progress::Merge { block: ulid, done_series, all_series });
             self.guard.is_ending()
         };
         let disk = &self.compactor.disk;
-        let merged = merge_blocks(disk, dir, local, meta, &mut *join, &is_ending);
+        let merged = merge_blocks(disk, dir, local, meta, &join, &is_ending);
         let names: Vec<Ulid> = blocks.iter().map(|block| block.ulid()).collect();
         merged.map_err(|error| match error {
             MergeError::Ended => self.guard.end().into(),

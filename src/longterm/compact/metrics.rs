@@ -1,9 +1,12 @@
 //! What is counted, under upstream's names where it has one.
 
-use crate::base::metrics::{Counter, Gauge, Registry};
+use crate::base::metrics::{Counter, Gauge, Histogram, Registry};
 
 const MARKED: &str = "thanos_compact_blocks_marked_total";
 const MARKED_HELP: &str = "Blocks that were marked.";
+const GARBAGE_SECONDS: &[f64] =
+    &[0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0];
+const DOWNSAMPLE_SECONDS: &[f64] = &[60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14_400.0];
 
 /// Counts of a compactor.
 #[derive(Debug, Clone)]
@@ -13,6 +16,7 @@ pub(super) struct Metrics {
     pub(super) retries: Counter,
     pub(super) garbage_collections: Counter,
     pub(super) garbage_failures: Counter,
+    pub(super) garbage_seconds: Histogram,
     pub(super) garbage: Counter,
     pub(super) cleaned: Counter,
     pub(super) clean_failures: Counter,
@@ -37,6 +41,7 @@ pub(super) struct GroupMetrics {
     pub(super) failures: Counter,
     pub(super) downsamples: Counter,
     pub(super) downsample_failures: Counter,
+    pub(super) downsample_seconds: Histogram,
     pub(super) lag_seconds: Gauge,
 }
 
@@ -63,6 +68,12 @@ impl Metrics {
             garbage_failures: counter(
                 "thanos_compact_garbage_collection_failures_total",
                 "Searches for superfluous blocks that failed.",
+            ),
+            garbage_seconds: registry.histogram_with(
+                "thanos_compact_garbage_collection_duration_seconds",
+                "Time that a search for superfluous blocks took.",
+                GARBAGE_SECONDS,
+                &[],
             ),
             garbage: counter(
                 "thanos_compact_garbage_collected_blocks_total",
@@ -125,6 +136,12 @@ impl Metrics {
             downsample_failures: counter(
                 "thanos_compact_downsample_failures_total",
                 "Blocks that could not be downsampled.",
+            ),
+            downsample_seconds: self.registry.histogram_with(
+                "thanos_compact_downsample_duration_seconds",
+                "Time that it took to downsample a block.",
+                DOWNSAMPLE_SECONDS,
+                &labels,
             ),
             lag_seconds: self.registry.gauge_with(lag, lag_help, &[("group", id)]),
         }

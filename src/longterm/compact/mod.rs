@@ -13,6 +13,7 @@
 //! the end of what is too old. Not useful for: blocks of a data directory; see
 //! [`crate::storage::db`].
 
+mod bring;
 mod clean;
 mod compactor;
 mod cover;
@@ -35,6 +36,7 @@ mod resample;
 mod resolution;
 mod retention;
 mod round;
+mod shard;
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
@@ -60,5 +62,6 @@ pub use resample::Resampling;
 pub use resolution::Resolution;
 pub use retention::Fate;
 pub use round::Round;
+pub use shard::{Shard, ShardError};
 pub use verify::BucketVerified;
 pub use watch::{Progress, Watch};

@@ -6,6 +6,7 @@ use crate::series::Dedup;
 
 use super::plan::RANGES_MS;
 use super::resolution::Resolution;
+use super::shard::Shard;
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
@@ -71,6 +72,8 @@ pub struct CompactOptions {
     pub work_dir: PathBuf,
     /// Lengths of blocks, ascending; the first is never aimed at.
     pub ranges_ms: Vec<i64>,
+    /// Which blocks it works with. Others do not exist for it.
+    pub shard: Shard,
     /// External labels that tell replicas apart. Blocks that differ in these only become one.
     pub replica_labels: Vec<String>,
     /// How samples of several replicas become one series. Blocks that share time though they are
@@ -111,6 +114,7 @@ impl CompactOptions {
         Self {
             work_dir: work_dir.into(),
             ranges_ms: RANGES_MS.to_vec(),
+            shard: Shard::default(),
             replica_labels: Vec::new(),
             dedup: Dedup::Identity,
             delete_delay_ms: 48 * HOUR_MS,

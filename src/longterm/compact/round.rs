@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use ulid::Ulid;
 
-use crate::longterm::{BucketBlock, Mark, MarkKind, write_mark};
+use crate::longterm::{BUCKET_INDEX, BucketBlock, Mark, MarkKind, write_mark};
 
 use super::CompactError;
 use super::compactor::Compactor;
@@ -82,6 +82,19 @@ impl<'a> Round<'a> {
         self.sync()?;
         self.apply_retention()?;
         self.clean_partial()
+    }
+
+    /// Writes down which blocks there are, so that those who ask the bucket start with one read.
+    ///
+    /// # Errors
+    /// The lease is lost, or it is to end. What else goes wrong stands in the report.
+    pub fn write_index(&mut self) -> Result<(), CompactError> {
+        self.guard.check()?;
+        if let Err(error) = self.compactor.write_index(&self.picture.view) {
+            tracing::warn!(%error, "the index of the bucket was not written");
+            self.report.failures.push(format!("{BUCKET_INDEX}: {error}"));
+        }
+        Ok(())
     }
 
     /// Gives the lease back, and says what was done.

@@ -1,5 +1,7 @@
 //! Is what the blocks of a bucket say of themselves true?
 
+use std::sync::Arc;
+
 use crate::longterm::BucketBlock;
 use crate::storage::block::BlockError;
 
@@ -84,7 +86,7 @@ fn shared_time(picture: &Picture, ranges_ms: &[i64], tell: &mut dyn FnMut(&str))
 
 impl Round<'_> {
     /// What is wrong with a block, after a look at all of it.
-    fn read_through(&self, block: &BucketBlock) -> Result<Option<String>, CompactError> {
+    fn read_through(&self, block: &Arc<BucketBlock>) -> Result<Option<String>, CompactError> {
         let key = GroupKey::of(block, &[]);
         let dir = self.work_dir(&key)?;
         let found = match self.bring(block, &dir) {

@@ -6,10 +6,8 @@ use std::sync::Arc;
 use ulid::Ulid;
 
 use crate::chunk::{self, AGGREGATE, AggregateChunk, ChunkError, Part};
-use crate::longterm::bucket::BucketError;
 use crate::longterm::{
-    BucketBlock, IndexStats, LongTermError, Source, ThanosMeta, UploadOptions, download_block,
-    upload_block,
+    BucketBlock, IndexStats, LongTermError, Source, ThanosMeta, UploadOptions, upload_block,
 };
 use crate::series::{Chunk, Column};
 use crate::storage::block::{Block, BlockError, BlockMeta, BlockScan};
@@ -50,7 +48,7 @@ impl From<LongTermError> for CompactError {
     }
 }
 
-fn sick(block: Ulid, reason: Reason, details: impl ToString) -> Trouble {
+pub(super) fn sick(block: Ulid, reason: Reason, details: impl ToString) -> Trouble {
     Trouble::Sick { block, reason, details: details.to_string() }
 }
 
@@ -81,7 +79,7 @@ fn without_folder(block: Ulid, path: &Path, error: &BlockError) -> String {
 }
 
 /// Which kind of trouble a sickness is.
-fn reason_of(sickness: &Sickness) -> Reason {
+pub(super) fn reason_of(sickness: &Sickness) -> Reason {
     match sickness {
         Sickness::Outside(_) => Reason::ChunksOutside,
         Sickness::OutOfOrder(_) => Reason::ChunksOutOfOrder,
@@ -173,47 +171,6 @@ impl Round<'_> {
             return Err(CompactError::Room { wanted_bytes, limit_bytes });
         }
         Ok(())
-    }
-
-    /// Brings a block to `dir`, and looks whether it is what others rely on.
-    pub(super) fn bring(&self, block: &BucketBlock, dir: &Path) -> Result<Arc<Block>, Trouble> {
-        let (bucket, disk) = (&self.compactor.bucket, &self.compactor.disk);
-        let (ulid, all_bytes) = (block.ulid(), size_bytes(block));
-        if self.guard.is_ending() {
-            return Err(self.guard.end().into());
-        }
-        let done = std::cell::Cell::new(0_u64);
-        let progress = |bytes: u64| {
-            done.set(done.get().saturating_add(bytes));
-            self.guard.is_ending();
-            let done_bytes = done.get();
-            self.guard.progress(Progress::Download { block: ulid, done_bytes, all_bytes });
-        };
-        match download_block(bucket, block, disk, dir, &progress) {
-            Ok(_) => {}
-            Err(LongTermError::Corrupt { key, what }) => {
-                return Err(sick(ulid, Reason::ObjectMissing, format!("{key}: {what}")));
-            }
-            Err(LongTermError::Bucket(BucketError::NotFound { key })) => {
-                // Somebody may have removed the whole block meanwhile.
-                return Err(if bucket.exists(&block.key("meta.json"))? {
-                    sick(ulid, Reason::ObjectMissing, format!("{key}: no such object"))
-                } else {
-                    CompactError::Refused(format!("{ulid}: the block is gone")).into()
-                });
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let local = Block::open(disk, &dir.join(ulid.to_string()));
-        let local = local.map_err(|error| trouble_with(&[ulid], error))?;
-        let health = examine(&local, &|| self.guard.is_ending());
-        let health = health.map_err(|error| trouble_with(&[ulid], error))?;
-        match health.map(|health| health.sickness()) {
-            Ok(None) => Ok(local),
-            Ok(Some(sickness)) | Err(sickness) => {
-                Err(sick(ulid, reason_of(&sickness), format!("{ulid}/index: {sickness}")))
-            }
-        }
     }
 
     /// Uploads the block in `dir` as one of the group, after a look at it.

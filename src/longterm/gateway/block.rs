@@ -26,6 +26,7 @@ use super::header::{IndexHeader, build_header};
 use super::limits::{Held, Meters};
 use super::metrics::GatewayMetrics;
 use super::postings::{combine, defer, groups};
+use super::ranges::windows;
 
 /// Series entries are read so many at a time.
 const ENTRIES_PER_BATCH: usize = 10_000;
@@ -33,6 +34,17 @@ const ENTRIES_PER_BATCH: usize = 10_000;
 /// bounds; one that is longer is read twice.
 const ENTRY_GUESS_FACTOR: u64 = 4;
 const ENTRY_GUESS_BYTES: Range<u64> = 256..64 << 10;
+
+/// Bytes that are read at a time.
+const WINDOW_BYTES: Range<u64> = 256 << 10..8 << 20;
+/// Places that are read once more together: many groups share the requests.
+const CHAPTER_BYTES_MAX: u64 = 4 << 20;
+/// So many groups of chunks fit into memory.
+const GROUPS: u64 = 64;
+/// A question whose entries are a greater part of the cache leaves it alone.
+const CACHE_PART: u64 = 4;
+/// What it takes to keep an entry, roughly.
+const KEPT_ENTRY_BYTES: u64 = 160;
 
 /// What all blocks of a gateway share.
 #[derive(Debug)]
@@ -45,7 +57,22 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn fetch<'a>(&'a self, meters: &'a Meters) -> Fetch<'a> {
-        Fetch { bucket: &self.bucket, meters, gap_bytes: self.options.gap_bytes }
+        let gap_bytes = self.options.gap_bytes;
+        // Each of those that read at a time has one.
+        let share = self.options.memory_bytes / (8 * self.options.concurrency.max(1) as u64);
+        let window_bytes = share.clamp(WINDOW_BYTES.start, WINDOW_BYTES.end);
+        Fetch { bucket: &self.bucket, meters, gap_bytes, window_bytes }
+    }
+
+    /// About so many bytes of chunks are fetched together: a group is open for each thread that
+    /// reads, and one ahead of it.
+    pub(super) fn group_bytes(&self) -> u64 {
+        self.options.group_bytes.min(self.options.memory_bytes / GROUPS)
+    }
+
+    /// About so many bytes of places are read once more together.
+    pub(super) fn chapter_bytes(&self) -> u64 {
+        CHAPTER_BYTES_MAX.min(self.options.memory_bytes / GROUPS)
     }
 
     /// The error as whoever asked sees it; counts those that ran into a limit.
@@ -55,6 +82,15 @@ impl Shared {
         }
         error.into()
     }
+}
+
+/// Who reads entries of series.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reading<'a> {
+    pub(super) shared: &'a Shared,
+    pub(super) meters: &'a Meters,
+    /// Whether they are kept in the cache.
+    pub(super) keeps: bool,
 }
 
 /// What `meta.json` tells of a block.
@@ -354,45 +390,62 @@ impl GateBlock {
         }
     }
 
+    /// True if the entries of so many series are small beside the cache.
+    pub(super) fn keeps_entries(
+        &self,
+        shared: &Shared,
+        header: &IndexHeader,
+        count: usize,
+    ) -> bool {
+        let bytes = (self.average_entry_bytes(header) + KEPT_ENTRY_BYTES) * count as u64;
+        bytes <= shared.options.cache_bytes as u64 / CACHE_PART
+    }
+
     /// Hands the entries of series to `each`, in order, in bounded batches, until it returns false.
     pub(super) fn entries(
         &self,
-        shared: &Shared,
-        meters: &Meters,
+        reading: Reading<'_>,
         header: &IndexHeader,
         ids: &[u32],
         each: &mut EachEntry<'_>,
     ) -> Result<(), GatewayError> {
-        let guess_bytes = self.entry_guess_bytes(header);
-        let toc = header.tables().toc();
         for batch in ids.chunks(ENTRIES_PER_BATCH) {
-            let key = |id: u32| Key {
-                kind: Kind::Series,
-                block: self.about.ulid,
-                segment: 0,
-                at: u64::from(id),
-            };
-            let mut entries: Vec<Option<Bytes>> =
-                batch.iter().map(|id| shared.cache.get_bytes(&key(*id))).collect();
-            let mut missing = Vec::new();
-            let mut guesses = Vec::new();
-            for (at, id) in batch.iter().enumerate() {
-                if entries.get(at).is_some_and(Option::is_some) {
-                    continue;
-                }
-                let start = u64::from(*id) * SERIES_ALIGNMENT_BYTES;
-                if !(toc.series..toc.postings).contains(&start) {
-                    return Err(self.corrupt(start, "a series outside of the series"));
-                }
-                // An entry ends before the next one.
-                let next = batch.get(at + 1).map(|next| u64::from(*next) * SERIES_ALIGNMENT_BYTES);
-                let end = (start + guess_bytes).min(next.unwrap_or(u64::MAX)).min(toc.postings);
-                missing.push((at, *id));
-                guesses.push(start..end.max(start));
+            if !self.batch_of_entries(reading, header, batch, each)? {
+                break;
             }
-            let index = GatewayError::index(&self.index_key);
-            let fetch = shared.fetch(meters);
-            let read = fetch.parts(&self.index_key, toc.postings, &guesses, &|at, bytes| {
+        }
+        Ok(())
+    }
+
+    fn batch_of_entries(
+        &self,
+        Reading { shared, meters, keeps }: Reading<'_>,
+        header: &IndexHeader,
+        batch: &[u32],
+        each: &mut EachEntry<'_>,
+    ) -> Result<bool, GatewayError> {
+        let key = |id: u32| Key {
+            kind: Kind::Series,
+            block: self.about.ulid,
+            segment: 0,
+            at: u64::from(id),
+        };
+        let mut entries: Vec<Option<Bytes>> =
+            batch.iter().map(|id| shared.cache.get_bytes(&key(*id))).collect();
+        let (missing, guesses) = self.missing_entries(header, batch, &entries)?;
+        let end = header.tables().toc().postings;
+        let index = GatewayError::index(&self.index_key);
+        let fetch = shared.fetch(meters);
+        let mut next = 0;
+        let mut windows = windows(&guesses, fetch.gap_bytes, fetch.window_bytes).into_iter();
+        // What a window brought is gone before the next one comes.
+        while next < batch.len() {
+            let window = windows.next().unwrap_or(0..0);
+            let (missing, guesses) = (
+                missing.get(window.clone()).unwrap_or_default(),
+                guesses.get(window).unwrap_or_default(),
+            );
+            let read = fetch.parts(&self.index_key, end, guesses, &|at, bytes| {
                 let id = missing.get(at).map_or(0, |one| one.1);
                 Ok(match series_part(bytes, id).map_err(index)? {
                     Part::Whole(body) => Part::Whole(bytes.slice_ref(body)),
@@ -401,20 +454,54 @@ impl GateBlock {
             })?;
             shared.metrics.series_refetches.add(read.refetched as u64);
             for ((at, id), entry) in missing.iter().zip(read.parts) {
-                shared.cache.put_bytes(key(*id), &entry);
+                if keeps {
+                    shared.cache.put_bytes(key(*id), &entry);
+                }
                 if let Some(slot) = entries.get_mut(*at) {
                     *slot = Some(entry);
                 }
             }
-            for (id, entry) in batch.iter().zip(entries) {
-                if !each(*id, &entry.unwrap_or_default())? {
-                    return Ok(());
+            let until = missing.last().map_or(batch.len(), |(at, _)| at + 1);
+            for (id, entry) in batch.iter().zip(&mut entries).take(until).skip(next) {
+                if !each(*id, &entry.take().unwrap_or_default())? {
+                    return Ok(false);
                 }
             }
+            next = until;
         }
-        Ok(())
+        Ok(true)
+    }
+
+    /// Which of `batch` have no entry, and where those are.
+    fn missing_entries(
+        &self,
+        header: &IndexHeader,
+        batch: &[u32],
+        entries: &[Option<Bytes>],
+    ) -> Result<Missing, GatewayError> {
+        let guess_bytes = self.entry_guess_bytes(header);
+        let toc = header.tables().toc();
+        let (mut missing, mut guesses) = (Vec::new(), Vec::new());
+        for (at, id) in batch.iter().enumerate() {
+            if entries.get(at).is_some_and(Option::is_some) {
+                continue;
+            }
+            let start = u64::from(*id) * SERIES_ALIGNMENT_BYTES;
+            if !(toc.series..toc.postings).contains(&start) {
+                return Err(self.corrupt(start, "a series outside of the series"));
+            }
+            // An entry ends before the next one.
+            let next = batch.get(at + 1).map(|next| u64::from(*next) * SERIES_ALIGNMENT_BYTES);
+            let end = (start + guess_bytes).min(next.unwrap_or(u64::MAX)).min(toc.postings);
+            missing.push((at, *id));
+            guesses.push(start..end.max(start));
+        }
+        Ok((missing, guesses))
     }
 }
+
+/// Places in a batch, with the ids there, and where the entries are.
+type Missing = (Vec<(usize, u32)>, Vec<Range<u64>>);
 
 /// Why a header was not made.
 enum HeaderError {

@@ -17,10 +17,9 @@ pub(super) struct Fetch<'a> {
     pub(super) bucket: &'a Bucket,
     pub(super) meters: &'a Meters,
     pub(super) gap_bytes: u64,
+    /// So many bytes are read at a time, if one part is not longer.
+    pub(super) window_bytes: u64,
 }
-
-/// So many bytes are read at a time, if one part is not longer.
-const WINDOW_BYTES: u64 = 8 << 20;
 
 /// What reads the part of that number from the bytes that start with it.
 type Parse<'a, T> = dyn Fn(usize, &Bytes) -> Result<Part<T>, GatewayError> + 'a;
@@ -78,7 +77,7 @@ impl Fetch<'_> {
     ) -> Result<Parts<T>, GatewayError> {
         let held = self.meters.memory.hold(0)?;
         let mut all = Parts { parts: Vec::with_capacity(guesses.len()), held, refetched: 0 };
-        for window in windows(guesses, self.gap_bytes, WINDOW_BYTES) {
+        for window in windows(guesses, self.gap_bytes, self.window_bytes) {
             let first = window.start;
             let guesses = guesses.get(window).unwrap_or_default();
             self.window(key, end, guesses, &|index, bytes| parse(first + index, bytes), &mut all)?;

@@ -2,47 +2,27 @@
 
 use crate::model::{Labels, LabelsBuf, LabelsRef, Matcher};
 use crate::series::TimeRange;
-use crate::storage::index::{SERIES_ALIGNMENT_BYTES, SeriesScratch};
+use crate::storage::index::{ChunkMeta, SERIES_ALIGNMENT_BYTES, SeriesScratch};
 
-use super::block::{GateBlock, Shared};
+use super::block::{GateBlock, Reading, Shared};
 use super::cache::Expanded;
+use super::chapter::PartOf;
 use super::error::GatewayError;
 use super::limits::{Held, Meters};
+use super::places::{self, ChunkWant};
 
 /// Thanos reads so many bytes for a chunk whose length it does not know.
-const CHUNK_GUESS_BYTES: u64 = 16_000;
-/// What lies between two chunks of a series is the first of them, unless it is absurdly much.
-const CHUNK_LENGTH_BYTES_MAX: u64 = 1 << 20;
+const CHUNK_GUESS_BYTES: u32 = 16_000;
 
-/// Where a chunk is, and how long it is at most as far as that is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct ChunkWant {
-    pub(super) reference: u64,
-    pub(super) min_time_ms: i64,
-    pub(super) max_time_ms: i64,
-    pub(super) guess_bytes: u32,
-}
-
-impl ChunkWant {
-    pub(super) const fn range(&self) -> TimeRange {
-        TimeRange::new(self.min_time_ms, self.max_time_ms)
-    }
-
-    pub(super) const fn segment(&self) -> u32 {
-        (self.reference >> 32) as u32
-    }
-
-    pub(super) const fn offset(&self) -> u64 {
-        self.reference & u32::MAX as u64
-    }
-}
-
-/// A series of a block, and those of its chunks that are in the wanted range.
+/// A series of a block that has chunks in the wanted range.
 #[derive(Debug)]
 pub(super) struct Found {
     /// With the external labels.
     pub(super) labels: Labels,
-    pub(super) chunks: Box<[ChunkWant]>,
+    /// The number of the block is not known yet.
+    pub(super) part: PartOf,
+    /// Bytes of its chunks, as far as that is known.
+    pub(super) chunks_bytes: u64,
 }
 
 impl GateBlock {
@@ -59,34 +39,36 @@ impl GateBlock {
         let header = self.header(shared, meters)?;
         let expanded = self.expand(shared, meters, &header, question)?;
         let unchecked = question.unchecked(&expanded);
-        let mut finder =
-            Finder { guess_bytes: self.chunk_guess_bytes(), range, found: Vec::new(), open: None };
+        let mut finder = Finder::new(self.chunk_guess_bytes(), range);
         let mut scratch = SeriesScratch::default();
         let mut joined = LabelsBuf::new();
         let index = GatewayError::index(self.index_key());
-        self.entries(shared, meters, &header, &expanded.ids, &mut |id, body| {
+        let keeps = self.keeps_entries(shared, &header, expanded.ids.len());
+        let reading = Reading { shared, meters, keeps };
+        self.entries(reading, &header, &expanded.ids, &mut |id, body| {
             let labels = header.tables().decode_series(id, body, &mut scratch).map_err(index)?;
-            if !unchecked.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or(""))) {
-                finder.step_over(&scratch);
+            let is_match = unchecked.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or("")));
+            let labels = is_match.then(|| with_external(labels, &self.about.labels, &mut joined));
+            finder.step_over(&scratch.chunks);
+            let Some(labels) = labels else { return Ok(true) };
+            let labels = labels
+                .ok_or_else(|| self.corrupt(u64::from(id) * SERIES_ALIGNMENT_BYTES, "labels"))?;
+            if !finder.choose(&scratch.chunks) {
                 return Ok(true);
             }
-            let labels = with_external(labels, &self.about.labels, &mut joined)
-                .ok_or_else(|| self.corrupt(u64::from(id) * SERIES_ALIGNMENT_BYTES, "labels"))?;
-            if let Some(bytes) = finder.take(labels, &scratch) {
-                held.grow(bytes)?;
-                meters.series(1)?;
-                meters.chunks(finder.found.last().map_or(0, |found| found.chunks.len()))?;
-            }
-            Ok(true)
+            held.grow((labels.memory_bytes() + size_of::<Found>()) as u64)?;
+            meters.series(1)?;
+            meters.chunks(finder.wants.len())?;
+            finder.take(id, labels, meters, held)
         })?;
         Ok(finder.found)
     }
 
-    fn chunk_guess_bytes(&self) -> u64 {
+    pub(super) fn chunk_guess_bytes(&self) -> u32 {
         match self.about.chunk_max_bytes {
             0 => CHUNK_GUESS_BYTES,
             // Length, encoding and checksum may or may not be in the number.
-            known => known.saturating_add(16).min(u64::from(u32::MAX)),
+            known => u32::try_from(known.saturating_add(16)).unwrap_or(u32::MAX),
         }
     }
 }
@@ -144,66 +126,75 @@ fn with_external(
 /// Gathers series. The chunks of a block lie in the order of its series, so that each one ends
 /// before the next that is known: that of the same series, or the first of a later one.
 struct Finder {
-    guess_bytes: u64,
+    guess_bytes: u32,
     range: TimeRange,
     found: Vec<Found>,
-    /// The number of the series whose last chunk waits for the next one.
-    open: Option<usize>,
+    /// Where the last chunk of the series found last is, if it waits for the next one.
+    open: Option<u64>,
+    /// Those of the series at hand, and whether the last one of all is among them.
+    wants: Vec<ChunkWant>,
+    ends_open: bool,
+    /// Memory for their places.
+    bytes: Vec<u8>,
 }
 
 impl Finder {
-    /// Closes the last chunk before that at `reference`.
-    fn close(&mut self, reference: u64) {
-        let guess_bytes = self.guess_bytes;
-        let last = self.open.take().and_then(|at| self.found.get_mut(at));
-        if let Some(chunk) = last.and_then(|found| found.chunks.last_mut()) {
-            let is_same_segment =
-                chunk.reference >> 32 == reference >> 32 && chunk.reference < reference;
-            let distance = if is_same_segment { reference - chunk.reference } else { guess_bytes };
-            chunk.guess_bytes = distance.min(guess_bytes) as u32;
+    const fn new(guess_bytes: u32, range: TimeRange) -> Self {
+        Self {
+            guess_bytes,
+            range,
+            found: Vec::new(),
+            open: None,
+            wants: Vec::new(),
+            ends_open: false,
+            bytes: Vec::new(),
         }
     }
 
-    /// How long a chunk is by where the next chunk of its series is, which lies right behind it.
-    fn length(&self, from: u64, next: Option<u64>) -> u32 {
-        let known = next.and_then(|next| next.checked_sub(from));
-        let known = known.filter(|length| (1..=CHUNK_LENGTH_BYTES_MAX).contains(length));
-        known.unwrap_or(self.guess_bytes) as u32
-    }
-
-    fn step_over(&mut self, scratch: &SeriesScratch) {
-        if let Some(first) = scratch.chunks.first() {
-            self.close(first.reference);
+    /// Closes the chunk that is open before those of the next series.
+    fn step_over(&mut self, chunks: &[ChunkMeta]) {
+        let Some(next) = chunks.first().map(|chunk| chunk.reference) else { return };
+        let Some(from) = self.open.take() else { return };
+        let is_same_segment = from >> 32 == next >> 32 && from < next;
+        if let Some(found) = self.found.last_mut().filter(|_| is_same_segment) {
+            let known = u32::try_from(next - from).unwrap_or(u32::MAX).min(self.guess_bytes);
+            let less = found.part.last_guess_bytes.saturating_sub(known);
+            found.part.last_guess_bytes = known;
+            found.chunks_bytes = found.chunks_bytes.saturating_sub(u64::from(less));
         }
     }
 
-    /// Takes a series if it has chunks in the range; tells what it takes in memory.
-    fn take(&mut self, labels: Labels, scratch: &SeriesScratch) -> Option<u64> {
-        self.step_over(scratch);
-        let mut chunks = Vec::new();
-        let mut is_last = false;
-        for (at, chunk) in scratch.chunks.iter().enumerate() {
-            if !TimeRange::new(chunk.min_time_ms, chunk.max_time_ms).overlaps(self.range) {
-                continue;
-            }
-            let next = scratch.chunks.get(at + 1).map(|next| next.reference);
-            is_last = next.is_none();
-            chunks.push(ChunkWant {
-                reference: chunk.reference,
-                min_time_ms: chunk.min_time_ms,
-                max_time_ms: chunk.max_time_ms,
-                guess_bytes: self.length(chunk.reference, next),
-            });
+    /// True if some of the chunks are wanted.
+    fn choose(&mut self, chunks: &[ChunkMeta]) -> bool {
+        self.ends_open = places::choose(chunks, self.range, self.guess_bytes, &mut self.wants);
+        !self.wants.is_empty()
+    }
+
+    /// Takes the series at hand. Its places are kept if there is room for them.
+    fn take(
+        &mut self,
+        id: u32,
+        labels: Labels,
+        meters: &Meters,
+        held: &mut Held,
+    ) -> Result<bool, GatewayError> {
+        places::encode(&self.wants, &mut self.bytes);
+        let mut kept = None;
+        if meters.memory.is_half_free(self.bytes.len() as u64) {
+            held.grow(self.bytes.len() as u64)?;
+            kept = Some(self.bytes.as_slice().into());
         }
-        if chunks.is_empty() {
-            return None;
-        }
-        if is_last {
-            self.open = Some(self.found.len());
-        }
-        let chunks_bytes = chunks.len() * size_of::<ChunkWant>();
-        let bytes = labels.memory_bytes() + chunks_bytes + size_of::<Found>();
-        self.found.push(Found { labels, chunks: chunks.into() });
-        Some(bytes as u64)
+        let last = self.wants.last();
+        let part = PartOf {
+            block: 0,
+            id,
+            last_guess_bytes: last.map_or(0, |last| last.guess_bytes),
+            places_bytes: u32::try_from(self.bytes.len()).unwrap_or(u32::MAX),
+            places: kept,
+        };
+        self.open = last.map(|last| last.reference).filter(|_| self.ends_open);
+        let chunks_bytes = self.wants.iter().map(|want| u64::from(want.guess_bytes)).sum();
+        self.found.push(Found { labels, part, chunks_bytes });
+        Ok(true)
     }
 }

@@ -7,7 +7,7 @@ use parking_lot::{Mutex, RwLock};
 use ulid::Ulid;
 
 use crate::longterm::bucket::Bucket;
-use crate::longterm::{FetchOptions, Fetcher};
+use crate::longterm::{BucketView, FetchOptions, Fetcher};
 use crate::model::Labels;
 use crate::series::TimeRange;
 
@@ -54,18 +54,19 @@ pub struct GatewayStats {
 }
 
 impl Gateway {
-    /// Finds the blocks of a bucket. Nothing else is read before it is asked for.
+    /// Finds the blocks of a bucket as [`start`](Self::start) does. Nothing else is read before it
+    /// is asked for.
     ///
     /// # Errors
     /// A bucket that cannot be listed.
     pub fn open(bucket: Bucket, options: GatewayOptions) -> Result<Self, GatewayError> {
         let gateway = Self::new(bucket, options);
-        gateway.refresh()?;
+        gateway.start()?;
         Ok(gateway)
     }
 
-    /// A gateway without blocks, until [`refresh`](Self::refresh) finds some: for programs that
-    /// start whether or not the bucket answers.
+    /// A gateway without blocks, until [`start`](Self::start) or [`refresh`](Self::refresh) finds
+    /// some: for programs that start whether or not the bucket answers.
     #[must_use]
     pub fn new(bucket: Bucket, options: GatewayOptions) -> Self {
         let fetching =
@@ -165,22 +166,40 @@ impl Gateway {
             }
         }
         shared.metrics.block_drops.add(known.len() as u64);
-        if let Some((disk, dir)) = &shared.options.header_folder {
-            HeaderFolder::new(disk, dir).keep(&blocks.iter().map(|b| b.about.ulid).collect());
-        }
         shared.metrics.blocks_loaded.set(blocks.len() as f64);
         shared.metrics.blocks_set_aside.set(0.0);
         *self.0.set.write() = Arc::new(BlockSet::new(blocks));
     }
 
-    /// Renews the list of blocks; one caller at a time. Blocks that were set aside are tried again.
+    /// Finds the blocks for the first time: with one read, if the bucket has an index of itself
+    /// that is fresh; else as [`refresh`](Self::refresh). What came after the index was written is
+    /// found by the next `refresh`.
     ///
     /// # Errors
-    /// A bucket that cannot be listed; the list is then as it was.
-    pub fn refresh(&self) -> Result<(), GatewayError> {
+    /// A bucket that cannot be listed.
+    pub fn start(&self) -> Result<(), GatewayError> {
+        let Some(view) = self.view_of_index() else { return self.refresh() };
+        self.take_view(view);
+        Ok(())
+    }
+
+    fn view_of_index(&self) -> Option<BucketView> {
         let options = &self.shared().options;
-        let mut fetcher = self.0.fetcher.lock();
-        let mut view = fetcher.fetch()?;
+        if options.index_age_max_ms <= 0 {
+            return None;
+        }
+        let now_ms = options.clock.now_ms();
+        let view = self.0.fetcher.lock().start_from_index(now_ms, options.index_age_max_ms);
+        view.unwrap_or_else(|error| {
+            // If the bucket does not answer at all, the listing tells.
+            tracing::warn!(%error, "the index of the bucket is not read");
+            None
+        })
+    }
+
+    /// Takes the blocks of a view that concern this gateway.
+    fn take_view(&self, mut view: BucketView) {
+        let options = &self.shared().options;
         let now_ms = options.clock.now_ms();
         view.keep_range(options.range);
         view.keep_shard(&options.shard, &options.shard_without);
@@ -188,6 +207,27 @@ impl Gateway {
         view.keep_unmarked(now_ms, options.deletion_delay_ms);
         view.remove_duplicates();
         self.replace_blocks(view.blocks.iter().map(|block| About::of(block)).collect());
+    }
+
+    /// Removes the kept headers of all other blocks. Only who has just listed the bucket knows
+    /// which those are.
+    pub(super) fn forget_headers(&self) {
+        if let Some((disk, dir)) = &self.shared().options.header_folder {
+            let set = self.block_set();
+            let ulids = set.blocks.iter().map(|block| block.about.ulid).collect();
+            HeaderFolder::new(disk, dir).keep(&ulids);
+        }
+    }
+
+    /// Renews the list of blocks; one caller at a time. Blocks that were set aside are tried again.
+    ///
+    /// # Errors
+    /// A bucket that cannot be listed; the list is then as it was.
+    pub fn refresh(&self) -> Result<(), GatewayError> {
+        let mut fetcher = self.0.fetcher.lock();
+        let view = fetcher.fetch()?;
+        self.take_view(view);
+        self.forget_headers();
         Ok(())
     }
 }

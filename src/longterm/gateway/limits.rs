@@ -1,7 +1,9 @@
 //! What a question may take, and what it took.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
+
+use parking_lot::Mutex;
 
 use super::GatewayOptions;
 use super::error::GatewayError;
@@ -9,33 +11,63 @@ use super::error::GatewayError;
 /// Thanos counts chunks for samples, as full as Prometheus makes them.
 const SAMPLES_PER_CHUNK: u64 = 120;
 
+/// Holds bytes that it can get again.
+pub(super) trait Spill: Send + Sync + std::fmt::Debug {
+    /// Lets go of those that nobody uses just now. Must not wait.
+    fn let_go(&self);
+}
+
 /// Bytes that all questions hold.
 #[derive(Debug)]
 pub(super) struct Memory {
     used_bytes: AtomicU64,
     max_bytes: u64,
+    spills: Mutex<Vec<Weak<dyn Spill>>>,
 }
 
 impl Memory {
     pub(super) fn new(max_bytes: u64) -> Arc<Self> {
-        Arc::new(Self { used_bytes: AtomicU64::new(0), max_bytes })
+        Arc::new(Self { used_bytes: AtomicU64::new(0), max_bytes, spills: Mutex::default() })
     }
 
     pub(super) fn used_bytes(&self) -> u64 {
         self.used_bytes.load(Ordering::Relaxed)
     }
 
+    /// True if half of all is left behind so many more bytes: what is only of use may take them.
+    pub(super) fn is_half_free(&self, bytes: u64) -> bool {
+        self.used_bytes().saturating_add(bytes) <= self.max_bytes / 2
+    }
+
+    /// Asks `spill` to let go of what it has before a question is refused.
+    pub(super) fn may_spill(&self, spill: &Arc<dyn Spill>) {
+        let mut spills = self.spills.lock();
+        spills.retain(|one| one.strong_count() > 0);
+        spills.push(Arc::downgrade(spill));
+    }
+
     /// Takes bytes until what is returned is dropped.
     pub(super) fn hold(self: &Arc<Self>, bytes: u64) -> Result<Held, GatewayError> {
-        let take = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max_bytes);
-        match self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
-            Ok(_) => Ok(Held { memory: Arc::clone(self), bytes }),
-            Err(used) => Err(GatewayError::Limit(format!(
+        let held = |_| Held { memory: Arc::clone(self), bytes };
+        if let Ok(used) = self.take(bytes) {
+            return Ok(held(used));
+        }
+        let spills: Vec<Arc<dyn Spill>> =
+            self.spills.lock().iter().filter_map(Weak::upgrade).collect();
+        spills.iter().for_each(|one| one.let_go());
+        self.take(bytes).map(held).map_err(|used| {
+            GatewayError::Limit(format!(
                 "{bytes} more bytes of memory than the {used} in use are more than memory_bytes \
                  ({})",
                 self.max_bytes
-            ))),
-        }
+            ))
+        })
+    }
+
+    /// Takes bytes if there are so many; tells how many are in use in either case.
+    fn take(&self, bytes: u64) -> Result<u64, u64> {
+        let take = |used: u64| used.checked_add(bytes).filter(|used| *used <= self.max_bytes);
+        self.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
     }
 }
 
@@ -54,6 +86,13 @@ impl Held {
     /// Takes over what another holds.
     pub(super) fn join(&mut self, mut other: Self) {
         self.bytes += std::mem::take(&mut other.bytes);
+    }
+
+    /// Gives back all but so many bytes.
+    pub(super) fn shrink(&mut self, bytes: u64) {
+        let more = self.bytes.saturating_sub(bytes);
+        self.memory.used_bytes.fetch_sub(more, Ordering::Relaxed);
+        self.bytes -= more;
     }
 
     /// Takes more bytes.

@@ -9,6 +9,7 @@
 
 mod block;
 mod cache;
+mod chapter;
 mod choose;
 mod chunks;
 mod error;
@@ -19,15 +20,17 @@ mod handle;
 mod header;
 #[cfg(test)]
 mod header_tests;
+mod join;
 mod limits;
 mod metrics;
 mod options;
-mod parallel;
+mod places;
 mod postings;
 #[cfg(test)]
 mod postings_tests;
 mod ranges;
 mod select;
+mod series;
 mod set;
 #[cfg(test)]
 mod tests;

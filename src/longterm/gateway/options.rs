@@ -82,6 +82,9 @@ pub struct GatewayOptions {
     /// A block that was marked for deletion is served so long, in which others find what took its
     /// place.
     pub deletion_delay_ms: i64,
+    /// A gateway starts from the bucket's index, one object that a compactor writes, if that is
+    /// not older; else it lists the bucket. 0 to list always.
+    pub index_age_max_ms: i64,
     /// Counts what happens, under the names of Thanos's store gateway.
     pub metrics: Registry,
     /// Tells how long a header was idle.
@@ -108,6 +111,7 @@ impl Default for GatewayOptions {
             shard_without: Vec::new(),
             consistency_delay_ms: 0,
             deletion_delay_ms: 24 * 3_600_000,
+            index_age_max_ms: 10 * 60 * 1000,
             metrics: Registry::new(),
             clock: SystemClock::shared(),
         }

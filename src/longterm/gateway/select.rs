@@ -3,21 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::base::parallel::in_parallel;
 use crate::model::{Labels, LabelsRef, MatchOp, Matcher};
-use crate::series::{QueryError, Queryable, Select, Series, SeriesSet, TimeRange};
+use crate::series::{QueryError, Queryable, Select, SeriesSet, TimeRange};
 use crate::storage::index::SeriesScratch;
 
-use super::block::GateBlock;
-use super::chunks::{Answer, GatewaySeries, Group, PartOf};
+use super::block::{GateBlock, Reading};
+use super::chunks::Answer;
 use super::error::GatewayError;
-use super::find::{Found, Question};
+use super::find::Question;
 use super::handle::Gateway;
+use super::join::join;
 use super::limits::Meters;
-use super::parallel::in_parallel;
 use super::set::BlockSet;
-
-/// Series in a group, at most: what must be read until its chunks go.
-const GROUP_SERIES_MAX: usize = 4096;
 
 /// A block that is asked, and what for.
 #[derive(Debug)]
@@ -174,12 +172,14 @@ impl Gateway {
             by_block.push(found);
         }
         let limit = if ask.hints.limit == 0 { usize::MAX } else { ask.hints.limit };
-        let wanted = ask.hints.aggregate();
+        let joined = join(by_block, limit, &shared);
+        held.shrink(joined.memory_bytes);
         let Plan { jobs, meters, warnings } = plan;
-        let blocks = jobs.iter().map(|job| Arc::clone(&job.block)).collect();
-        let answer = Arc::new(Answer { shared, meters, blocks, wanted, _held: held });
-        let ranges: Vec<TimeRange> = jobs.iter().map(|job| job.range).collect();
-        Ok(SeriesSet { series: join(by_block, &ranges, &answer, limit), warnings })
+        let blocks = jobs.iter().map(|job| (Arc::clone(&job.block), job.range)).collect();
+        let wanted = ask.hints.aggregate();
+        let uses_pages = joined.chunks_bytes <= shared.options.cache_bytes as u64;
+        let answer = Arc::new(Answer { shared, meters, blocks, wanted, uses_pages, _held: held });
+        Ok(SeriesSet { series: joined.into_series(&answer), warnings })
     }
 
     fn names_in(&self, job: &Job, meters: &Meters) -> Result<BTreeSet<Arc<str>>, GatewayError> {
@@ -262,7 +262,9 @@ impl Gateway {
         let unchecked = question.unchecked(&expanded);
         let mut scratch = SeriesScratch::default();
         let index = GatewayError::index(job.block.index_key());
-        job.block.entries(shared, meters, &header, &expanded.ids, &mut |id, body| {
+        let keeps = job.block.keeps_entries(shared, &header, expanded.ids.len());
+        let reading = Reading { shared, meters, keeps };
+        job.block.entries(reading, &header, &expanded.ids, &mut |id, body| {
             let labels = header.tables().decode_series(id, body, &mut scratch).map_err(index)?;
             if !unchecked.iter().all(|m| m.matches(labels.get(m.name()).unwrap_or(""))) {
                 return Ok(true);
@@ -289,60 +291,6 @@ impl Gateway {
         let limit = if ask.hints.limit == 0 { usize::MAX } else { ask.hints.limit };
         Ok(texts.into_iter().take(limit).collect())
     }
-}
-
-/// Brings the series of all blocks into label order, those of the same labels together, and
-/// neighbours into groups.
-fn join(
-    by_block: Vec<Vec<Found>>,
-    ranges: &[TimeRange],
-    answer: &Arc<Answer>,
-    limit: usize,
-) -> Vec<Box<dyn Series>> {
-    let mut all: Vec<(u32, Found)> = Vec::with_capacity(by_block.iter().map(Vec::len).sum());
-    let mut runs = 0;
-    for (block, found) in (0..).zip(by_block) {
-        runs += usize::from(!found.is_empty());
-        all.extend(found.into_iter().map(|one| (block, one)));
-    }
-    if runs > 1 {
-        // Stable, so that blocks keep their order; sorted runs make the sort a merge.
-        all.sort_by(|a, b| a.1.labels.cmp(&b.1.labels));
-    }
-    let group_bytes = answer.shared.options.group_bytes;
-    let mut series: Vec<Box<dyn Series>> = Vec::new();
-    let mut labels: Vec<Labels> = Vec::new();
-    let mut members: Vec<Vec<PartOf>> = Vec::new();
-    let mut bytes = 0;
-    let mut close = |labels: &mut Vec<Labels>, members: &mut Vec<Vec<PartOf>>| {
-        let group = Arc::new(Group::new(answer, std::mem::take(members)));
-        for (member, labels) in std::mem::take(labels).into_iter().enumerate() {
-            series.push(Box::new(GatewaySeries { labels, group: Arc::clone(&group), member }));
-        }
-    };
-    let mut count = 0;
-    for (block, found) in all {
-        let is_same = labels.last() == Some(&found.labels);
-        if !is_same {
-            if count == limit {
-                break;
-            }
-            count += 1;
-            if bytes >= group_bytes || labels.len() == GROUP_SERIES_MAX {
-                close(&mut labels, &mut members);
-                bytes = 0;
-            }
-            labels.push(found.labels);
-            members.push(Vec::new());
-        }
-        bytes += found.chunks.iter().map(|chunk| u64::from(chunk.guess_bytes)).sum::<u64>();
-        let range = ranges.get(block as usize).copied().unwrap_or(TimeRange::ALL);
-        if let Some(parts) = members.last_mut() {
-            parts.push(PartOf { block, range, chunks: found.chunks });
-        }
-    }
-    close(&mut labels, &mut members);
-    series
 }
 
 impl Queryable for Gateway {

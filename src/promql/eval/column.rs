@@ -97,19 +97,31 @@ impl StepColumn {
     /// Asks `value` for each step, in order.
     #[inline]
     pub(crate) fn fill_with(&mut self, len: usize, mut value: impl FnMut(usize) -> Option<f64>) {
-        self.values.resize(len, 0.0);
-        self.present.clear();
-        self.drop_histograms();
-        for (word, chunk) in self.values.chunks_mut(BITS).enumerate() {
+        self.fill_words(len, |first, slots| {
             let mut bits = 0;
-            for (bit, slot) in chunk.iter_mut().enumerate() {
-                if let Some(value) = value(word * BITS + bit) {
+            for (bit, slot) in slots.iter_mut().enumerate() {
+                if let Some(value) = value(first + bit) {
                     *slot = value;
                     bits |= 1 << bit;
                 }
             }
-            self.present.push(bits);
-        }
+            bits
+        });
+    }
+
+    /// Asks `fill` for the values of up to 64 steps at once, in order. It gets the first of them
+    /// and returns a bit for each that has a value, the first one lowest.
+    #[inline]
+    pub(crate) fn fill_words(
+        &mut self,
+        len: usize,
+        mut fill: impl FnMut(usize, &mut [f64]) -> u64,
+    ) {
+        self.values.resize(len, 0.0);
+        self.present.clear();
+        self.drop_histograms();
+        let slots = self.values.chunks_mut(BITS).enumerate();
+        self.present.extend(slots.map(|(word, slots)| fill(word * BITS, slots)));
     }
 
     /// Drops the bits behind the last step.

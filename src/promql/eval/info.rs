@@ -10,9 +10,9 @@ use crate::promql::engine::EngineError;
 use crate::promql::plan::{InfoNode, Reading, Steps, window_range};
 
 use super::merge::merge;
+use super::newest::newest;
 use super::operator::{Bound, Head, Operator, Work};
 use super::run::Run;
-use super::select::newest;
 use super::{StepColumn, bind as bind_node};
 
 /// The labels that say which target a series belongs to.

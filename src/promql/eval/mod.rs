@@ -16,6 +16,7 @@ mod coarse;
 mod column;
 mod info;
 mod merge;
+mod newest;
 mod operator;
 mod profile;
 mod quantiles;

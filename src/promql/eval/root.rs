@@ -1,8 +1,8 @@
 //! The value of a whole query.
 
 use crate::base::clock::Stopwatch;
-use crate::model::Sample;
 use crate::model::histogram::float::{Answers, FloatRef};
+use crate::model::{Sample, order_of};
 use crate::promql::engine::{EngineError, MatrixSeries, StatsWanted, Value, VectorElement};
 use crate::promql::functions::complete;
 use crate::promql::limits::Limits;
@@ -64,13 +64,14 @@ pub(crate) fn evaluate(
     }
     let run = Run::new(selections, limits, manners, plan);
     let prepared = watch.seconds();
-    let mut value = match pool {
-        Some(pool) if run.is_parallel() => pool.install(|| root(&run, &plan.root))?,
-        _ => root(&run, &plan.root)?,
+    let compute = || Ok::<_, EngineError>((root(&run, &plan.root)?, run.counted()?));
+    let (mut value, counted) = match pool {
+        Some(pool) if run.is_parallel() => pool.install(compute)?,
+        _ => compute()?,
     };
-    let counted = run.counted()?;
     let computed = watch.seconds();
-    if let Value::Matrix(matrix) = &mut value {
+    // All others come in order.
+    if let (Root::Window(_), Value::Matrix(matrix)) = (&plan.root, &mut value) {
         sort(matrix);
     }
     let seconds = [prepared, computed - prepared, watch.seconds() - computed];
@@ -167,9 +168,13 @@ fn matrix<'r>(
     bound: Box<dyn Operator + 'r>,
     steps: Steps,
 ) -> Result<Value, EngineError> {
-    let columns = run.collect(bound.heads().len(), |index, work| {
+    let heads = bound.heads();
+    // Series are many times as large as their places: these are what is sorted.
+    let order = order_of(&heads.iter().map(|head| head.labels.as_ref()).collect::<Vec<_>>());
+    let place = |index| order.as_ref().and_then(|order| order.get(index)).map_or(index, |at| *at);
+    let columns = run.collect(heads.len(), |index, work| {
         let mut values = work.take_column();
-        bound.column(index, &mut values, work)?;
+        bound.column(place(index), &mut values, work)?;
         let count = values.count();
         run.limits.hold(values.size())?;
         let mut column = Column::new();
@@ -188,8 +193,9 @@ fn matrix<'r>(
         work.give_column(values);
         Ok(column)
     })?;
-    let series = bound.heads().iter().zip(columns).filter(|(_, column)| !column.is_empty());
-    Ok(collected(series.map(|(head, column)| (head.labels.clone(), column))))
+    let series = columns.into_iter().enumerate().filter(|(_, column)| !column.is_empty());
+    let labels = |index| heads.get(place(index)).map(|head| head.labels.clone());
+    Ok(collected(series.filter_map(|(index, column)| Some((labels(index)?, column)))))
 }
 
 fn push_both(values: &StepColumn, steps: Steps, into: &mut Column) {

@@ -1,4 +1,4 @@
-//! Reading series, each once, and the newest sample of a series at each step.
+//! Reading series, each once, and what instant selectors answer of them.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,17 +7,18 @@ use parking_lot::Mutex;
 
 use crate::base::clock::Stopwatch;
 use crate::model::histogram::float::{FloatRef, FloatRows};
-use crate::model::{Labels, Value, is_stale};
+use crate::model::{Labels, Value};
 use crate::promql::ast::Span;
 use crate::promql::engine::EngineError;
 use crate::promql::functions::native::{Rows, smooth as smooth_rows};
 use crate::promql::functions::smooth;
 use crate::promql::limits::Limits;
-use crate::promql::plan::{Ask, Reading, Shift, Steps, window_range};
+use crate::promql::plan::{Ask, Reading, Steps, window_range};
 use crate::series::{Aggregate, Column, Queryable, Series, SeriesSet, TimeRange};
 
 use super::StepColumn;
 use super::coarse::{note_average, with_totals};
+use super::newest::{newest, newest_by};
 use super::operator::{Bound, Head, Operator, Work, without_metadata};
 use super::profile::{AskCost, AskProfile};
 use super::range::without_markers;
@@ -477,99 +478,6 @@ impl Newest<'_> {
         let spans = (self.span, self.span);
         for note in of_windows(findings, spans, name.unwrap_or_default()) {
             self.run.note(note);
-        }
-    }
-}
-
-/// For each step the newest sample that is not later and not older than the lookback; nothing
-/// if it is the staleness marker. `answer` gets its index and its value.
-#[inline]
-pub(super) fn newest(
-    samples: &Column,
-    steps: Steps,
-    shift: Shift,
-    lookback_ms: i64,
-    into: &mut StepColumn,
-    answer: impl Fn(usize, f64) -> f64,
-) {
-    newest_by(samples, steps, shift, lookback_ms, into, |_, index, value| {
-        Some(answer(index, value))
-    });
-}
-
-/// [`newest`], whose `answer` gets the step too and may have none.
-#[inline]
-fn newest_by(
-    samples: &Column,
-    steps: Steps,
-    shift: Shift,
-    lookback_ms: i64,
-    into: &mut StepColumn,
-    mut answer: impl FnMut(usize, usize, f64) -> Option<f64>,
-) {
-    let is_raw = samples.summaries.is_empty();
-    let len = samples.timestamps.len().min(samples.floats.len());
-    let times = samples.timestamps.get(..len).unwrap_or_default();
-    let values = samples.floats.get(..len).unwrap_or_default();
-    // `next` is the first sample that is too late. The one before it is kept at hand: where steps
-    // are close together it does not change.
-    let (mut next, mut last) = (0, None);
-    into.fill_with(steps.count, |step| {
-        let now_ms = shift.of(steps.at(step));
-        let before = next;
-        while times.get(next).is_some_and(|time_ms| *time_ms <= now_ms) {
-            next += 1;
-        }
-        if next != before {
-            last = times.get(next - 1).copied().zip(values.get(next - 1).copied());
-        }
-        let (time_ms, value) = last?;
-        // A downsampled sample is as old as its window is long until the next one comes.
-        let lookback_ms = if is_raw {
-            lookback_ms
-        } else {
-            lookback_ms.max(samples.summary(next - 1).resolution_ms)
-        };
-        let is_fresh = time_ms > now_ms.saturating_sub(lookback_ms) && !is_stale(value);
-        if is_fresh { answer(step, next - 1, value) } else { None }
-    });
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::model::stale_nan;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn the_newest_sample_is_the_one_a_search_finds(
-            gaps in prop::collection::vec((1_i64..90, any::<bool>()), 0..60),
-            start_ms in -50_i64..400,
-            step_ms in 1_i64..120,
-            count in 1_usize..80,
-            lookback_ms in 1_i64..200,
-            offset_ms in -60_i64..60,
-        ) {
-            let mut samples = Column::new();
-            let mut now_ms = 0;
-            for (gap, stale) in gaps {
-                now_ms += gap;
-                samples.push(now_ms, if stale { stale_nan() } else { now_ms as f64 });
-            }
-            let steps = Steps { start_ms, step_ms, count, instant: false };
-            let shift = Shift { at_ms: None, offset_ms };
-            let mut got = StepColumn::new();
-            newest(&samples, steps, shift, lookback_ms, &mut got, |_, value| value);
-            for step in 0..count {
-                let at = steps.at(step) - offset_ms;
-                let found = samples.timestamps.iter().rposition(|t| *t <= at);
-                let expected = found
-                    .filter(|i| samples.timestamps[*i] > at - lookback_ms)
-                    .map(|i| samples.floats[i])
-                    .filter(|value| !is_stale(*value));
-                prop_assert_eq!(got.get(step), expected);
-            }
         }
     }
 }

@@ -13,10 +13,11 @@ use crate::model::{Column, Value};
 use crate::promql::engine::EngineError;
 use crate::promql::plan::{Shift, Steps};
 
+use super::newest::newest;
 use super::operator::Work;
 use super::range::without_markers;
 use super::run::Run;
-use super::select::newest;
+use super::select::Selection;
 use super::{StepColumn, StepValue};
 
 /// The samples that one part of a query looks at; a part is evaluated on one grid.
@@ -370,37 +371,51 @@ impl Run<'_> {
     pub(super) fn count_rest(&self) -> Result<(), EngineError> {
         let Some(tallies) = &self.tallies else { return Ok(()) };
         let counters = std::mem::take(&mut *tallies.counters.lock());
-        let (mut work, mut present) = (Work::default(), StepColumn::new());
         for counter in counters {
             let Some(ask) = counter.ask else { continue };
             let selection = self.selection(ask)?;
-            for index in 0..counter.seen.len() {
-                if counter.seen.get(index).is_none_or(|seen| seen.load(Ordering::Relaxed)) {
-                    continue;
-                }
-                let samples =
-                    selection.read(self.limits, (0, index), selection.range(), &mut work)?;
-                match counter.looks {
-                    Looks::AtWindows(_) => {
-                        let samples = without_markers(samples, &mut work);
-                        counter.count_windows(index, samples.column());
-                        samples.give_back(&mut work);
+            let is_left = |seen: &AtomicBool| !seen.load(Ordering::Relaxed);
+            let left: Vec<usize> = (0..counter.seen.len())
+                .filter(|index| counter.seen.get(*index).is_some_and(is_left))
+                .collect();
+            self.collect(left.len(), |place, work| match left.get(place) {
+                Some(index) => self.count_unseen(&counter, selection, *index, work),
+                None => Ok(()),
+            })?;
+        }
+        Ok(())
+    }
+
+    fn count_unseen(
+        &self,
+        counter: &Counter,
+        selection: &Selection,
+        index: usize,
+        work: &mut Work,
+    ) -> Result<(), EngineError> {
+        let mut samples = selection.read(self.limits, (0, index), selection.range(), work)?;
+        match counter.looks {
+            Looks::AtWindows(_) => {
+                samples = without_markers(samples, work);
+                counter.count_windows(index, samples.column());
+            }
+            Looks::AtNewest { steps, shift } => {
+                let (column, lookback_ms) = (samples.column(), self.lookback_ms);
+                let mut present = work.take_column();
+                newest(column, steps, shift, lookback_ms, &mut present, |at, _| at as f64);
+                if column.histograms.is_empty() {
+                    counter.count_present(index, &present);
+                } else if let Some(tally) = counter.first(index) {
+                    let sizes = Sizes::of(column);
+                    for (step, at) in present.iter() {
+                        let size = sizes.sum(at as usize, at as usize + 1);
+                        tally.add(step, size, size);
                     }
-                    Looks::AtNewest { steps, shift } => {
-                        let (column, lookback_ms) = (samples.column(), self.lookback_ms);
-                        newest(column, steps, shift, lookback_ms, &mut present, |at, _| at as f64);
-                        if let Some(tally) = counter.first(index) {
-                            let sizes = Sizes::of(column);
-                            for (step, at) in present.iter() {
-                                let size = sizes.sum(at as usize, at as usize + 1);
-                                tally.add(step, size, size);
-                            }
-                        }
-                        samples.give_back(&mut work);
-                    }
                 }
+                work.give_column(present);
             }
         }
+        samples.give_back(work);
         Ok(())
     }
 }

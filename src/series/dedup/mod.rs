@@ -10,7 +10,7 @@
 //! | [`Dedup::Penalty`] | what Thanos does, to the last sample |
 //!
 //! Useful for: queries over all replicas ([`Deduplicated`]), compaction of their blocks
-//! ([`merge_replica_chunks`]). Not useful for: sources that hold parts of one stream, such as head
+//! ([`ReplicaMerge`]). Not useful for: sources that hold parts of one stream, such as head
 //! and blocks; see [`Merged`](super::Merged).
 
 mod chunks;
@@ -20,7 +20,7 @@ mod source;
 #[cfg(test)]
 mod tests;
 
-pub use chunks::merge_replica_chunks;
+pub use chunks::{ReplicaMerge, merge_replica_chunks};
 pub use source::Deduplicated;
 
 /// How the samples of replicas become one series.

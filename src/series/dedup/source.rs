@@ -172,7 +172,7 @@ impl Replicas {
             replica.chunks(self.shared.range, &mut chunks)?;
         }
         let func = self.shared.hints.func.as_deref();
-        let merged = penalty::merge(chunks, self.shared.range, func);
+        let merged = penalty::merge(chunks, self.resolution_ms(), self.shared.range, func);
         let merged =
             merged.map_err(|error| QueryError::Corrupt(format!("{}: {error}", self.labels)))?;
         let times = &merged.timestamps;

@@ -69,6 +69,11 @@ impl ChunkReader {
         segment.map_or(Path::new(CHUNKS), |(path, _)| path)
     }
 
+    /// File and length of a segment.
+    pub(super) fn segment(&self, number: usize) -> Option<(&Path, u64)> {
+        self.segments.get(number).map(|(path, bytes)| (path.as_path(), bytes.len() as u64))
+    }
+
     /// Encoding and bytes of a chunk, its checksum verified.
     pub(super) fn chunk(&self, reference: u64) -> Result<(u8, &[u8]), BlockError> {
         let offset = reference & u64::from(u32::MAX);
@@ -152,8 +157,6 @@ impl ChunkWriter {
     }
 
     fn append(&mut self, chunk: &Chunk) -> Result<ChunkMeta, BlockError> {
-        let path = self.path();
-        let io = BlockError::io(&path);
         let Some(file) = &mut self.file else {
             return Err(BlockError::Refused("no segment is open".into()));
         };
@@ -162,9 +165,9 @@ impl ChunkWriter {
         put_uvarint(&mut self.head, chunk.data.len() as u64);
         self.head.push(chunk.encoding);
         let checksum = crc32c::crc32c_append(crc32c::crc32c(&[chunk.encoding]), &chunk.data);
-        file.write(&self.head).map_err(io)?;
-        file.write(&chunk.data).map_err(io)?;
-        file.write(&checksum.to_be_bytes()).map_err(io)?;
+        let parts = [&*self.head, &*chunk.data, &checksum.to_be_bytes()];
+        let written = parts.into_iter().try_for_each(|part| file.write(part));
+        written.map_err(|error| BlockError::io(&self.path())(error))?;
         let (min_time_ms, max_time_ms) = (chunk.min_time_ms, chunk.max_time_ms);
         Ok(ChunkMeta { min_time_ms, max_time_ms, reference })
     }

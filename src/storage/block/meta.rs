@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use ulid::Ulid;
 
-use crate::disk::{Disk, write_atomic};
+use crate::disk::{Disk, write_atomic, write_synced};
 use crate::series::TimeRange;
 
 use super::BlockError;
@@ -172,6 +172,12 @@ impl BlockMeta {
     pub fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), BlockError> {
         let path = dir.join(META);
         write_atomic(disk, &path, &self.encode()).map_err(BlockError::io(&path))
+    }
+
+    /// As [`write`](Self::write), to a folder that nobody reads and that is to be synced.
+    pub(super) fn write_new(&self, disk: &dyn Disk, dir: &Path) -> Result<(), BlockError> {
+        let path = dir.join(META);
+        write_synced(disk, &path, &self.encode()).map_err(BlockError::io(&path))
     }
 
     /// The text as Prometheus writes it.

@@ -15,6 +15,7 @@
 mod chunks;
 mod error;
 mod meta;
+mod pieces;
 mod reader;
 mod reencode;
 mod scan;
@@ -22,6 +23,7 @@ mod series;
 #[cfg(test)]
 mod tests;
 mod tombstones;
+mod unfinished;
 mod writer;
 
 pub use chunks::chunk_part;
@@ -33,4 +35,5 @@ pub(super) use reencode::{clip_chunks, encode_chunks};
 pub use scan::BlockScan;
 pub(in crate::storage) use tombstones::remove_deleted;
 pub use tombstones::{Tombstones, add_interval};
+pub(super) use unfinished::{SampleWriter, UnfinishedBlock};
 pub use writer::{BlockWriter, WriterOptions};

@@ -10,7 +10,7 @@ use crate::storage::index::{IndexError, IndexReader, SeriesScratch, intersects};
 
 use super::chunks::ChunkReader;
 use super::series::BlockSeries;
-use super::writer::INDEX;
+use super::unfinished::INDEX;
 use super::{BlockError, BlockMeta, Tombstones};
 
 /// A block that can be asked. The answers keep it open; its files may be removed meanwhile.
@@ -20,6 +20,7 @@ pub struct Block(pub(super) Arc<Parts>);
 /// What the series of a block share.
 #[derive(Debug)]
 pub(super) struct Parts {
+    pub(super) disk: SharedDisk,
     dir: PathBuf,
     pub(super) meta: BlockMeta,
     pub(super) index: IndexReader,
@@ -44,9 +45,9 @@ impl Block {
         let (tombstones, tombstones_bytes) = Tombstones::read(&**disk, dir)?;
         let size_bytes =
             index.size_bytes() + chunks.size_bytes() + tombstones_bytes + meta_bytes(&**disk, dir)?;
-        let dir = dir.to_owned();
+        let (disk, dir) = (disk.clone(), dir.to_owned());
         let resolution_ms = meta.resolution_ms().max(0);
-        let parts = Parts { dir, meta, index, chunks, tombstones, resolution_ms, size_bytes };
+        let parts = Parts { disk, dir, meta, index, chunks, tombstones, resolution_ms, size_bytes };
         Ok(Arc::new(Self(Arc::new(parts))))
     }
 
@@ -172,11 +173,12 @@ impl Queryable for Block {
         }
         let limit = limit(ask);
         let mut scratch = SeriesScratch::default();
+        let (range, wanted) = (parts.reach(ask.range), ask.hints.aggregate());
         for id in parts.ids(ask)? {
-            let labels = parts.index.series(id, &mut scratch);
-            let labels = labels.map_err(|error| parts.of_index(error))?.to_labels();
-            let series = BlockSeries::new(parts, id, labels, &scratch.chunks, ask);
-            if let Some(series) = series {
+            let labels = parts.index.series_in(id, range, &mut scratch);
+            let Some(labels) = labels.map_err(|error| parts.of_index(error))? else { continue };
+            let labels = labels.to_labels();
+            if let Some(series) = BlockSeries::new(parts, id, labels, &scratch.chunks, wanted) {
                 set.series.push(Box::new(series) as Box<dyn Series>);
             }
             if set.series.len() == limit {

@@ -6,6 +6,7 @@ use crate::model::Matcher;
 use crate::series::{Chunk, TimeRange};
 use crate::storage::index::{ChunkMeta, SymbolPair, select_postings};
 
+use super::pieces::Pieces;
 use super::reader::Parts;
 use super::series::range_of;
 use super::{Block, BlockError};
@@ -22,6 +23,8 @@ pub struct BlockScan {
     id: u32,
     labels: Vec<SymbolPair>,
     chunks: Vec<ChunkMeta>,
+    /// Without it chunks are read where the block has them mapped.
+    pieces: Option<Pieces>,
 }
 
 impl BlockScan {
@@ -33,7 +36,16 @@ impl BlockScan {
         let block = Arc::clone(&block.0);
         let ids = block.ids_of(&[])?;
         let ids = ids.into_iter();
-        Ok(Self { block, numbers, ids, id: 0, labels: Vec::new(), chunks: Vec::new() })
+        let (labels, chunks) = (Vec::new(), Vec::new());
+        Ok(Self { block, numbers, ids, id: 0, labels, chunks, pieces: None })
+    }
+
+    /// Reads chunks a piece at a time. Of a mapped file, what was read once counts as memory of the
+    /// process for as long as the block is open.
+    #[must_use]
+    pub fn in_pieces(mut self) -> Self {
+        self.pieces = Some(Pieces::new(self.block.disk.clone()));
+        self
     }
 
     /// Steps to the next series; false behind the last.
@@ -77,8 +89,15 @@ impl BlockScan {
     ///
     /// # Errors
     /// A chunk that is not what it should be.
-    pub fn chunks(&self, into: &mut Vec<Chunk>) -> Result<(), BlockError> {
-        self.chunks.iter().try_for_each(|chunk| self.block.chunk(self.id, chunk, into))
+    pub fn chunks(&mut self, into: &mut Vec<Chunk>) -> Result<(), BlockError> {
+        let (block, id) = (&self.block, self.id);
+        let Some(pieces) = &mut self.pieces else {
+            return self.chunks.iter().try_for_each(|chunk| block.chunk(id, chunk, into));
+        };
+        self.chunks.iter().try_for_each(|chunk| {
+            let stored = pieces.chunk(&block.chunks, chunk.reference)?;
+            block.keep(id, chunk, stored, into)
+        })
     }
 }
 

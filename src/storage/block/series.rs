@@ -6,9 +6,7 @@ use bytes::Bytes;
 
 use crate::chunk::{AGGREGATE, ChunkError};
 use crate::model::Labels;
-use crate::series::{
-    Aggregate, AggregateReader, Chunk, Column, QueryError, Select, Series, TimeRange,
-};
+use crate::series::{Aggregate, AggregateReader, Chunk, Column, QueryError, Series, TimeRange};
 use crate::storage::index::ChunkMeta;
 
 use super::BlockError;
@@ -35,25 +33,21 @@ const fn covers(outer: TimeRange, inner: TimeRange) -> bool {
 }
 
 impl BlockSeries {
-    /// `None` if no chunk has anything in the range that is not deleted.
+    /// `None` if all of the chunks are deleted.
     pub(super) fn new(
         block: &Arc<Parts>,
         id: u32,
         labels: Labels,
         chunks: &[ChunkMeta],
-        ask: &Select,
+        wanted: Aggregate,
     ) -> Option<Self> {
         let deleted = block.tombstones.of(id);
-        let range = block.reach(ask.range);
-        let is_wanted = |chunk: &&ChunkMeta| {
-            let span = range_of(chunk);
-            span.overlaps(range) && !deleted.iter().any(|interval| covers(*interval, span))
-        };
+        let is_wanted =
+            |chunk: &&ChunkMeta| !deleted.iter().any(|interval| covers(*interval, range_of(chunk)));
         let chunks: Box<[ChunkMeta]> = chunks.iter().filter(is_wanted).copied().collect();
         if chunks.is_empty() {
             return None;
         }
-        let wanted = ask.hints.aggregate();
         Some(Self { block: Arc::clone(block), labels, id, chunks, wanted })
     }
 
@@ -85,7 +79,7 @@ impl Parts {
     /// The span in which chunks must lie that have a sample in `range`. A downsampled chunk is
     /// said to begin with the end of its first window, but the first sample of a counter stands
     /// before that.
-    const fn reach(&self, range: TimeRange) -> TimeRange {
+    pub(super) const fn reach(&self, range: TimeRange) -> TimeRange {
         TimeRange::new(range.start_ms, range.end_ms.saturating_add(self.resolution_ms))
     }
 
@@ -114,16 +108,27 @@ impl Parts {
         into: &mut Vec<Chunk>,
     ) -> Result<(), BlockError> {
         let (encoding, data) = self.chunks.chunk(chunk.reference)?;
+        let data = self.chunks.owned(chunk.reference, data);
+        self.keep(id, chunk, (encoding, data), into)
+    }
+
+    /// As [`chunk`](Self::chunk), of what is stored there.
+    pub(super) fn keep(
+        &self,
+        id: u32,
+        chunk: &ChunkMeta,
+        (encoding, data): (u8, Bytes),
+        into: &mut Vec<Chunk>,
+    ) -> Result<(), BlockError> {
         let (deleted, span) = (self.tombstones.of(id), range_of(chunk));
         if deleted.iter().any(|interval| interval.overlaps(span)) {
             let kept = if encoding == AGGREGATE {
-                keep_windows(data, deleted, into)
+                keep_windows(&data, deleted, into)
             } else {
-                keep_samples(encoding, data, deleted, into)
+                keep_samples(encoding, &data, deleted, into)
             };
             return kept.map_err(|error| self.broken(chunk, error));
         }
-        let data: Bytes = self.chunks.owned(chunk.reference, data);
         let (min_time_ms, max_time_ms) = (chunk.min_time_ms, chunk.max_time_ms);
         into.push(Chunk { min_time_ms, max_time_ms, encoding, data });
         Ok(())

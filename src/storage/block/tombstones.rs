@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::base::varint::{Cursor, put_uvarint, put_varint};
-use crate::disk::{Disk, write_atomic};
+use crate::disk::{Disk, write_atomic, write_synced};
 use crate::series::{Column, TimeRange};
 
 use super::BlockError;
@@ -99,6 +99,12 @@ impl Tombstones {
     pub fn write(&self, disk: &dyn Disk, dir: &Path) -> Result<(), BlockError> {
         let path = dir.join(TOMBSTONES);
         write_atomic(disk, &path, &self.encode()).map_err(BlockError::io(&path))
+    }
+
+    /// As [`write`](Self::write), to a folder that nobody reads and that is to be synced.
+    pub(super) fn write_new(&self, disk: &dyn Disk, dir: &Path) -> Result<(), BlockError> {
+        let path = dir.join(TOMBSTONES);
+        write_synced(disk, &path, &self.encode()).map_err(BlockError::io(&path))
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, &'static str> {

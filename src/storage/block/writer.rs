@@ -1,19 +1,16 @@
 //! Writes a block so that it is there as a whole or not at all.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ulid::Ulid;
 
-use crate::chunk::{AGGREGATE, AggregateChunk, Encoding, sample_count};
 use crate::disk::SharedDisk;
 use crate::model::Labels;
 use crate::series::Chunk;
 use crate::storage::index::{ChunkMeta, IndexError, IndexWriter, SymbolPair, SymbolTable};
 
-use super::chunks::ChunkWriter;
-use super::{BlockError, BlockMeta, BlockStats, Tombstones};
-
-pub(super) const INDEX: &str = "index";
+use super::unfinished::{SampleWriter, UnfinishedBlock};
+use super::{BlockError, BlockMeta};
 
 /// How a block is written.
 #[derive(Debug, Clone)]
@@ -35,17 +32,11 @@ impl Default for WriterOptions {
 /// renames. A writer that is dropped before removes that folder.
 #[derive(Debug)]
 pub struct BlockWriter {
-    disk: SharedDisk,
-    data_dir: PathBuf,
-    ulid: Ulid,
-    unfinished: PathBuf,
-    chunks: Option<ChunkWriter>,
-    index: Option<IndexWriter>,
-    stats: BlockStats,
-    is_downsampled: bool,
+    /// Neither is there any more once a series was refused.
+    halves: Option<(SampleWriter, IndexWriter)>,
+    unfinished: UnfinishedBlock,
     metas: Vec<ChunkMeta>,
 }
-
 impl BlockWriter {
     /// Starts the block `ulid` in `data_dir` with all names and values that its labels will have;
     /// `symbols` ascend strictly.
@@ -88,26 +79,10 @@ impl BlockWriter {
         symbols: SymbolTable,
         options: &WriterOptions,
     ) -> Result<Self, BlockError> {
-        let unfinished = data_dir.join(format!("{ulid}.tmp-for-creation"));
-        if disk.exists(&unfinished) {
-            disk.remove_dir_all(&unfinished).map_err(BlockError::io(&unfinished))?;
-        }
-        let chunks = ChunkWriter::create(disk.clone(), &unfinished, options.segment_bytes)?;
-        let mut writer = Self {
-            disk,
-            data_dir: data_dir.to_owned(),
-            ulid,
-            unfinished,
-            chunks: Some(chunks),
-            index: None,
-            stats: BlockStats::default(),
-            is_downsampled: false,
-            metas: Vec::new(),
-        };
-        let path = writer.unfinished.join(INDEX);
-        let index = IndexWriter::new(&writer.disk, &path, symbols);
-        writer.index = Some(index.map_err(BlockError::index(&path))?);
-        Ok(writer)
+        let unfinished = UnfinishedBlock::new(disk, data_dir, ulid)?;
+        let samples = unfinished.samples(options)?;
+        let index = unfinished.index(symbols)?;
+        Ok(Self { halves: Some((samples, index)), unfinished, metas: Vec::new() })
     }
 
     /// Adds a series behind those before it, in label order. Its chunks ascend by time and do not
@@ -140,45 +115,16 @@ impl BlockWriter {
         if chunks.is_empty() {
             return Ok(());
         }
-        let result = self.try_add(chunks, enter);
-        if result.is_err() {
-            (self.index, self.chunks) = (None, None);
-        }
-        result
-    }
-
-    fn try_add(
-        &mut self,
-        chunks: &[Chunk],
-        enter: impl FnOnce(&mut IndexWriter, &[ChunkMeta]) -> Result<(), IndexError>,
-    ) -> Result<(), BlockError> {
-        let (Some(chunk_writer), Some(index)) = (&mut self.chunks, &mut self.index) else {
-            return Err(BlockError::Refused("an earlier series was refused".into()));
-        };
-        for chunk in chunks {
-            let is_downsampled = chunk.encoding == AGGREGATE;
-            let encoding = Encoding::try_from(chunk.encoding);
-            let count = if is_downsampled {
-                AggregateChunk::parse(&chunk.data).and_then(|parts| parts.window_count())
-            } else {
-                encoding.and_then(|_| sample_count(chunk.encoding, &chunk.data))
-            };
-            let count = count
-                .map(u64::from)
-                .map_err(|error| BlockError::Refused(format!("a chunk cannot be kept: {error}")))?;
-            match encoding {
-                _ if is_downsampled => self.is_downsampled = true,
-                Ok(Encoding::Xor | Encoding::Xor2) => self.stats.num_float_samples += count,
-                _ => self.stats.num_histogram_samples += count,
-            }
-            self.stats.num_samples += count;
-            self.stats.num_chunks += 1;
-        }
-        self.stats.num_series += 1;
+        let (samples, index) = self.halves.as_mut().ok_or_else(refused_before)?;
         self.metas.clear();
-        chunk_writer.write(chunks, &mut self.metas)?;
-        let path = self.unfinished.join(INDEX);
-        enter(index, &self.metas).map_err(BlockError::index(&path))
+        let index_error = self.unfinished.index_error();
+        let added = samples
+            .write(chunks, &mut self.metas)
+            .and_then(|()| enter(index, &self.metas).map_err(index_error));
+        if added.is_err() {
+            self.halves = None;
+        }
+        added
     }
 
     /// Makes the block appear under its name. `meta` says what it covers and where it comes from;
@@ -187,43 +133,14 @@ impl BlockWriter {
     ///
     /// # Errors
     /// The disk's answer; there is no block then, unless only the last sync was refused.
-    pub fn finish(mut self, mut meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
-        let (Some(chunks), Some(index)) = (self.chunks.take(), self.index.take()) else {
-            return Err(BlockError::Refused("a series was refused".into()));
-        };
-        if self.stats.num_series == 0 {
-            return Ok(None);
-        }
-        chunks.finish()?;
-        let path = self.unfinished.join(INDEX);
-        index.finish().map_err(BlockError::index(&path))?;
-        meta.ulid = self.ulid;
-        if self.is_downsampled {
-            // Which kind of samples there were is known of the block that this one comes from.
-            self.stats.num_float_samples = meta.stats.num_float_samples;
-            self.stats.num_histogram_samples = meta.stats.num_histogram_samples;
-        }
-        meta.stats = self.stats;
-        meta.write(&*self.disk, &self.unfinished)?;
-        Tombstones::new().write(&*self.disk, &self.unfinished)?;
-        self.disk.sync_dir(&self.unfinished).map_err(BlockError::io(&self.unfinished))?;
-        let finished = self.data_dir.join(self.ulid.to_string());
-        if self.disk.exists(&finished) {
-            self.disk.remove_dir_all(&finished).map_err(BlockError::io(&finished))?;
-        }
-        self.disk.rename(&self.unfinished, &finished).map_err(BlockError::io(&finished))?;
-        self.disk.sync_dir(&self.data_dir).map_err(BlockError::io(&self.data_dir))?;
-        Ok(Some(meta))
+    pub fn finish(self, meta: BlockMeta) -> Result<Option<BlockMeta>, BlockError> {
+        let (samples, index) = self.halves.ok_or_else(refused_before)?;
+        let Some(meta) = samples.finish(meta)? else { return Ok(None) };
+        index.finish().map_err(self.unfinished.index_error())?;
+        self.unfinished.publish(meta).map(Some)
     }
 }
 
-impl Drop for BlockWriter {
-    fn drop(&mut self) {
-        // After a finish the folder has another name.
-        if self.disk.exists(&self.unfinished)
-            && let Err(error) = self.disk.remove_dir_all(&self.unfinished)
-        {
-            tracing::warn!(%error, path = %self.unfinished.display(), "unfinished block is left");
-        }
-    }
+fn refused_before() -> BlockError {
+    BlockError::Refused("an earlier series was refused".into())
 }

@@ -17,7 +17,7 @@ impl Inner {
         let (ulid, is_ending) = (new_ulid(&*self.clock), || self.is_ending());
         let written = compact::write_head(&self.disk, &self.dir, &self.head, cut, ulid, &is_ending);
         // If it cannot be written or read, all that it holds is in memory still.
-        self.take_over_cut(written, &stopwatch, report)?;
+        self.take_over_cut(written, stopwatch.seconds(), report)?;
         self.head.truncate_memory(cut.end_ms);
         if let Err(error) = self.truncate_log(cut.end_ms) {
             report.log_error = Some(error.to_string());
@@ -61,7 +61,7 @@ impl Inner {
             let (ulid, is_ending) = (new_ulid(&*self.clock), || self.is_ending());
             let written =
                 compact::write_late(&self.disk, &self.dir, &self.head, cut, ulid, &is_ending);
-            self.take_over_cut(written, &stopwatch, report)?;
+            self.take_over_cut(written, stopwatch.seconds(), report)?;
         }
         if let Err(error) = self.head.truncate_ooo(late) {
             tracing::warn!(%error, "the log of late samples could not be truncated");
@@ -74,14 +74,13 @@ impl Inner {
     fn take_over_cut(
         &self,
         written: Result<Option<BlockMeta>, TsdbError>,
-        stopwatch: &Stopwatch,
+        seconds: f64,
         report: &mut MaintainReport,
     ) -> Result<(), TsdbError> {
         let written = written.inspect_err(|_| self.metrics.compactions_failed.inc())?;
         let Some(meta) = written else { return Ok(()) };
         report.blocks_removed += self.take_over(meta.ulid)?;
         report.blocks_written += 1;
-        let seconds = stopwatch.seconds();
         self.metrics.compactions.inc();
         self.metrics.compaction_seconds.observe(seconds);
         let (series, samples) = (meta.stats.num_series, meta.stats.num_samples);

@@ -310,8 +310,8 @@ impl Place<'_> {
         let start_ms = spans().map(|meta| meta.min_time_ms).min().unwrap_or_default();
         let end_ms = spans().map(|meta| meta.max_time_ms).max().unwrap_or_default();
         let meta = BlockMeta::new(new_ulid(self.clock), start_ms, end_ms);
-        let mut union = Union::new(EncodeOptions::default());
-        let merged = merge_blocks(self.disk, self.dir, &blocks, meta, &mut union, &|| false);
+        let union = || Union::new(EncodeOptions::default());
+        let merged = merge_blocks(self.disk, self.dir, &blocks, meta, &union, &|_| false);
         merged.map_err(|error| match error {
             MergeError::Block(error) => ImportError::Block(error),
             other => ImportError::Block(BlockError::Refused(other.to_string())),

@@ -50,8 +50,9 @@ impl Inner {
         let ulid = new_ulid(&*self.clock);
         let metas: Vec<&BlockMeta> = sources.iter().map(|block| block.meta()).collect();
         let meta = levels::merged_meta(ulid, &metas);
-        let (is_ending, mut union) = (|| self.is_ending(), Union::new(self.options.encoding()));
-        let written = merge_blocks(&self.disk, &self.dir, sources, meta, &mut union, &is_ending);
+        let (encoding, is_ending) = (self.options.encoding(), |_| self.is_ending());
+        let union = || Union::new(encoding);
+        let written = merge_blocks(&self.disk, &self.dir, sources, meta, &union, &is_ending);
         let written = written
             .map_err(TsdbError::from)
             .inspect_err(|_| self.metrics.compactions_failed.inc())?;

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
 use rayon::prelude::*;
 use ulid::Ulid;
 
@@ -10,6 +12,7 @@ use crate::chunk::ChunkError;
 use crate::disk::SharedDisk;
 use crate::series::Chunk;
 use crate::storage::block::{Block, BlockMeta, BlockScan, BlockWriter};
+use crate::storage::conveyor::{Stretch, convey};
 use crate::storage::index::{SymbolPair, SymbolTable};
 
 use super::DownsampleError;
@@ -38,9 +41,11 @@ impl std::fmt::Debug for DownsampleOptions<'_> {
 }
 
 /// Series that are downsampled at once, by all threads: as many as there are of them, or until
-/// their chunks take so many bytes.
-const SERIES_MAX: usize = 2048;
-const BYTES_MAX: usize = 16 << 20;
+/// their chunks take so many bytes. Three batches are in memory.
+const SERIES_MAX: usize = 1024;
+const BYTES_MAX: usize = 4 << 20;
+/// Series that a thread takes at a time.
+const PIECE_SERIES: usize = 4;
 
 /// Writes the block `ulid` to `into_dir`: what `block` holds, in windows of `resolution_ms`. Its
 /// meta is that of `block` with another resolution; counts of series, chunks and windows are its
@@ -68,28 +73,39 @@ pub fn downsample_block(
         symbols.push(symbol?).map_err(|error| block.index_error(error))?;
     }
     let numbers = (0..symbols.len() as u32).collect();
-    let mut scan = BlockScan::new(block, numbers)?;
+    let mut scan = BlockScan::new(block, numbers)?.in_pieces();
     let mut writer =
         BlockWriter::with_symbols(disk.clone(), into_dir, ulid, symbols, &Default::default())?;
-    let mut batch = Vec::new();
-    let mut done = 0;
-    while read_batch(&mut scan, &mut batch)? {
-        if (options.is_ending)() {
-            return Err(DownsampleError::Ended);
-        }
-        batch.par_iter_mut().with_min_len(8).for_each_init(Worker::default, |worker, series| {
-            series.result = worker.series(series, from_ms, resolution_ms);
-        });
-        for series in &mut batch {
-            match std::mem::replace(&mut series.result, Ok(Vec::new())) {
-                Ok(chunks) if chunks.is_empty() => {}
-                Ok(chunks) => writer.add_numbered(&series.labels, &chunks)?,
-                Err(error) => warn_left_out(block, series, error),
-            }
-        }
-        done += batch.len() as u64;
-        (options.progress)(done);
-    }
+    let (workers, done) = (Mutex::new(Vec::new()), AtomicU64::new(0));
+    convey(
+        |batch| read_batch(&mut scan, batch),
+        |batch: &mut Batch| {
+            batch.0.par_chunks_mut(PIECE_SERIES).for_each(|piece| {
+                let idle = workers.lock().pop();
+                let mut worker: Worker = idle.unwrap_or_default();
+                for series in piece {
+                    series.result = worker.series(series, from_ms, resolution_ms);
+                }
+                workers.lock().push(worker);
+            });
+        },
+        |batch| {
+            done.fetch_add(batch.0.len() as u64, Ordering::Relaxed);
+            batch.0.drain(..).try_for_each(|series| match &series.result {
+                Ok(chunks) if chunks.is_empty() => Ok(()),
+                Ok(chunks) => Ok(writer.add_numbered(&series.labels, chunks)?),
+                Err(error) => {
+                    warn_left_out(block, &series, *error);
+                    Ok(())
+                }
+            })
+        },
+        || {
+            (options.progress)(done.load(Ordering::Relaxed));
+            if (options.is_ending)() { Err(DownsampleError::Ended) } else { Ok(()) }
+        },
+    )?;
+    (options.progress)(done.into_inner());
     let mut meta = block.meta().clone();
     meta.set_resolution_ms(resolution_ms);
     Ok(writer.finish(meta)?)
@@ -103,9 +119,18 @@ struct Series {
     result: Result<Vec<Chunk>, ChunkError>,
 }
 
-/// Replaces the batch by the next one; false if there is none.
-fn read_batch(scan: &mut BlockScan, batch: &mut Vec<Series>) -> Result<bool, DownsampleError> {
-    batch.clear();
+/// Series that go through together.
+#[derive(Debug, Default)]
+struct Batch(Vec<Series>);
+
+impl Stretch for Batch {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// Fills an empty batch.
+fn read_batch(scan: &mut BlockScan, Batch(batch): &mut Batch) -> Result<(), DownsampleError> {
     let mut bytes = 0;
     while batch.len() < SERIES_MAX && bytes < BYTES_MAX && scan.advance()? {
         let mut chunks = Vec::new();
@@ -114,7 +139,7 @@ fn read_batch(scan: &mut BlockScan, batch: &mut Vec<Series>) -> Result<bool, Dow
         let labels = scan.labels().to_vec();
         batch.push(Series { labels, chunks, result: Ok(Vec::new()) });
     }
-    Ok(!batch.is_empty())
+    Ok(())
 }
 
 fn warn_left_out(block: &Block, series: &Series, error: ChunkError) {

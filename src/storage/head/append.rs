@@ -17,6 +17,8 @@
 //! If the log fails, no sample of the batch is stored, though series that it created may stay
 //! until the next truncation, without samples.
 
+use std::thread::{self, ThreadId};
+
 use parking_lot::MutexGuard;
 
 use crate::model::{Labels, Sample};
@@ -124,30 +126,34 @@ impl Work {
 
     /// Ends a part.
     pub(super) fn end_part(&mut self) {
-        self.parts.push(self.ends());
-    }
-
-    const fn ends(&self) -> Ends {
         let (rows, histograms) = (self.rows.len(), self.histograms.len());
-        Ends { rows, histograms, waiting: self.waiting.len() }
+        self.parts.push(Ends { rows, histograms, waiting: self.waiting.len() });
     }
 
     /// The rows of every part.
     fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        let mut start = Ends::default();
-        self.parts.iter().copied().chain([self.ends()]).map(move |end| {
-            let part = Part {
-                rows: self.rows.get(start.rows..end.rows).unwrap_or_default(),
-                waiting: self.waiting.get(start.waiting..end.waiting).unwrap_or_default(),
-                histograms: self
-                    .histograms
-                    .get(start.histograms..end.histograms)
-                    .unwrap_or_default(),
-            };
-            start = end;
-            part
-        })
+        parts_of(&self.rows, &self.histograms, &self.waiting, &self.parts)
     }
+}
+
+/// The rows of every part; `ends` are where all but the last end.
+fn parts_of<'a>(
+    rows: &'a [Row],
+    histograms: &'a [HistogramRow],
+    waiting: &'a [Row],
+    ends: &'a [Ends],
+) -> impl Iterator<Item = Part<'a>> {
+    let mut start = Ends::default();
+    let last = Ends { rows: rows.len(), histograms: histograms.len(), waiting: waiting.len() };
+    ends.iter().copied().chain([last]).map(move |end| {
+        let part = Part {
+            rows: rows.get(start.rows..end.rows).unwrap_or_default(),
+            waiting: waiting.get(start.waiting..end.waiting).unwrap_or_default(),
+            histograms: histograms.get(start.histograms..end.histograms).unwrap_or_default(),
+        };
+        start = end;
+        part
+    })
 }
 
 /// Where a part ends in the lists of its rows.
@@ -167,13 +173,13 @@ struct Part<'a> {
 
 impl Append for Head {
     fn append(&self, batch: &mut Batch, on_reject: OnReject) -> Result<Outcome, AppendError> {
-        let spare = self.spare_work.lock().pop();
-        let mut work = spare.unwrap_or_else(|| self.new_work());
+        let thread = thread::current().id();
+        let mut work = self.spare_work(thread);
         let outcome = self.append_with(&mut work, batch, on_reject);
         work.clear();
         let mut spare = self.spare_work.lock();
         if spare.len() < SPARE_WORK_MAX && work.rows.capacity() <= SPARE_ROWS_MAX {
-            spare.push(work);
+            spare.push((thread, work));
         }
         outcome
     }
@@ -186,8 +192,17 @@ enum Tried {
 }
 
 impl Head {
-    fn new_work(&self) -> Work {
-        Work::new(self.compression(), self.options.float_starts)
+    /// Memory for an append: what the same thread had before, if it is there. That is in the cache
+    /// of its core, and to get it from another's takes longer than to judge the samples.
+    fn spare_work(&self, thread: ThreadId) -> Box<Work> {
+        let mut spare = self.spare_work.lock();
+        let own = spare.iter().rposition(|(owner, _)| *owner == thread);
+        let index = own.or(spare.len().checked_sub(1));
+        if let Some(index) = index {
+            return spare.swap_remove(index).1;
+        }
+        drop(spare);
+        Box::new(Work::new(self.compression(), self.options.float_starts))
     }
 
     fn append_with(
@@ -277,15 +292,14 @@ impl Head {
         if self.log_place.is_none() || (is_empty && work.late.is_empty()) {
             return Ok(());
         }
-        let mut records = std::mem::replace(&mut work.records, Records::new(Compression::None));
-        let mut encoder = std::mem::replace(&mut work.encoder, RowEncoder::new(false));
-        if !work.unnamed.is_empty() {
-            let names = work.unnamed.iter().map(|(series, labels)| (*series, labels.to_labels()));
+        let Work { rows, histograms, waiting, parts, unnamed, late, records, encoder, .. } = work;
+        if !unnamed.is_empty() {
+            let names = unnamed.iter().map(|(series, labels)| (*series, labels.to_labels()));
             let names: Vec<(SeriesRef, Labels)> = names.collect();
             let names = names.iter().map(|(series, labels)| (*series, labels.as_ref()));
             records.add(|out| wal::encode_series(out, names));
         }
-        for Part { rows, histograms, .. } in work.parts() {
+        for Part { rows, histograms, .. } in parts_of(rows, histograms, waiting, parts) {
             if self.options.float_starts || !histograms.is_empty() {
                 for row in rows {
                     let Sample { timestamp_ms, value } = row.sample;
@@ -295,22 +309,20 @@ impl Head {
                     let Some(histogram) = self.stales.resolve(row.source, batch) else { continue };
                     encoder.push_histogram(row.series, row.timestamp_ms, row.start_ms, histogram);
                 }
-                records.add_rows(&mut encoder);
+                records.add_rows(encoder);
             } else if !rows.is_empty() {
                 let rows = rows.iter().map(|row| (row.series, row.sample));
                 records.add(|out| wal::encode_samples(out, rows));
             }
         }
-        for row in &work.late {
+        for row in late {
             let value = self.late_value(row, batch);
             value.inspect(|value| {
                 encoder.push(row.series, row.timestamp_ms, row.start_ms, *value);
             });
         }
-        records.add_rows(&mut encoder);
-        let logged = self.log_records(&records);
-        (work.records, work.encoder) = (records, encoder);
-        logged
+        records.add_rows(encoder);
+        self.log_records(records)
     }
 
     /// The log is held for one write. To be put to sleep and woken again takes several times as
@@ -325,7 +337,7 @@ impl Head {
         self.log.lock()
     }
 
-    pub(super) fn log_records(&self, records: &Records) -> Result<(), AppendError> {
+    pub(super) fn log_records(&self, records: &mut Records) -> Result<(), AppendError> {
         let refused = |error: wal::WalError| AppendError::Log(error.to_string());
         let mut log = self.lock_log();
         let Some(wal) = log.as_mut() else { return Ok(()) };
@@ -371,14 +383,16 @@ impl Head {
         if tally.floats + tally.histograms == 0 {
             return;
         }
-        self.bounds.widen(tally.span.range());
+        let is_wider = self.bounds.widen(tally.span.range());
         self.metrics.appended(tally.floats, tally.histograms);
         if tally.begun > 0 {
             self.metrics.chunks_created.add(tally.begun);
             self.metrics.chunks.add(tally.begun as f64);
             self.note_begun(tally.begun);
         }
-        self.show_span();
+        if is_wider {
+            self.show_span();
+        }
     }
 
     /// Undoes what [`Judge`] promised.

@@ -36,7 +36,7 @@ impl Head {
         });
         records.add(|out| wal::encode_exemplars(out, rows));
         if !records.is_empty() {
-            self.log_records(&records)?;
+            self.log_records(&mut records)?;
         }
         for (_, labels, exemplar) in &taken {
             // A neighbour in the batch may have come first.

@@ -102,10 +102,20 @@ impl Bounds {
         newest_ms.saturating_sub(range_ms / 2).max(self.min_valid_ms())
     }
 
-    /// Notes that samples in `range` are stored.
-    pub(super) fn widen(&self, range: TimeRange) {
-        self.min_time_ms.fetch_min(range.start_ms, Ordering::AcqRel);
-        self.max_time_ms.fetch_max(range.end_ms, Ordering::AcqRel);
+    /// Notes that samples in `range` are stored; says whether they reach beyond those before.
+    ///
+    /// Mostly they do not, since others have brought samples of that time: then nothing is written,
+    /// for which the cores would have to wait for each other.
+    pub(super) fn widen(&self, range: TimeRange) -> bool {
+        let is_older = range.start_ms < self.min_time_ms.load(Ordering::Acquire);
+        let is_newer = range.end_ms > self.max_time_ms.load(Ordering::Acquire);
+        if is_older {
+            self.min_time_ms.fetch_min(range.start_ms, Ordering::AcqRel);
+        }
+        if is_newer {
+            self.max_time_ms.fetch_max(range.end_ms, Ordering::AcqRel);
+        }
+        is_older || is_newer
     }
 
     /// From now on nothing before `min_valid_ms` is taken.

@@ -97,7 +97,7 @@ impl Head {
         let mut records = Records::new(self.compression());
         let rows = spans.iter().map(|(series, span)| (*series, span.start_ms, span.end_ms));
         records.add(|out| wal::encode_tombstones(out, rows));
-        self.log_records(&records)?;
+        self.log_records(&mut records)?;
         spans.iter().for_each(|(series, span)| self.tombstones.add(*series, *span));
         Ok(spans.len())
     }

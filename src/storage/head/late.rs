@@ -74,7 +74,7 @@ impl LateLog {
             self.records.clear();
             return Ok(());
         };
-        let logged = wal.log_packed(&self.records);
+        let logged = wal.log_packed(&mut self.records);
         self.records.clear();
         wal.syncer().commit(logged?)
     }

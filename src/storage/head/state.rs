@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::ThreadId;
 
 use parking_lot::{Mutex, RwLock};
 use rayon::slice::ParallelSliceMut;
@@ -18,6 +19,7 @@ use crate::storage::wal::{Compression, Wal, WalError, WalMetrics, WalOptions};
 
 use super::append::Work;
 use super::bounds::Bounds;
+use super::closed::Closed;
 use super::delete::{self, HeadTombstones};
 use super::exemplars::ExemplarRing;
 use super::isolation::{Isolation, OpenBatch};
@@ -146,7 +148,8 @@ pub(in crate::storage) struct Head {
     /// Series that are gone from memory, and the newest time for which the log may still hold
     /// samples of them: until it is truncated beyond, a checkpoint keeps their names.
     pub(super) expiries: Mutex<HashMap<SeriesRef, i64>>,
-    pub(super) spare_work: Mutex<Vec<Work>>,
+    /// With the thread that had it last.
+    pub(super) spare_work: Mutex<Vec<(ThreadId, Box<Work>)>>,
     pub(super) stales: Stales,
     pub(super) metrics: HeadMetrics,
 }
@@ -380,6 +383,10 @@ impl Drop for Head {
     }
 }
 
+/// Memory that copying chunks needs, reused from series to series.
+#[derive(Debug, Default)]
+pub(in crate::storage) struct SpareChunks(Vec<Closed>);
+
 /// A series whose chunks are wanted.
 #[derive(Debug)]
 pub(in crate::storage) struct SeriesChunks {
@@ -403,15 +410,15 @@ impl SeriesChunks {
     pub(in crate::storage) fn copy_into(
         &self,
         range: TimeRange,
+        spare: &mut SpareChunks,
         into: &mut Vec<Chunk>,
     ) -> Result<(), QueryError> {
-        let mut chunks = Vec::new();
         if let Some(series) = self.page.lock().get(self.series) {
-            series.copy_chunks(range, &mut chunks);
+            series.copy_chunks(range, &mut spare.0);
         }
         let files = self.files.as_ref().map(|files| files.view());
         let deleted = self.tombstones.of(self.series);
-        for chunk in chunks {
+        for chunk in spare.0.drain(..) {
             let chunk = chunk.load(files.as_ref())?;
             if deleted.iter().any(|span| span.overlaps(chunk.range())) {
                 self.copy_rest(&chunk, &deleted, into)?;

@@ -33,7 +33,7 @@ enum Pair {
 /// A label that sets share, in eight bytes: a pointer to the text itself would have its length
 /// beside it.
 #[derive(Debug, Clone)]
-struct Symbol(Arc<Pair>);
+pub(super) struct Symbol(Arc<Pair>);
 
 impl Symbol {
     fn new(encoded: &str) -> Self {
@@ -56,7 +56,14 @@ impl Symbol {
         }
     }
 
-    fn pair(&self) -> (&str, &str) {
+    /// Where it is in memory: labels of one place are the same.
+    #[inline]
+    pub(super) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// Name and value.
+    pub(super) fn pair(&self) -> (&str, &str) {
         let encoded = str::from_utf8(self.encoded()).unwrap_or_default();
         LabelsRef::from_encoded(encoded).iter().next().unwrap_or_default()
     }
@@ -96,6 +103,12 @@ impl Borrow<[u8]> for Symbol {
 pub(in crate::storage) struct SharedLabels(Arc<[Symbol]>);
 
 impl SharedLabels {
+    /// The labels, ascending by name.
+    #[inline]
+    pub(super) fn symbols(&self) -> &[Symbol] {
+        &self.0
+    }
+
     /// The pairs, ascending by name.
     pub(in crate::storage) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(Symbol::pair)

@@ -19,7 +19,7 @@ mod toc;
 mod writer;
 
 pub use candidates::Candidates;
-pub use entry::{Part, list_part, series_part};
+pub use entry::{Part, entry_chunks, list_part, series_part};
 pub use error::IndexError;
 pub use postings::{
     BigEndianList, PostingsCursor, SliceCursor, collect_into, intersect_into, intersects, subtract,

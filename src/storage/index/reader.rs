@@ -6,6 +6,7 @@ use bytes::Bytes;
 
 use crate::base::varint::{Cursor, Truncated};
 use crate::model::{LabelsBuf, LabelsRef};
+use crate::series::TimeRange;
 
 use super::entry::{Part, entry_error, label_numbers, list_part, read_chunks, series_part};
 use super::postings::BigEndianList;
@@ -32,6 +33,7 @@ pub struct ChunkMeta {
 pub struct SeriesScratch {
     pub(super) labels: LabelsBuf,
     pub(super) symbols: SymbolCache,
+    pub(super) numbers: Vec<SymbolPair>,
     /// The chunks of the series read last, by time.
     pub chunks: Vec<ChunkMeta>,
 }
@@ -129,6 +131,20 @@ impl IndexReader {
         scratch: &'s mut SeriesScratch,
     ) -> Result<LabelsRef<'s>, IndexError> {
         self.tables.decode_series(id, self.series_body(id)?, scratch)
+    }
+
+    /// The labels of a series and its chunks that overlap `range`, which are in `scratch.chunks`.
+    /// Without such a chunk nothing is answered.
+    ///
+    /// # Errors
+    /// An entry that is not what it should be.
+    pub fn series_in<'s>(
+        &self,
+        id: u32,
+        range: TimeRange,
+        scratch: &'s mut SeriesScratch,
+    ) -> Result<Option<LabelsRef<'s>>, IndexError> {
+        self.tables.decode_series_in(id, self.series_body(id)?, range, scratch)
     }
 
     /// The labels of a series as numbers of symbols, and its chunks; they replace what is in

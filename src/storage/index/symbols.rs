@@ -246,7 +246,7 @@ impl SymbolTable {
     }
 
     /// The number of a string.
-    pub(super) fn find(&mut self, text: &str) -> Option<u32> {
+    pub(in crate::storage) fn find(&mut self, text: &str) -> Option<u32> {
         if self.slots.is_empty() {
             self.make_slots();
         }

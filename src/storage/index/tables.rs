@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use crate::base::varint::{Cursor, Truncated};
 use crate::model::LabelsRef;
+use crate::series::TimeRange;
 
-use super::entry::{entry_error, label_numbers, read_chunks};
+use super::entry::{entry_error, label_numbers, read_chunks_in};
 use super::reader::SeriesScratch;
 use super::symbols::{SymbolCache, Symbols, checked_section, partition};
 use super::toc::Toc;
@@ -192,18 +193,39 @@ impl IndexTables {
         body: &[u8],
         scratch: &'s mut SeriesScratch,
     ) -> Result<LabelsRef<'s>, IndexError> {
-        let corrupt = entry_error(id);
-        let mut cursor = Cursor::new(body);
+        read_series(id, body, TimeRange::ALL, scratch)?;
+        self.labels_of(id, scratch)
+    }
+
+    /// As [`Self::decode_series`], but only with the chunks that overlap `range`; nothing if there
+    /// are none.
+    pub(super) fn decode_series_in<'s>(
+        &self,
+        id: u32,
+        body: &[u8],
+        range: TimeRange,
+        scratch: &'s mut SeriesScratch,
+    ) -> Result<Option<LabelsRef<'s>>, IndexError> {
+        read_series(id, body, range, scratch)?;
+        if scratch.chunks.is_empty() {
+            return Ok(None);
+        }
+        self.labels_of(id, scratch).map(Some)
+    }
+
+    /// The labels whose numbers were read last.
+    fn labels_of<'s>(
+        &self,
+        id: u32,
+        scratch: &'s mut SeriesScratch,
+    ) -> Result<LabelsRef<'s>, IndexError> {
         scratch.labels.clear();
-        for _ in 0..cursor.uvarint().map_err(corrupt)? {
-            let (name, value) = label_numbers(&mut cursor).ok_or_else(|| corrupt(Truncated))?;
-            let name = scratch.symbols.get(&self.symbols, name)?;
-            let value = scratch.symbols.get(&self.symbols, value)?;
+        for (name, value) in &scratch.numbers {
+            let name = scratch.symbols.get(&self.symbols, *name)?;
+            let value = scratch.symbols.get(&self.symbols, *value)?;
             scratch.labels.push(name, value);
         }
-        scratch.chunks.clear();
-        read_chunks(&mut cursor, &mut scratch.chunks).ok_or_else(|| corrupt(Truncated))?;
-        scratch.labels.finish().map_err(|_| corrupt(Truncated))
+        scratch.labels.finish().map_err(|_| entry_error(id)(Truncated))
     }
 
     /// A label's name by its number, looked up once for many series.
@@ -214,6 +236,23 @@ impl IndexTables {
     ) -> Result<&'a str, IndexError> {
         cache.get(&self.symbols, number)
     }
+}
+
+/// Reads the body of an entry: the numbers of its labels, and its chunks that overlap `range`.
+fn read_series(
+    id: u32,
+    body: &[u8],
+    range: TimeRange,
+    scratch: &mut SeriesScratch,
+) -> Result<(), IndexError> {
+    let corrupt = || entry_error(id)(Truncated);
+    let mut cursor = Cursor::new(body);
+    scratch.numbers.clear();
+    for _ in 0..cursor.uvarint().map_err(|_| corrupt())? {
+        scratch.numbers.push(label_numbers(&mut cursor).ok_or_else(corrupt)?);
+    }
+    scratch.chunks.clear();
+    read_chunks_in(&mut cursor, range, &mut scratch.chunks).ok_or_else(corrupt)
 }
 
 /// Walks over the whole postings table once. `None` if it is not in order.

@@ -2,14 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::chunk::ChunkError;
 use crate::disk::SharedDisk;
 use crate::series::Chunk;
-use crate::storage::block::{Block, BlockError, BlockMeta, BlockScan, BlockWriter, clip_chunks};
-use crate::storage::index::{SymbolPair, SymbolTable};
+use crate::storage::block::{Block, BlockError, BlockMeta, BlockScan, BlockWriter};
+use crate::storage::conveyor::convey;
+use crate::storage::index::SymbolTable;
 
 use super::MergeError;
+use super::stretch::{Joiners, Source, Stretch};
 
 /// The chunks of one series that come from one block.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,106 +24,60 @@ pub struct Part {
 }
 
 /// Says what becomes of a series that several blocks have.
-pub trait JoinChunks {
+pub trait JoinChunks: Send {
     /// Replaces `chunks`, which lie behind one another block by block as `parts` say, by chunks in
-    /// the order of time that do not share time.
+    /// the order of time that do not share time. What comes out depends on nothing else: not on the
+    /// series before.
     ///
     /// # Errors
     /// A chunk that is not what it should be.
     fn join(&mut self, chunks: &mut Vec<Chunk>, parts: &[Part]) -> Result<(), ChunkError>;
 }
 
+impl<J: JoinChunks + ?Sized> JoinChunks for Box<J> {
+    fn join(&mut self, chunks: &mut Vec<Chunk>, parts: &[Part]) -> Result<(), ChunkError> {
+        (**self).join(chunks, parts)
+    }
+}
+
 /// Writes the block `meta` into `dir` with all that is not deleted in `blocks`; no block if that
-/// is nothing. Series that several blocks have go through `join`. Looks at `is_ending` before each
-/// series, and gives up if it is true.
+/// is nothing. Series that several blocks have go through a join: each thread has one of
+/// `new_join`, and the block is the same however many threads there are. `is_ending` is told now
+/// and then how many series are written; the work is given up if it is true.
 ///
 /// # Errors
 /// A block that is not what it should be, the disk's answer, or that it was ended.
-pub fn merge_blocks(
+pub fn merge_blocks<J: JoinChunks>(
     disk: &SharedDisk,
     dir: &Path,
     blocks: &[Arc<Block>],
     meta: BlockMeta,
-    join: &mut dyn JoinChunks,
-    is_ending: &dyn Fn() -> bool,
+    new_join: &(dyn Fn() -> J + Sync),
+    is_ending: &dyn Fn(u64) -> bool,
 ) -> Result<Option<BlockMeta>, MergeError> {
     let (symbols, numbers) = merge_symbols(blocks)?;
     let mut writer =
         BlockWriter::with_symbols(disk.clone(), dir, meta.ulid, symbols, &Default::default())?;
     let mut scans = Vec::with_capacity(blocks.len());
     for (place, (block, numbers)) in blocks.iter().zip(numbers).enumerate() {
-        let mut scan = BlockScan::new(block, numbers)?;
+        let mut scan = BlockScan::new(block, numbers)?.in_pieces();
         if scan.advance()? {
             scans.push((place, scan));
         }
     }
-    let (labels, chunks, parts) = (Vec::new(), Vec::new(), Vec::new());
-    let mut series = Merge { scans, labels, chunks, parts, join };
-    let range = meta.range();
-    while let Some(first) = series.first() {
-        if is_ending() {
-            return Err(MergeError::Ended);
-        }
-        series.gather(first)?;
-        clip_chunks(&mut series.chunks, range).map_err(in_chunk)?;
-        writer.add_numbered(&series.labels, &series.chunks)?;
-        series.step()?;
-    }
+    let mut source = Source::new(scans);
+    let (range, joiners) = (meta.range(), Joiners::new(new_join));
+    let done = AtomicU64::new(0);
+    convey(
+        |stretch: &mut Stretch| Ok(source.read(stretch)?),
+        |stretch| stretch.join(&joiners, range),
+        |stretch| {
+            done.fetch_add(stretch.write(&mut writer)?, Ordering::Relaxed);
+            Ok(())
+        },
+        || if is_ending(done.load(Ordering::Relaxed)) { Err(MergeError::Ended) } else { Ok(()) },
+    )?;
     Ok(writer.finish(meta)?)
-}
-
-fn in_chunk(error: ChunkError) -> BlockError {
-    BlockError::Refused(format!("chunks that share time: {error}"))
-}
-
-/// The series of several blocks in label order.
-struct Merge<'a> {
-    /// Those that are not at their end, each with its block's place, in the order of the blocks.
-    scans: Vec<(usize, BlockScan)>,
-    /// Of the series at hand.
-    labels: Vec<SymbolPair>,
-    chunks: Vec<Chunk>,
-    parts: Vec<Part>,
-    join: &'a mut dyn JoinChunks,
-}
-
-impl Merge<'_> {
-    /// The first scan at the lowest labels. There are few, so that they are simply looked through.
-    fn first(&self) -> Option<usize> {
-        let places = self.scans.iter().enumerate();
-        places.min_by(|(_, (_, a)), (_, (_, b))| a.labels().cmp(b.labels())).map(|(place, _)| place)
-    }
-
-    /// Puts the series that the scan `first` is at into `labels` and `chunks`.
-    fn gather(&mut self, first: usize) -> Result<(), BlockError> {
-        self.chunks.clear();
-        self.labels.clear();
-        self.parts.clear();
-        let lowest = self.scans.get(first).map_or(&[][..], |(_, scan)| scan.labels());
-        self.labels.extend(lowest);
-        let same = |(_, scan): &&(usize, BlockScan)| *scan.labels() == *self.labels;
-        for (block, scan) in self.scans.iter().skip(first).filter(same) {
-            scan.chunks(&mut self.chunks)?;
-            self.parts.push(Part { block: *block, end: self.chunks.len() });
-        }
-        if self.parts.len() > 1 {
-            self.join.join(&mut self.chunks, &self.parts).map_err(in_chunk)?;
-        }
-        Ok(())
-    }
-
-    /// Steps over the series at hand.
-    fn step(&mut self) -> Result<(), BlockError> {
-        let mut error = None;
-        self.scans.retain_mut(|(_, scan)| {
-            *scan.labels() != *self.labels
-                || scan.advance().unwrap_or_else(|refused| {
-                    error.get_or_insert(refused);
-                    false
-                })
-        });
-        error.map_or(Ok(()), Err)
-    }
 }
 
 /// All symbols, and for each block which number each of its own has among them.

@@ -241,7 +241,7 @@ impl Build<'_> {
                 if pending.size_bytes() < BATCH_BYTES {
                     return Ok(());
                 }
-                let logged = out.log_packed(&pending);
+                let logged = out.log_packed(&mut pending);
                 pending.clear();
                 logged.map(|_| ()).map_err(|error| {
                     let refused = RecordError::Refused(error.to_string());
@@ -259,7 +259,7 @@ impl Build<'_> {
             },
         )?;
         pending.add(|bytes| filter.put_metadata(bytes));
-        out.log_packed(&pending)?;
+        out.log_packed(&mut pending)?;
         out.close()?;
         Ok((filter.stats, damaged))
     }

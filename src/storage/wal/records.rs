@@ -14,6 +14,9 @@ pub struct Records {
     packed: Vec<PackedRecord>,
     /// The record that is being put together, if it will be packed.
     plain: Vec<u8>,
+    /// The records as they stand in the log. It is here and not with the log, so that it stays in
+    /// the cache of the thread that fills it: threads take turns at a log.
+    pub(super) framed: Vec<u8>,
 }
 
 /// Where a record ends in its buffer, and how it is packed.
@@ -39,7 +42,13 @@ impl Records {
     #[must_use]
     pub fn new(compression: Compression) -> Self {
         let packer = Packer::new(compression);
-        Self { packer, bytes: Vec::new(), packed: Vec::new(), plain: Vec::new() }
+        Self {
+            packer,
+            bytes: Vec::new(),
+            packed: Vec::new(),
+            plain: Vec::new(),
+            framed: Vec::new(),
+        }
     }
 
     /// Adds the record that `encode` appends to the buffer it is given; nothing if it appends
@@ -96,7 +105,7 @@ impl Records {
     /// Forgets the records, keeps the memory unless it is unusually much.
     pub fn clear(&mut self) {
         self.packed.clear();
-        for buffer in [&mut self.bytes, &mut self.plain] {
+        for buffer in [&mut self.bytes, &mut self.plain, &mut self.framed] {
             buffer.clear();
             if buffer.capacity() > KEPT_BYTES_MAX {
                 *buffer = Vec::new();

@@ -265,7 +265,7 @@ impl Wal {
         let mut packed = std::mem::replace(&mut self.records, Records::new(Compression::None));
         packed.clear();
         records.iter().for_each(|record| packed.add_record(record));
-        let logged = self.log_packed(&packed);
+        let logged = self.log_packed(&mut packed);
         self.records = packed;
         logged
     }
@@ -275,10 +275,17 @@ impl Wal {
     ///
     /// # Errors
     /// As of [`log`](Self::log).
-    pub fn log_packed(&mut self, records: &Records) -> Result<Position, WalError> {
+    pub fn log_packed(&mut self, records: &mut Records) -> Result<Position, WalError> {
         if records.is_empty() {
             return Ok(self.current());
         }
+        std::mem::swap(&mut self.batch, &mut records.framed);
+        let logged = self.frame_and_commit(records);
+        std::mem::swap(&mut self.batch, &mut records.framed);
+        logged
+    }
+
+    fn frame_and_commit(&mut self, records: &Records) -> Result<Position, WalError> {
         self.begin_batch()?;
         self.batch.reserve(records.size_bytes() + HEADER_BYTES * (records.len() + 1));
         let mut at = self.len_bytes;

@@ -6,10 +6,15 @@ use super::read::{At, Fields, Read};
 use super::tree::Kind;
 
 pub(super) fn list(at: &At<'_>) -> Read<Vec<Relabel>> {
-    at.list(rule)
+    at.list(|at| rule(at).map(|(_, relabel)| relabel))
 }
 
-fn rule(at: &At<'_>) -> Read<Relabel> {
+/// As they are written, all of them sound.
+pub(super) fn written(at: &At<'_>) -> Read<Vec<Rule>> {
+    at.list(|at| rule(at).map(|(rule, _)| rule))
+}
+
+fn rule(at: &At<'_>) -> Read<(Rule, Relabel)> {
     if matches!(at.node.kind, Kind::Null) {
         return Err(at.fail("empty or null relabeling rule"));
     }
@@ -28,8 +33,9 @@ fn rule(at: &At<'_>) -> Read<Relabel> {
         action: action.unwrap_or_default(),
     };
     fields.finish()?;
-    Relabel::try_from(rule).map_err(|error| match (&error, regex) {
+    let relabel = Relabel::try_from(rule.clone()).map_err(|error| match (&error, regex) {
         (RelabelError::Regex(_), Some(at)) => at.fail(error.to_string()),
         _ => at.fail(error.to_string()),
-    })
+    })?;
+    Ok((rule, relabel))
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::disk::RealDisk;
+use crate::model::relabel::Action;
 
 fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/config").join(name)
@@ -188,10 +189,12 @@ fn both_shapes_name_a_bucket_and_who_keeps_it() {
     };
     let plain = "thanos:\n  objstore: {type: S3, config: {bucket: a, insecure: true}}\n  \
                  replica_labels: [replica]\n  endpoints: ['b:10901']\n  \
-                 compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, deduplication: identity}\n";
+                 compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, deduplication: identity, \
+                 selector_relabel_configs: [{source_labels: [cluster], regex: a, action: keep}]}\n";
     let helm = "prometheus: {prometheusSpec: {thanos: {image: x, objectStorageConfig: {secret: \
                 {type: S3, config: {bucket: a, insecure: true}}}, replicaLabels: [replica], \
                 endpoints: ['b:10901'], compact: {retention: {raw: 30d, 5m: 90d, 1h: 1y}, \
+                selector_relabel_configs: [{source_labels: [cluster], regex: a, action: keep}], \
                 deduplication: identity}}}}\n";
     for text in [plain, helm] {
         let thanos = read(text).unwrap();
@@ -203,6 +206,8 @@ fn both_shapes_name_a_bucket_and_who_keeps_it() {
         assert_eq!(compact.retention_raw_ms, Some(30 * 86_400_000));
         assert_eq!(compact.retention_1h_ms, Some(365 * 86_400_000));
         assert_eq!(compact.deduplication.as_deref(), Some("identity"));
+        let [rule] = compact.selector.try_into().unwrap();
+        assert_eq!((rule.action, rule.regex), (Action::Keep, Some(Some("a".to_owned()))));
     }
     let file = read("thanos: {objstore_config_file: bucket.yml, compact: }\n").unwrap();
     let Some(ObjstoreSource::File(path)) = file.objstore else { panic!() };

@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use crate::model::relabel::Rule;
+
 use super::http::Secret;
 use super::read::{At, Fields, Read, Surroundings};
+use super::relabel;
 
 /// What Thanos's programs are told by their flags.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -77,6 +80,9 @@ pub struct CompactConfig {
     pub downsampling: Option<bool>,
     /// `identity`, `penalty`, or empty for none (`--deduplication.func`).
     pub deduplication: Option<String>,
+    /// Rules for the external labels of blocks: only those that survive them are worked with
+    /// (`--selector.relabel-config`). Empty for all.
+    pub selector: Vec<Rule>,
 }
 
 /// Reads `thanos` of a hub's file.
@@ -173,6 +179,8 @@ fn compact(at: &At<'_>) -> Read<CompactConfig> {
         known @ ("identity" | "penalty" | "none") => Ok(known.to_owned()),
         other => Err(at.fail(format!("expected identity, penalty or none, found {other:?}"))),
     })?;
+    config.selector =
+        fields.read("selector_relabel_configs", relabel::written)?.unwrap_or_default();
     fields.finish()?;
     Ok(config)
 }

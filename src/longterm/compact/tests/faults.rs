@@ -1,6 +1,7 @@
 //! A store that is not always there, and a second compactor.
 
 use super::*;
+use crate::longterm::BUCKET_INDEX;
 use crate::longterm::bucket::{Fault, FaultyBucket, Retry};
 
 #[test]
@@ -130,8 +131,8 @@ fn uploads_that_were_given_up_go_and_damaged_metas_stay() {
     assert!(world.run().changed_nothing());
     world.pass(2 * HOUR);
     assert_eq!(world.run().given_up, [half]);
-    let lease = LEASE_KEY.to_owned();
-    let wanted =
-        [format!("{damaged}/index"), format!("{damaged}/meta.json"), "notes.txt".into(), lease];
+    let (index, lease) = (BUCKET_INDEX.to_owned(), LEASE_KEY.to_owned());
+    let meta = format!("{damaged}/meta.json");
+    let wanted = [format!("{damaged}/index"), meta, "notes.txt".into(), index, lease];
     assert_eq!(world.keys(), wanted);
 }

@@ -23,10 +23,11 @@ fn chunks(block: &Block) -> Vec<(Pairs, Vec<Chunk>)> {
     let mut all = Vec::new();
     while scan.advance().unwrap() {
         let text = |number: u32| symbols[number as usize].clone();
-        let labels = scan.labels().iter().map(|(name, value)| (text(*name), text(*value)));
+        let labels: Vec<_> =
+            scan.labels().iter().map(|(name, value)| (text(*name), text(*value))).collect();
         let mut chunks = Vec::new();
         scan.chunks(&mut chunks).unwrap();
-        all.push((labels.collect(), chunks));
+        all.push((labels, chunks));
     }
     all
 }

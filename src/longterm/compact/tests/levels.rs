@@ -1,6 +1,8 @@
 //! Blocks grow, get coarser ones, and go.
 
 use super::*;
+use crate::base::clock::Clock as _;
+use crate::longterm::{Mark, MarkKind, write_mark};
 
 const M5: i64 = 300_000;
 const H1: i64 = 3_600_000;
@@ -206,6 +208,23 @@ fn blocks_that_need_more_disk_than_there_may_be_wait() {
 }
 
 #[test]
+fn a_round_leaves_an_index_of_the_bucket_as_it_is_then() {
+    let mut world = World::new();
+    two_hours(&world, 6);
+    world.options.retention = Retention::days([1, 0, 0]);
+    for _ in 0..3 {
+        world.run();
+        let now_ms = world.clock.now_ms();
+        let fetcher = || Fetcher::new(world.bucket.clone(), &FetchOptions::default());
+        let told = fetcher().start_from_index(now_ms, 0).unwrap().unwrap();
+        let found = fetcher().fetch().unwrap();
+        assert_eq!(told.blocks, found.blocks);
+        assert_eq!(told.deletion_marks, found.deletion_marks);
+        world.pass(49 * HOUR);
+    }
+}
+
+#[test]
 fn every_block_is_explained_and_nothing_is_written() {
     let mut world = World::new();
     let blocks = two_hours(&world, 6);
@@ -224,4 +243,34 @@ fn every_block_is_explained_and_nothing_is_written() {
     let explained = world.compactor().explain().unwrap();
     let marked = explained.iter().find(|one| one.block == blocks[0]).unwrap();
     assert!(marked.deletion.contains("source of compacted block"), "{marked}");
+}
+
+/// Two compactors, of which each has its clusters.
+#[test]
+fn shards_leave_the_blocks_of_others_alone_and_do_not_wait_for_them() {
+    let mut world = World::new();
+    for number in 0..6 {
+        let span = (T0 + number * 2 * HOUR, T0 + (number + 1) * 2 * HOUR);
+        world.upload(number as u64, span, &[("cluster", "a")], 30 * MINUTE);
+        world.upload(number as u64 + 10, span, &[("cluster", "b")], 30 * MINUTE);
+    }
+    let marked = world.upload(20, (T0 + 12 * HOUR, T0 + 14 * HOUR), &[("cluster", "b")], HOUR);
+    let (details, reason) = (String::new(), String::new());
+    let mark = Mark { kind: MarkKind::Deletion, block: marked, details, time_s: 0, reason };
+    write_mark(&world.bucket, &mark).unwrap();
+    let before = world.contents();
+    let rule = |cluster| format!("[{{source_labels: [cluster], regex: {cluster}, action: keep}}]");
+    world.options.shard = Shard::parse(&rule("a")).unwrap();
+    let first = world.compactor();
+    let mut round = first.begin(Watch::default()).unwrap();
+    world.options.shard = Shard::parse(&rule("b")).unwrap();
+    let second = world.compactor();
+    let mut other = second.begin(Watch::default()).unwrap();
+    round.all().unwrap();
+    let report = round.finish();
+    assert_eq!((report.merged.len(), report.deleted.len()), (1, 0));
+    other.all().unwrap();
+    let report = other.finish();
+    assert_eq!((report.merged.len(), report.deleted), (1, vec![marked]));
+    assert_eq!(world.contents(), before);
 }

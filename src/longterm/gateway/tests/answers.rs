@@ -77,6 +77,8 @@ struct Setup {
     stated_bytes: u64,
     segment_bytes: u64,
     knows_segments: bool,
+    /// There is room for the places of chunks.
+    keeps_places: bool,
 }
 
 fn setup() -> impl Strategy<Value = Setup> {
@@ -88,10 +90,10 @@ fn setup() -> impl Strategy<Value = Setup> {
         any::<bool>(),
         select(&[0, 1, 10_000][..]),
         select(&[60, 512 << 20][..]),
-        any::<bool>(),
+        any::<(bool, bool)>(),
     )
-        .prop_map(
-            |(gap, group, cache, concurrency, has_folder, stated, segment, knows_segments)| Setup {
+        .prop_map(|(gap, group, cache, concurrency, has_folder, stated, segment, flags)| {
+            Setup {
                 gap_bytes: gap,
                 group_bytes: group,
                 cache_bytes: cache,
@@ -99,9 +101,10 @@ fn setup() -> impl Strategy<Value = Setup> {
                 has_folder,
                 stated_bytes: stated,
                 segment_bytes: segment,
-                knows_segments,
-            },
-        )
+                knows_segments: flags.0,
+                keeps_places: flags.1,
+            }
+        })
 }
 
 fn gateway(fixture: &mut Fixture, setup: &Setup) -> Gateway {
@@ -135,6 +138,8 @@ proptest! {
         let mut fixture = Fixture::new();
         specs.iter().for_each(|spec| fixture.add(spec, setup.segment_bytes));
         let gateway = gateway(&mut fixture, &setup);
+        let taken_bytes = if setup.keeps_places { 0 } else { 128 << 20 };
+        let _taken = gateway.memory().hold(taken_bytes).unwrap();
         // Every question twice: the second time the caches have something to say.
         for (matchers, start, length) in questions.iter().chain(&questions) {
             let range = TimeRange::new(*start, start + length);
@@ -142,7 +147,7 @@ proptest! {
             let mut wanted = fixture.model(&ask);
             wanted.retain(|_, samples| !samples.is_empty());
             prop_assert_eq!(read(&gateway, &ask), wanted);
-            prop_assert_eq!(gateway.stats().held_bytes, 0);
+            prop_assert_eq!(gateway.stats().held_bytes, taken_bytes);
         }
     }
 

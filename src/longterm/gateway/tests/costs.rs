@@ -155,6 +155,96 @@ fn chunks_are_held_group_by_group_and_given_back() {
     assert_eq!(gateway.stats().held_bytes, 0);
 }
 
+/// 300 series of 600 short chunks.
+fn many_chunks() -> Fixture {
+    let run = |chunk: i64| (0..2).map(|at| (chunk * 100 + at, chunk as f64)).collect();
+    let samples: Samples = (0..600).map(run).collect();
+    let name = |pod: usize| labels(&[("__name__", "up"), ("pod", &format!("pod-{pod:03}"))]);
+    let series = (0..300).map(|pod| (name(pod), samples.clone())).collect();
+    let (external, range) = (labels(&[("cluster", "c1")]), (0, 60_000));
+    Fixture::of(&[Spec { number: 1, external, range, resolution_ms: 0, series, sources: vec![] }])
+}
+
+#[test]
+fn places_for_which_there_is_no_room_are_read_once_more() {
+    let fixture = many_chunks();
+    let ask = Select::new(Vec::new(), TimeRange::ALL);
+    let wanted = fixture.model(&ask);
+    let answer = |memory_bytes: u64, taken_bytes: u64| {
+        let options = GatewayOptions { cache_bytes: 0, memory_bytes, ..GatewayOptions::default() };
+        let gateway = fixture.gateway(options);
+        gateway.label_names(&ask).unwrap();
+        let taken = gateway.memory().hold(taken_bytes).unwrap();
+        let mut selected = 0;
+        let cost = cost(&fixture.bucket, || {
+            let set = gateway.select(&ask).unwrap();
+            selected = gateway.stats().held_bytes - taken_bytes;
+            drop(set);
+            assert_eq!(read(&gateway, &ask), wanted);
+        });
+        drop(taken);
+        assert_eq!(gateway.stats().held_bytes, 0);
+        (selected, cost.0)
+    };
+    // 180,000 chunks of five bytes or less; labels and handles of 300 series.
+    let (kept_bytes, requests) = answer(64 << 20, 0);
+    assert!((400_000..1_000_000).contains(&kept_bytes), "{kept_bytes}");
+    let (unkept_bytes, more_requests) = answer(64 << 20, 32 << 20);
+    assert!(unkept_bytes < 64 << 10, "{unkept_bytes}");
+    assert!((requests + 1..requests + 6).contains(&more_requests), "{more_requests}, {requests}");
+    // Some are kept, some are not.
+    let (some_bytes, _) = answer(1 << 20, 0);
+    assert!((unkept_bytes..600 << 10).contains(&some_bytes), "{some_bytes}");
+}
+
+#[test]
+fn chunks_that_nobody_uses_go_before_a_question_is_refused() {
+    let fixture = large();
+    let options =
+        GatewayOptions { memory_bytes: 7 << 20, cache_bytes: 0, ..GatewayOptions::default() };
+    let gateway = fixture.gateway(options);
+    let set = gateway.select(&ask(vec![], 0)).unwrap();
+    let mut column = Column::new();
+    // Of each group, chunks of some five megabytes in all, a few series are left to be read.
+    for series in set.series.iter().step_by(50) {
+        column.clear();
+        series.read(TimeRange::ALL, &mut column).unwrap();
+        assert_eq!(column.len(), 240);
+    }
+    let set = gateway.select(&ask(vec![Matcher::equal("__name__", "metric_42_total")], 0));
+    assert_eq!(set.unwrap().series.len(), 100);
+    let taken = gateway.memory().hold(4 << 20);
+    assert!(taken.is_ok(), "{} bytes are held", gateway.stats().held_bytes);
+}
+
+#[test]
+fn groups_that_are_read_in_order_are_fetched_ahead() {
+    let fixture = large();
+    let options =
+        GatewayOptions { group_bytes: 64 << 10, cache_bytes: 0, ..GatewayOptions::default() };
+    let gateway = fixture.gateway(options);
+    let set = gateway.select(&ask(vec![], 0)).unwrap();
+    let mut column = Column::new();
+    let requests = || fixture.bucket.stats().requests;
+    let before = requests();
+    let mut next = 0;
+    let mut read_until = |count: u64| {
+        while requests() < before + count {
+            column.clear();
+            set.series[next].read(TimeRange::ALL, &mut column).unwrap();
+            next += 1;
+        }
+    };
+    // The first group alone; the second one, and then the third one without having been asked.
+    read_until(1);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    read_until(2);
+    while requests() < before + 3 {
+        assert!(std::time::Instant::now() < deadline, "nothing was fetched ahead");
+        std::thread::yield_now();
+    }
+}
+
 #[test]
 fn limits_end_a_question_and_name_the_option() {
     let fixture = large();
@@ -207,7 +297,10 @@ fn headers_come_from_the_folder_and_damaged_ones_are_made_anew() {
     let foreign = Path::new("headers").join(Ulid::from_parts(9, 0).to_string());
     folder.create_dir_all(&foreign).unwrap();
     crate::disk::write_atomic(&*folder, &foreign.join("meta.json"), b"{}").unwrap();
-    fixture.gateway(options()).replace_blocks(Vec::new());
+    let emptied = fixture.gateway(options());
+    emptied.replace_blocks(Vec::new());
+    assert!(folder.exists(&path));
+    emptied.forget_headers();
     assert!(!folder.exists(&path) && folder.exists(&foreign.join("meta.json")));
 }
 

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use crate::base::clock::ManualClock;
 use crate::base::metrics::Registry;
-use crate::longterm::{Mark, MarkKind, delete_block, write_mark};
+use crate::longterm::bucket::{Fault, FaultyBucket};
+use crate::longterm::{
+    BUCKET_INDEX, BucketIndex, FetchOptions, Fetcher, Mark, MarkKind, delete_block, write_mark,
+};
 
 use super::*;
 
@@ -42,6 +45,73 @@ fn metas_tell_all_that_a_gateway_needs() {
     let abouts: Vec<About> = set.blocks.iter().map(|block| block.about.clone()).collect();
     assert_eq!(abouts, fixture.abouts());
     assert_eq!(times(&gateway), every_10(0, 200));
+}
+
+#[test]
+fn a_start_is_one_read_and_forgets_no_header() {
+    let spec = |number: u64| block(number, (number as i64 * 100, number as i64 * 100 + 100), &[]);
+    let specs: Vec<Spec> = (1..=100).map(spec).collect();
+    let mut fixture = Fixture::of(&specs);
+    let bucket = fixture.bucket.clone();
+    let clock = Arc::new(ManualClock::at(10 * DAY_MS));
+    let folder: SharedDisk = MemoryDisk::shared();
+    let options = || GatewayOptions {
+        clock: Arc::<ManualClock>::clone(&clock),
+        header_folder: Some((Arc::clone(&folder), "headers".into())),
+        ..GatewayOptions::default()
+    };
+    let requests = || bucket.stats().requests;
+    // There is none yet: what is asked for in vain, the listing, a meta for each block.
+    let before = requests();
+    let listed = Gateway::open(bucket.clone(), options()).unwrap();
+    assert_eq!(requests() - before, 102);
+    let mut fetcher = Fetcher::new(bucket.clone(), &FetchOptions::default());
+    let view = fetcher.fetch().unwrap();
+    BucketIndex::write(&fetcher, &view, 10 * DAY_MS).unwrap();
+
+    let before = requests();
+    let started = Gateway::open(bucket.clone(), options()).unwrap();
+    assert_eq!(requests() - before, 1);
+    assert_eq!(started.block_set().blocks.len(), 100);
+    let abouts = |gateway: &Gateway| -> Vec<About> {
+        gateway.block_set().blocks.iter().map(|block| block.about.clone()).collect()
+    };
+    assert_eq!(abouts(&started), abouts(&listed));
+    let first = Select::new(Vec::new(), TimeRange::new(100, 199));
+    let before = requests();
+    assert_eq!(read(&started, &first), fixture.model(&first));
+    // The header in three, lists, entries, chunks.
+    assert!(requests() - before <= 6, "{}", requests() - before);
+
+    // A block that came later is known to who lists; who starts from the index lets it be.
+    fixture.add(&spec(101), 512 << 20);
+    listed.refresh().unwrap();
+    let last = Select::new(Vec::new(), TimeRange::new(10_100, 10_199));
+    assert_eq!(read(&listed, &last).len(), 1);
+    let header = Path::new("headers").join(Ulid::from_parts(101, 0).to_string());
+    assert!(folder.exists(&header));
+    let started = Gateway::open(bucket.clone(), options()).unwrap();
+    assert_eq!(started.stats().blocks, 100);
+    assert!(folder.exists(&header));
+    started.refresh().unwrap();
+    assert_eq!(read(&started, &last), fixture.model(&last));
+
+    // An old one is not believed, and neither is a damaged one.
+    clock.set(10 * DAY_MS + 600_001);
+    assert_eq!(Gateway::open(bucket.clone(), options()).unwrap().stats().blocks, 101);
+    clock.set(10 * DAY_MS);
+    bucket.put(BUCKET_INDEX, Bytes::from_static(b"no frame")).unwrap();
+    assert_eq!(Gateway::open(bucket.clone(), options()).unwrap().stats().blocks, 101);
+}
+
+#[test]
+fn a_bucket_that_keeps_its_index_to_itself_is_listed() {
+    let fixture = Fixture::of(&[block(1, (0, 100), &[])]);
+    let faulty = FaultyBucket::new(&fixture.bucket, |request| {
+        if request.key == BUCKET_INDEX { Fault::Refused } else { Fault::None }
+    });
+    let gateway = Gateway::open(faulty.bucket(), GatewayOptions::default()).unwrap();
+    assert_eq!(gateway.stats().blocks, 1);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 //! | [`FloatHistogram`] | one to compute with, which keeps its memory |
 //! | [`FloatRows`] | the histograms of one series by step, their counts in one array |
 //! | [`Total`], [`Mean`] | compensated sums and means |
+//! | [`Sliding`] | both of whole counts, over windows that move forward |
 //! | [`Overlays`] | how one layout lies over another, found once for many histograms |
 //!
 //! Layouts are shared. Two histograms of one layout add up count by count; for others an overlay
@@ -23,6 +24,7 @@ mod overlay;
 mod quantile;
 mod reset;
 mod rows;
+mod sliding;
 mod spread;
 mod text;
 mod total;
@@ -36,5 +38,6 @@ pub(crate) use bucket::Bucket;
 pub(crate) use overlay::Overlays;
 pub(crate) use quantile::NanInfluence;
 pub(crate) use rows::FloatRows;
+pub(crate) use sliding::Sliding;
 pub(crate) use total::{Mean, Total};
 pub(crate) use value::{Answers, Buckets, FloatHistogram, FloatRef};

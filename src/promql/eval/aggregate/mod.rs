@@ -3,12 +3,13 @@
 //! Groups are found once, by labels. Then the series come one after the other, in order, and are
 //! folded into their groups; none of them is kept.
 
+mod count_values;
 mod fold;
 mod groups;
 mod histograms;
 mod limit;
+mod quantile;
 mod top;
-mod values;
 
 use crate::promql::ast::AggregateOp;
 use crate::promql::engine::EngineError;
@@ -36,8 +37,8 @@ pub(super) fn bind<'r>(run: &'r Run<'r>, node: &'r AggregateNode, whole: &'r Nod
         | AggregateOp::Stddev
         | AggregateOp::Stdvar => fold::bind(&task),
         AggregateOp::Topk | AggregateOp::Bottomk => top::bind(&task),
-        AggregateOp::Quantile => values::quantile(&task),
-        AggregateOp::CountValues => values::count(&task),
+        AggregateOp::Quantile => quantile::bind(&task),
+        AggregateOp::CountValues => count_values::bind(&task),
         AggregateOp::Limitk => limit::count(&task),
         AggregateOp::LimitRatio => limit::ratio(&task),
     }

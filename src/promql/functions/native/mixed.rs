@@ -91,7 +91,7 @@ impl Mixed<'_> {
         let counter = self.function != RangeFunction::Delta;
         let all = &self.split.rows;
         let is_sum = matches!(self.function, RangeFunction::Sum | RangeFunction::Avg);
-        let mut sums = Sums::new(self.function == RangeFunction::Avg);
+        let mut sums = is_sum.then(|| Sums::new(self.function == RangeFunction::Avg, all));
         let mut slopes =
             (!is_sum && ask.edges.is_none()).then(|| Slopes::new(counter, per_seconds, all));
         let mut extended = ask.edges.map(|edges| ExtendedSlope {
@@ -107,7 +107,7 @@ impl Mixed<'_> {
                 let _ = extended.window(all, window, &mut rows, &mut findings);
             } else if let Some(slopes) = &mut slopes {
                 slopes.window(window, &mut rows, &mut findings);
-            } else {
+            } else if let Some(sums) = &mut sums {
                 sums.window(all, window, &mut rows, &mut findings);
             }
         });

@@ -1,23 +1,32 @@
 //! Sums and means of histograms over windows.
 
-use crate::model::histogram::float::{FloatHistogram, FloatRef, FloatRows, Mean, Overlays, Total};
+use crate::model::histogram::float::{
+    FloatHistogram, FloatRef, FloatRows, Mean, Overlays, Sliding, Total,
+};
 use crate::promql::functions::window::Window;
 
 use super::findings::{Findings, Hints};
 use super::rows::Rows;
 
-/// Adds up windows, or takes their means. A compensated sum cannot slide: each window is walked.
+/// Adds up windows, or takes their means. A compensated sum cannot slide: where counts may round,
+/// each window is walked.
 pub(super) struct Sums {
-    pub(super) is_mean: bool,
-    pub(super) total: Total,
-    pub(super) mean: Mean,
-    pub(super) overlays: Overlays,
+    is_mean: bool,
+    sliding: Option<Sliding>,
+    total: Total,
+    mean: Mean,
+    overlays: Overlays,
 }
 
 impl Sums {
-    pub(super) fn new(is_mean: bool) -> Self {
-        let (total, mean, overlays) = (Total::default(), Mean::default(), Overlays::default());
-        Self { is_mean, total, mean, overlays }
+    pub(super) fn new(is_mean: bool, rows: &Rows<'_>) -> Self {
+        Self {
+            is_mean,
+            sliding: Sliding::new(&rows.rows),
+            total: Total::default(),
+            mean: Mean::default(),
+            overlays: Overlays::default(),
+        }
     }
 
     /// The result for one window, pushed to `into`.
@@ -28,6 +37,16 @@ impl Sums {
         into: &mut FloatRows,
         findings: &mut Findings,
     ) {
+        let mut hints = Hints::default();
+        let sliding = self.sliding.as_mut();
+        let slid = sliding.and_then(|sliding| {
+            let span = (window.lo, window.hi);
+            sliding.window(&rows.rows, span, self.is_mean, |hint| hints.add(hint))
+        });
+        if let Some(result) = slid {
+            findings.collides |= hints.collide();
+            return into.push(window.step, result);
+        }
         let Some((first, rest)) =
             rows.rows.get(window.lo..window.hi).and_then(|rows| rows.split_first())
         else {
@@ -52,7 +71,7 @@ impl Sums {
         found: &mut Findings,
         hints: &mut Hints,
     ) -> Option<&FloatHistogram> {
-        let Self { is_mean, total, mean, overlays } = self;
+        let Self { is_mean, total, mean, overlays, .. } = self;
         if *is_mean {
             mean.set(*first);
         } else {

@@ -18,7 +18,7 @@ struct Stream<'a> {
 }
 
 /// Merges the chunks of one series; see
-/// [`merge_replica_chunks`](crate::series::merge_replica_chunks).
+/// [`ReplicaMerge`](crate::series::ReplicaMerge).
 ///
 /// # Errors
 /// See [`ChunkError`].

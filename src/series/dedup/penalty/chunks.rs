@@ -70,44 +70,63 @@ impl Heap {
     }
 }
 
-/// Merges the chunks of one series as Thanos's compactor does: those that overlap are folded, each
-/// chunk as if it were a replica; of what comes out the first chunk is done, the rest may overlap
-/// what follows. Chunks of another kind than the first of those that overlap are lost.
-///
-/// # Errors
-/// See [`ChunkError`].
-pub(in crate::series::dedup) fn merge_chunks(
-    sources: &[Vec<Chunk>],
-    options: &EncodeOptions,
-    out: &mut Vec<Chunk>,
-) -> Result<(), ChunkError> {
-    let mut heap = Heap::default();
-    for source in sources {
-        heap.push(source.iter().cloned().collect());
-    }
-    while let Some(base) = heap.take() {
-        let overlapping = overlapping(&base, &mut heap);
-        if overlapping.is_empty() {
-            out.push(base);
-            continue;
+/// Merges chunks as Thanos's compactor does, with memory that is used again.
+#[derive(Debug, Default)]
+pub(in crate::series::dedup) struct ChunkFold {
+    columns: Vec<Column>,
+    merged: Column,
+}
+
+impl ChunkFold {
+    /// Appends the chunks of one series: those that overlap are folded, each chunk as if it were a
+    /// replica; of what comes out the first chunk is done, the rest may overlap what follows.
+    /// Chunks of another kind than the first of those that overlap are lost.
+    ///
+    /// # Errors
+    /// See [`ChunkError`].
+    pub(in crate::series::dedup) fn merge(
+        &mut self,
+        sources: &[Vec<Chunk>],
+        options: &EncodeOptions,
+        out: &mut Vec<Chunk>,
+    ) -> Result<(), ChunkError> {
+        let mut heap = Heap::default();
+        for source in sources {
+            heap.push(source.iter().cloned().collect());
         }
-        let mut columns = Vec::with_capacity(overlapping.len() + 1);
-        for chunk in std::iter::once(&base).chain(&overlapping) {
-            if chunk.encoding == base.encoding {
-                let mut column = Column::new();
-                decode(chunk.encoding, &chunk.data, (i64::MIN, i64::MAX), &mut column)?;
-                columns.push(column);
+        while let Some(base) = heap.take() {
+            let overlapping = overlapping(&base, &mut heap);
+            if overlapping.is_empty() {
+                out.push(base);
+                continue;
             }
+            let mut encoded = self.fold(&base, &overlapping, options)?;
+            out.extend(encoded.pop_front());
+            heap.push(encoded);
         }
-        let mut merged = Column::new();
-        fold(columns.iter(), false, &mut merged);
-        let mut encoded = VecDeque::new();
-        let all = 0..merged.len();
-        encode_column(&merged, all, options, &mut |chunk| encoded.push_back(chunk.into()))?;
-        out.extend(encoded.pop_front());
-        heap.push(encoded);
+        Ok(())
     }
-    Ok(())
+
+    fn fold(
+        &mut self,
+        base: &Chunk,
+        overlapping: &[Chunk],
+        options: &EncodeOptions,
+    ) -> Result<VecDeque<Chunk>, ChunkError> {
+        let alike = || overlapping.iter().filter(|chunk| chunk.encoding == base.encoding);
+        let count = alike().count() + 1;
+        self.columns.resize_with(count.max(self.columns.len()), Column::new);
+        let columns = self.columns.get_mut(..count).unwrap_or_default();
+        for (chunk, column) in std::iter::once(base).chain(alike()).zip(&mut *columns) {
+            column.clear();
+            decode(chunk.encoding, &chunk.data, (i64::MIN, i64::MAX), column)?;
+        }
+        self.merged.clear();
+        fold(columns.iter(), false, &mut self.merged);
+        let (mut encoded, all) = (VecDeque::new(), 0..self.merged.len());
+        encode_column(&self.merged, all, options, &mut |chunk| encoded.push_back(chunk.into()))?;
+        Ok(encoded)
+    }
 }
 
 /// Takes the chunks that overlap `base` or one another. Those that repeat the one before them are

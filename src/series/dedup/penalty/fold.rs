@@ -20,21 +20,17 @@ struct Leaf<'a> {
     column: &'a Column,
     /// Index of the sample behind the current one.
     next: usize,
-    ended: bool,
+    /// Of the current sample, or the last one.
+    time_ms: i64,
+    /// Of the current sample.
+    kind: Kind,
     /// What was added to a counter so that it did not fall where it took over.
     offset: f64,
 }
 
-impl Leaf<'_> {
-    fn kind(&self, index: usize) -> Kind {
-        let column = self.column;
-        let is_float = column.histograms.is_empty() || column.histograms.get(index).is_none();
-        if is_float { Kind::Float } else { Kind::Histogram }
-    }
-
-    fn time_ms(&self) -> i64 {
-        let at = self.next.checked_sub(1);
-        at.and_then(|at| self.column.timestamps.get(at)).copied().unwrap_or(i64::MIN)
+impl<'a> Leaf<'a> {
+    const fn new(column: &'a Column) -> Self {
+        Self { column, next: 0, time_ms: i64::MIN, kind: Kind::Float, offset: 0.0 }
     }
 
     fn value(&self) -> f64 {
@@ -45,27 +41,23 @@ impl Leaf<'_> {
     }
 
     fn next(&mut self) -> Kind {
-        if self.next >= self.column.len() {
-            self.ended = true;
-            return Kind::End;
-        }
-        self.next += 1;
-        self.kind(self.next - 1)
+        self.kind = match self.column.timestamps.get(self.next) {
+            None => Kind::End,
+            Some(time_ms) => {
+                let histograms = &self.column.histograms;
+                let is_float = histograms.is_empty() || histograms.get(self.next).is_none();
+                (self.time_ms, self.next) = (*time_ms, self.next + 1);
+                if is_float { Kind::Float } else { Kind::Histogram }
+            }
+        };
+        self.kind
     }
 
     fn seek(&mut self, time_ms: i64) -> Kind {
-        if self.ended {
-            return Kind::End;
+        while self.kind != Kind::End && (self.next == 0 || self.time_ms < time_ms) {
+            self.next();
         }
-        if self.next > 0 && self.time_ms() >= time_ms {
-            return self.kind(self.next - 1);
-        }
-        loop {
-            let kind = self.next();
-            if kind == Kind::End || self.time_ms() >= time_ms {
-                return kind;
-            }
-        }
+        self.kind
     }
 
     fn adjust(&mut self, before: f64) {
@@ -85,8 +77,12 @@ struct Pair {
     last_ms: Option<i64>,
     /// Whose turn it is.
     uses_a: bool,
-    /// Who had the last sample.
-    last_is_a: bool,
+    /// Which leaf had the last sample.
+    leaf: usize,
+    /// Time and kind of whose turn it is. Who asks for them asks often, and the leaf that has them
+    /// is far down.
+    time_ms: i64,
+    kind: Kind,
 }
 
 /// Streams folded from the left: the first two, their result and the third, and so on.
@@ -100,8 +96,7 @@ struct Fold<'a> {
 
 impl<'a> Fold<'a> {
     fn new(columns: impl Iterator<Item = &'a Column>, adjusts: bool) -> Self {
-        let leaf = |column| Leaf { column, next: 0, ended: false, offset: 0.0 };
-        let leaves: Vec<_> = columns.map(leaf).collect();
+        let leaves: Vec<_> = columns.map(Leaf::new).collect();
         let mut fold = Self { pairs: Vec::with_capacity(leaves.len()), leaves, adjusts };
         for node in 0..fold.leaves.len().saturating_sub(1) {
             let a_kind = fold.next(node);
@@ -113,42 +108,31 @@ impl<'a> Fold<'a> {
                 b_penalty_ms: 0,
                 last_ms: None,
                 uses_a: true,
-                last_is_a: true,
+                leaf: fold.current(node),
+                time_ms: fold.time_ms(node),
+                kind: a_kind,
             });
         }
         fold
     }
 
     /// Which leaf has the current sample of a node, by who had the last one.
-    fn current(&self, mut node: usize) -> usize {
-        while node > 0 {
-            if !self.pairs[node - 1].last_is_a {
-                return node;
-            }
-            node -= 1;
-        }
-        0
+    fn current(&self, node: usize) -> usize {
+        node.checked_sub(1).map_or(0, |pair| self.pairs[pair].leaf)
     }
 
     /// The time of a node, by whose turn it is.
-    fn time_ms(&self, mut node: usize) -> i64 {
-        while node > 0 && self.pairs[node - 1].uses_a {
-            node -= 1;
-        }
-        self.leaves[node].time_ms()
+    fn time_ms(&self, node: usize) -> i64 {
+        node.checked_sub(1).map_or_else(|| self.leaves[0].time_ms, |pair| self.pairs[pair].time_ms)
     }
 
     fn seek(&mut self, node: usize, time_ms: i64) -> Kind {
-        if node == 0 {
-            return self.leaves[0].seek(time_ms);
-        }
+        let Some(number) = node.checked_sub(1) else { return self.leaves[0].seek(time_ms) };
         // Step by step, so that every distance is seen.
         loop {
-            if self.time_ms(node) >= time_ms {
-                return match &self.pairs[node - 1] {
-                    pair if pair.uses_a => pair.a_kind,
-                    pair => pair.b_kind,
-                };
+            let pair = &self.pairs[number];
+            if pair.time_ms >= time_ms {
+                return pair.kind;
             }
             if self.next(node) == Kind::End {
                 return Kind::End;
@@ -185,14 +169,15 @@ impl<'a> Fold<'a> {
         if b_kind != Kind::End {
             self.pairs[number].b_kind = self.leaves[node].seek(from(b_penalty_ms));
         }
-        let (a_ms, b_ms) = (self.time_ms(number), self.leaves[node].time_ms());
+        let (a_ms, b_ms) = (self.time_ms(number), self.leaves[node].time_ms);
+        let a_leaf = self.current(number);
         let pair = &mut self.pairs[number];
         let penalty_ms = |time_ms: i64| {
             last_ms.map_or(FIRST_PENALTY_MS, |last| time_ms.saturating_sub(last).saturating_mul(2))
         };
         match (pair.a_kind, pair.b_kind) {
             (Kind::End, Kind::End) => {
-                pair.uses_a = false;
+                (pair.uses_a, pair.time_ms, pair.kind) = (false, b_ms, Kind::End);
                 return Kind::End;
             }
             (Kind::End, _) => (pair.uses_a, pair.b_penalty_ms) = (false, 0),
@@ -206,9 +191,10 @@ impl<'a> Fold<'a> {
                 pair.a_penalty_ms = penalty_ms(b_ms);
             }
         }
-        pair.last_is_a = pair.uses_a;
-        pair.last_ms = Some(if pair.uses_a { a_ms } else { b_ms });
-        if pair.uses_a { pair.a_kind } else { pair.b_kind }
+        (pair.leaf, pair.time_ms, pair.kind) =
+            if pair.uses_a { (a_leaf, a_ms, pair.a_kind) } else { (node, b_ms, pair.b_kind) };
+        pair.last_ms = Some(pair.time_ms);
+        pair.kind
     }
 
     /// Lifts whoever is below what was last read: a counter does not fall.
@@ -229,28 +215,33 @@ impl<'a> Fold<'a> {
 /// Appends what is chosen of `columns`, in whose order they are preferred. With `adjusts` they are
 /// totals of counters, and one that takes over is lifted to where the other one was.
 pub(in crate::series::dedup) fn fold<'a>(
-    columns: impl Iterator<Item = &'a Column>,
+    columns: impl Iterator<Item = &'a Column> + Clone,
     adjusts: bool,
     into: &mut Column,
 ) {
+    let is_plain = columns.clone().all(Column::is_plain);
     let mut fold = Fold::new(columns, adjusts);
     let Some(top) = fold.leaves.len().checked_sub(1) else { return };
     let mut last = None;
     while fold.next(top) != Kind::End {
         let number = fold.current(top);
         let leaf = &fold.leaves[number];
+        if is_plain {
+            into.push(leaf.time_ms, leaf.value());
+            continue;
+        }
         let Some(at) = leaf.next.checked_sub(1) else { return };
         let follows = last == Some((number, leaf.next - 1)) || last.is_none();
         last = Some((number, leaf.next));
-        let (time_ms, start_ms) = (leaf.time_ms(), leaf.column.start_ms(at));
+        let start_ms = leaf.column.start_ms(at);
         match leaf.column.value(at) {
             Some(Value::Histogram(mut one)) => {
                 if !follows && one.hint != ResetHint::Gauge {
                     one.hint = ResetHint::Unknown;
                 }
-                into.push_value(time_ms, start_ms, Value::Histogram(one));
+                into.push_value(leaf.time_ms, start_ms, Value::Histogram(one));
             }
-            _ => into.push_value(time_ms, start_ms, Value::Float(leaf.value())),
+            _ => into.push_value(leaf.time_ms, start_ms, Value::Float(leaf.value())),
         }
         into.set_last_summary(leaf.column.summary(at));
     }

@@ -1,29 +1,32 @@
 //! Chunks of all replicas, and the streams that they are read as.
 
-use crate::chunk::{ChunkError, decode};
+use crate::chunk::ChunkError;
 use crate::model::Column;
 use crate::series::aggregate::Aggregate;
 use crate::series::chunk::{Chunk, TimeRange};
+use crate::series::downsampled::AggregateReader;
 
 use super::fold::fold;
 
 /// Reads chunks of one series as one, whoever they come from. Only samples in `range` are in the
 /// result; where the function is about counters, their values are totals since the first sample of
-/// all chunks.
+/// all chunks. Of downsampled samples, which stand for windows of `resolution_ms`, it is the one
+/// number that the function wants.
 ///
 /// # Errors
 /// See [`ChunkError`].
 pub(in crate::series::dedup) fn merge(
     chunks: Vec<Chunk>,
+    resolution_ms: i64,
     range: TimeRange,
     func: Option<&str>,
 ) -> Result<Column, ChunkError> {
     let is_counter = matches!(func, Some("increase" | "rate" | "irate" | "resets"));
-    let as_totals = Aggregate::wanted_by(func) == Aggregate::Counter;
+    let wanted = Aggregate::wanted_by(func);
     let mut columns = Vec::new();
     for lane in lanes(chunks) {
-        let mut column = read(&lane)?;
-        if as_totals {
+        let mut column = read(&lane, &mut AggregateReader::new(wanted, resolution_ms))?;
+        if wanted == Aggregate::Counter {
             column = totals(&column);
         }
         columns.push(inside(column, range));
@@ -56,12 +59,12 @@ fn lanes(mut chunks: Vec<Chunk>) -> Vec<Vec<Chunk>> {
     lanes
 }
 
-fn read(lane: &[Chunk]) -> Result<Column, ChunkError> {
+fn read(lane: &[Chunk], reader: &mut AggregateReader) -> Result<Column, ChunkError> {
     let mut column = Column::new();
     for chunk in lane {
         // The times of a chunk are what its index says; samples go on from the last one.
         let from_ms = column.timestamps.last().map_or(i64::MIN, |last| last.saturating_add(1));
-        decode(chunk.encoding, &chunk.data, (from_ms, i64::MAX), &mut column)?;
+        reader.push(chunk, TimeRange::new(from_ms, i64::MAX), &mut column)?;
     }
     Ok(column)
 }

@@ -7,7 +7,7 @@ mod chunks;
 mod fold;
 mod lanes;
 
-pub(super) use chunks::merge_chunks;
+pub(super) use chunks::ChunkFold;
 #[cfg(test)]
 pub(super) use fold::fold as fold_columns;
 pub(super) use lanes::merge;

@@ -10,7 +10,7 @@ use super::support::{
     text,
 };
 use crate::chunk::EncodeOptions;
-use crate::disk::RealDisk;
+use crate::disk::{Disk, RealDisk};
 use crate::model::histogram::{Counts, Histogram, Layout, Span};
 use crate::model::{Column, Labels, stale_nan};
 use crate::series::dedup::penalty::fold_columns;
@@ -135,8 +135,11 @@ fn penalty_passes_upstreams_table_of_chunks() {
 
 fn golden_block(which: &str, ulid: &str) -> Vec<(Labels, Vec<Chunk>)> {
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
-    let dir = root.join("testdata/golden/thanos/dedup-compact").join(which).join(ulid);
-    let block = Block::open(&RealDisk::shared(), &dir).unwrap();
+    contents(&root.join("testdata/golden/thanos/dedup-compact").join(which).join(ulid))
+}
+
+fn contents(dir: &std::path::Path) -> Vec<(Labels, Vec<Chunk>)> {
+    let block = Block::open(&RealDisk::shared(), dir).unwrap();
     let set = block.select(&Select::new(Vec::new(), TimeRange::ALL)).unwrap();
     let series = set.series.iter().map(|series| {
         let mut chunks = Vec::new();
@@ -168,6 +171,47 @@ fn penalty_merges_blocks_as_the_compactor_does() {
         assert_same(&decoded(&found), &decoded(&want), &labels.to_string());
         assert_eq!(found, want, "{labels}");
     }
+}
+
+fn downsampled(resolution: &str) -> Vec<(Labels, Vec<Chunk>)> {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let dir = root.join("testdata/golden/thanos/downsample").join(resolution);
+    let [ulid] = RealDisk.list(&dir).unwrap().try_into().unwrap();
+    contents(&dir.join(ulid.name))
+}
+
+/// Of downsampled replicas a query reads the number that it wants, be they copies or halves.
+#[test]
+fn penalty_reads_aggregates_as_a_querier_does() {
+    let mut compared = 0;
+    let blocks = ["5m", "1h"].map(|resolution| (resolution, downsampled(resolution)));
+    for line in json_lines("golden/thanos/downsample/query.jsonl.zst") {
+        let (_, block) = blocks.iter().find(|block| line["resolution"] == block.0).unwrap();
+        let series = labels(&line["labels"]);
+        let Some((_, chunks)) = block.iter().find(|one| one.0 == series) else { continue };
+        let values = line["v"].as_array().unwrap();
+        if values.iter().any(Json::is_object) {
+            continue;
+        }
+        let func = line["func"].as_str().filter(|func| !func.is_empty());
+        let (first, second) = chunks.split_at(chunks.len() / 2);
+        for replicas in [[&chunks[..], &chunks[..]], [first, second], [&chunks[..], second]] {
+            let replica = |(name, chunks): (&str, &[Chunk])| {
+                (Labels::from_pairs([("replica", name)]).unwrap(), chunks.to_vec())
+            };
+            let store = Store(["a", "b"].into_iter().zip(replicas).map(replica).collect());
+            let found = read(store, Dedup::Penalty, func, TimeRange::ALL);
+            let times = line["t"].as_array().unwrap().iter().map(|time| time.as_i64().unwrap());
+            assert!(times.eq(found.timestamps.iter().copied()), "{series} {func:?}");
+            for (value, wanted) in found.floats.iter().zip(values.iter().map(number)) {
+                let near = (wanted - value).abs() <= 1e-12 * wanted.abs();
+                let is_same = near || wanted.to_bits() == value.to_bits();
+                assert!(is_same, "{series} {func:?}: {value}, not {wanted}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 5000, "{compared}");
 }
 
 fn hex(text: &str) -> Bytes {

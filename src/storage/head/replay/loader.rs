@@ -392,7 +392,9 @@ impl Head {
         let files = self.files.as_deref();
         let attach = |series: &mut Series| attach(name, series, chunks, files);
         let attached = self.series.with(name, attach).unwrap_or_default();
-        attached.span.into_iter().for_each(|span| self.bounds.widen(span));
+        if let Some(span) = attached.span {
+            self.bounds.widen(span);
+        }
         attached.late_span.into_iter().for_each(|span| self.bounds.widen_late(span));
         self.metrics.chunks_created.add(attached.chunks as u64);
         self.metrics.chunks.add(attached.chunks as f64);

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 ///
 /// Plain threads, since the work waits for a bucket: the pool that evaluates queries has as many
 /// threads as there are processors, and one that waits there keeps a processor idle.
-pub(super) fn in_parallel<T: Sync, R: Send>(
+#[must_use]
+pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     limit: usize,
     work: impl Fn(&T) -> R + Sync,
