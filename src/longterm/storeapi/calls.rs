@@ -250,12 +250,15 @@ async fn ready(grpc: &mut Grpc<Channel>) -> Result<(), Failure> {
     grpc.ready().await.map_err(|error| Failure(told(&error)))
 }
 
-/// An error with its causes: the outermost says only that there was one.
+/// An error with its causes, each said once: the outermost says only that there was one.
 pub(super) fn told(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let words = error.to_string();
+        if !text.contains(&words) {
+            text = format!("{text}: {words}");
+        }
         cause = error.source();
     }
     text
