@@ -125,7 +125,7 @@ fn padded(text: &[u8]) -> [u8; 2 * REACH_BYTES] {
 #[inline(always)]
 fn word(window: &[u8; REACH_BYTES], at: usize) -> u64 {
     // The mask shows the compiler that the eight bytes are there.
-    let byte = at / 8 & 15;
+    let byte = (at / 8) & 15;
     let word = window.get(byte..byte + 8).and_then(|word| word.first_chunk());
     u64::from_be_bytes(word.copied().unwrap_or_default()) << (at % 8)
 }
