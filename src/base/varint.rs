@@ -338,7 +338,7 @@ mod tests {
             let last: usize = lengths.last().map_or(0, |lens| lens.iter().sum());
             let is_alike = lengths.iter().all(|lens| *lens == lengths[0])
                 && last <= 8
-                && !odd.is_some_and(|place| place < seeds.len());
+                && odd.is_none_or(|place| place >= seeds.len());
             bytes.extend(&behind);
             let mut cursor = Cursor::new(&bytes);
             match cursor.sum_threes(seeds.len()) {
