@@ -11,6 +11,7 @@ mod joins;
 mod labels;
 mod matcher;
 mod metadata;
+#[cfg(feature = "promql")]
 mod order;
 pub mod regex;
 pub mod relabel;
@@ -22,5 +23,6 @@ pub use joins::Joins;
 pub use labels::{LabelError, Labels, LabelsBuf, LabelsRef, METRIC_NAME, is_legacy_label_name};
 pub use matcher::{MatchOp, Matcher};
 pub use metadata::{Metadata, MetricKind};
+#[cfg(feature = "promql")]
 pub(crate) use order::order_of;
 pub use sample::{ORDINARY_NAN_BITS, STALE_NAN_BITS, Sample, is_stale, stale_nan};

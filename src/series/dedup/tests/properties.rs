@@ -101,10 +101,12 @@ proptest! {
     #[test]
     fn a_counter_grows_as_it_did_whoever_counted_from_where(
         replicas in vec(any_replica(), 2..4),
-        lifts in vec(0_u32..1_000_000, 4),
+        lifts in vec(0_u32..100, 4),
     ) {
+        // They are one counter or lie farther apart than they grow. In between, one may begin
+        // behind a hole where the other has just come to: nobody can tell that from one counter.
         let columns: Vec<_> = replicas.iter().zip(&lifts).map(|(one, lift)| {
-            counter(&one.times(15_000), 0.5, f64::from(*lift) * 1000.0)
+            counter(&one.times(15_000), 0.5, f64::from(*lift) * 1e7)
         }).collect();
         let found = merged(&columns);
         let (Some(first), Some(last)) = (found.timestamps.first(), found.timestamps.last()) else {
