@@ -8,6 +8,7 @@ use promlite::promql::QueryTimes;
 use promlite::{Engine, EngineOptions, RunOptions};
 
 use crate::Done;
+use crate::out::{put, say};
 use crate::query::{milliseconds, now};
 
 #[derive(Args)]
@@ -66,9 +67,9 @@ pub(crate) fn run(explain: &Explain) -> Done {
         engine.explain(&explain.query, times, &run)?
     };
     if explain.json {
-        println!("{}", explanation.to_json());
+        say!("{}", explanation.to_json());
     } else {
-        print!("{explanation}");
+        put(format_args!("{explanation}"));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,6 +15,7 @@ use promlite::wire::exposition::openmetrics::{Entry, OpenMetricsError, Parser};
 use promlite::wire::exposition::text::each_label;
 
 use crate::Done;
+use crate::out::say;
 
 #[derive(Subcommand)]
 pub(crate) enum Import {
@@ -66,9 +67,9 @@ pub(crate) fn run(import: Import) -> Done {
         for meta in &report.blocks {
             let (name, samples, series) =
                 (meta.ulid, meta.stats.num_samples, meta.stats.num_series);
-            println!("{name}: {samples} samples of {series} series");
+            say!("{name}: {samples} samples of {series} series");
         }
-        println!("{} blocks, {} passes", report.blocks.len(), report.passes);
+        say!("{} blocks, {} passes", report.blocks.len(), report.passes);
     }
     if report.duplicates > 0 {
         eprintln!("{} samples were there more than once", report.duplicates);

@@ -1,11 +1,12 @@
 //! Looks into a data directory: what is there, what is large, what is damaged.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program's output")]
+#![expect(clippy::print_stderr, reason = "a program's output")]
 
 #[cfg(feature = "longterm")]
 mod bucket;
 mod explain;
 mod import;
+mod out;
 mod query;
 
 use std::error::Error;
@@ -21,6 +22,8 @@ use promlite::promql::parse_selector;
 use promlite::series::TimeRange;
 use promlite::storage::db::{ReadOnlyTsdb, TsdbOptions};
 use promlite::storage::inspect;
+
+use out::{put, say};
 
 type Done = Result<ExitCode, Box<dyn Error>>;
 
@@ -132,7 +135,7 @@ fn main() -> ExitCode {
 
 fn list(dir: &Path, human_readable: bool) -> Done {
     let listing = inspect::list(&RealDisk::shared(), dir)?;
-    print!("{}", listing.table(human_readable));
+    put(format_args!("{}", listing.table(human_readable)));
     for (_, error) in &listing.unreadable {
         eprintln!("unreadable: {error}");
     }
@@ -142,7 +145,7 @@ fn list(dir: &Path, human_readable: bool) -> Done {
 fn analyze(dir: &Path, block: Option<&str>, limit: usize, only: Option<Selector>) -> Done {
     let block = inspect::list(&RealDisk::shared(), dir)?.block(block)?;
     let matchers = only.map_or_else(Vec::new, |selector| selector.0);
-    print!("{}", inspect::analyze(&block, &matchers)?.report(limit));
+    put(format_args!("{}", inspect::analyze(&block, &matchers)?.report(limit)));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -170,7 +173,7 @@ fn verify(dir: &Path, quiet: bool) -> Done {
     let done = inspect::verify(
         &RealDisk::shared(),
         dir,
-        &mut |finding| bar.suspend(|| println!("{finding}")),
+        &mut |finding| bar.suspend(|| say!("{finding}")),
         &mut |progress| {
             bar.set_length(progress.all_bytes);
             bar.set_position(progress.done_bytes);
@@ -178,9 +181,14 @@ fn verify(dir: &Path, quiet: bool) -> Done {
     )?;
     bar.finish_and_clear();
     if !quiet {
-        println!(
+        say!(
             "{} blocks, {} series, {} chunks, {} samples, {} log records: {} faults",
-            done.blocks, done.series, done.chunks, done.samples, done.records, done.findings
+            done.blocks,
+            done.series,
+            done.chunks,
+            done.samples,
+            done.records,
+            done.findings
         );
     }
     Ok(if done.findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })

@@ -10,6 +10,7 @@ use promlite::model::{METRIC_NAME, Value as SampleValue};
 use promlite::{Engine, Labels, RunOptions, Value};
 
 use crate::Done;
+use crate::out::say;
 
 #[derive(Subcommand)]
 pub(crate) enum Query {
@@ -91,25 +92,25 @@ fn metric(labels: &Labels) -> String {
 fn print(value: &Value) {
     match value {
         Value::Scalar(sample) => {
-            println!("scalar: {} @[{}]", number(sample.value), at(sample.timestamp_ms));
+            say!("scalar: {} @[{}]", number(sample.value), at(sample.timestamp_ms));
         }
-        Value::String { text, .. } => println!("{text}"),
+        Value::String { text, .. } => say!("{text}"),
         Value::Vector(elements) => {
             for element in elements {
                 let value = number(element.sample.value);
                 let (metric, time) = (metric(&element.labels), at(element.sample.timestamp_ms));
-                println!("{metric} => {value} @[{time}]");
+                say!("{metric} => {value} @[{time}]");
             }
         }
         Value::Matrix(series) => {
             for one in series {
-                println!("{} =>", metric(&one.labels));
+                say!("{} =>", metric(&one.labels));
                 for (time_ms, _, value) in one.column.samples() {
                     match value {
                         SampleValue::Float(value) => {
-                            println!("{} @[{}]", number(value), at(time_ms));
+                            say!("{} @[{}]", number(value), at(time_ms));
                         }
-                        SampleValue::Histogram(one) => println!("{one} @[{}]", at(time_ms)),
+                        SampleValue::Histogram(one) => say!("{one} @[{}]", at(time_ms)),
                     }
                 }
             }

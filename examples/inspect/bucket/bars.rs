@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use crate::out::say;
 use indicatif::ProgressBar;
 use promlite::longterm::compact::{Progress, Watch};
 
@@ -43,7 +44,7 @@ impl Bars {
     }
 
     pub(super) fn print(&self, line: &str) {
-        self.bar.suspend(|| println!("{line}"));
+        self.bar.suspend(|| say!("{line}"));
     }
 
     pub(super) fn clear(&self) {

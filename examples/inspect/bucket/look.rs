@@ -8,20 +8,27 @@ use promlite::longterm::{BucketBlock, BucketView, FetchOptions, Fetcher};
 use super::bars::with_bars;
 use super::{Place, Rules, Store, compactor};
 use crate::Done;
+use crate::out::{put, say};
 
 pub(super) fn list(store: &Store, json: bool, exclude_delete: bool) -> Done {
     let view = Fetcher::new(store.open()?, &FetchOptions::default()).fetch()?;
     if !json {
-        println!(
+        say!(
             "{:26} {:>13} {:>13} {:>4} {:>3} {:>12} {:>9}  LABELS",
-            "ULID", "FROM", "UNTIL", "RES", "LVL", "SAMPLES", "SERIES"
+            "ULID",
+            "FROM",
+            "UNTIL",
+            "RES",
+            "LVL",
+            "SAMPLES",
+            "SERIES"
         );
     }
     for block in &view.blocks {
         if exclude_delete && view.deletion_marks.contains_key(&block.ulid()) {
             continue;
         }
-        println!("{}", if json { json_line(block, &view) } else { line(block, &view) });
+        say!("{}", if json { json_line(block, &view) } else { line(block, &view) });
     }
     for partial in &view.partial {
         eprintln!("{}: {}", partial.ulid, partial.why);
@@ -83,9 +90,12 @@ pub(super) fn verify(store: &Store, place: &Place, read: bool) -> Done {
     let compactor = compactor(store.open()?, CompactOptions::new(&place.data_dir));
     let verified =
         with_bars(|watch, bars| compactor.verify(read, watch, &mut |finding| bars.print(finding)))?;
-    println!(
+    say!(
         "{} blocks, {} series, {} samples: {} faults",
-        verified.blocks, verified.series, verified.samples, verified.findings
+        verified.blocks,
+        verified.series,
+        verified.samples,
+        verified.findings
     );
     Ok(if verified.findings == 0 { ExitCode::SUCCESS } else { ExitCode::from(1) })
 }
@@ -94,7 +104,7 @@ pub(super) fn explain(store: &Store, rules: &Rules, ids: &[String]) -> Done {
     let explained = compactor(store.open()?, rules.options()).explain()?;
     for explanation in &explained {
         if ids.is_empty() || ids.contains(&explanation.block.to_string()) {
-            print!("{explanation}");
+            put(format_args!("{explanation}"));
         }
     }
     Ok(ExitCode::SUCCESS)

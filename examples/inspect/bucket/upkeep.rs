@@ -11,6 +11,7 @@ use ulid::Ulid;
 use super::bars::with_bars;
 use super::{Marker, Rules, Store, compactor};
 use crate::Done;
+use crate::out::say;
 
 pub(super) fn compact(store: &Store, rules: &Rules, pause_ms: Option<i64>) -> Done {
     let compactor = compactor(store.open()?, rules.options());
@@ -67,7 +68,7 @@ fn steps(
 }
 
 fn tell(report: &Report) -> ExitCode {
-    lines(report).iter().for_each(|line| println!("{line}"));
+    lines(report).iter().for_each(|line| say!("{line}"));
     let is_well = report.failures.is_empty() && report.quarantined.is_empty();
     if is_well { ExitCode::SUCCESS } else { ExitCode::from(1) }
 }
@@ -121,14 +122,14 @@ pub(super) fn mark(
             Marker::NoDownsample => (MarkKind::NoDownsample, "manual"),
             Marker::Quarantine if remove => {
                 lift_quarantine(&bucket, block)?;
-                println!("{block}: takes part again, but for its marks");
+                say!("{block}: takes part again, but for its marks");
                 continue;
             }
             Marker::Quarantine => return Err("blocks are set aside by `compact` only".into()),
         };
         if remove {
             remove_mark(&bucket, block, kind)?;
-            println!("{block}: no {}", kind.file_name());
+            say!("{block}: no {}", kind.file_name());
             continue;
         }
         if !bucket.exists(&format!("{block}/meta.json"))? {
@@ -137,7 +138,7 @@ pub(super) fn mark(
         let (details, reason) = (details.to_owned(), reason.to_owned());
         let time_s = SystemClock.now_ms() / 1000;
         let is_new = write_mark(&bucket, &Mark { kind, block, details, time_s, reason })?;
-        println!("{block}: {}{}", if is_new { "" } else { "had " }, kind.file_name());
+        say!("{block}: {}{}", if is_new { "" } else { "had " }, kind.file_name());
     }
     Ok(ExitCode::SUCCESS)
 }
