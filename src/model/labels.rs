@@ -107,12 +107,10 @@ impl Labels {
 
     /// The set without those labels for which `keep` is false.
     #[must_use]
-    pub fn filter(&self, mut keep: impl FnMut(&str) -> bool) -> Self {
-        let mut text = String::with_capacity(self.0.len());
-        for (name, value) in self.iter().filter(|pair| keep(pair.0)) {
-            put_pair(&mut text, name, value);
-        }
-        if text.len() == self.0.len() { self.clone() } else { Self(Arc::from(text)) }
+    pub fn filter(&self, keep: impl FnMut(&str) -> bool) -> Self {
+        let mut text = String::new();
+        let kept = self.as_ref().filter(keep, &mut text);
+        if kept.0.len() == self.0.len() { self.clone() } else { kept.to_labels() }
     }
 
     /// The set with `name` set to `value`; an empty value removes the label.
@@ -208,6 +206,37 @@ impl<'a> LabelsRef<'a> {
             rest.next()?;
             before.get(..before.len() - rest.0.len())
         })
+    }
+
+    /// The set without those labels for which `keep` is false. Copied to `spare` only if what is
+    /// left does not lie in one piece.
+    pub(crate) fn filter(
+        self,
+        mut keep: impl FnMut(&str) -> bool,
+        spare: &'a mut String,
+    ) -> Self {
+        spare.clear();
+        let (whole, mut rest) = (self.0, self.iter());
+        // What is kept last.
+        let (mut from, mut to) = (0, 0);
+        loop {
+            let start = whole.len() - rest.0.len();
+            let Some((name, _)) = rest.next() else { break };
+            if !keep(name) {
+                continue;
+            }
+            if start != to {
+                spare.push_str(whole.get(from..to).unwrap_or_default());
+                from = start;
+            }
+            to = whole.len() - rest.0.len();
+        }
+        let last = whole.get(from..to).unwrap_or_default();
+        if spare.is_empty() {
+            return Self(last);
+        }
+        spare.push_str(last);
+        Self(spare)
     }
 
     /// A hash for tables in memory. Not stable between versions, never written to disk.
@@ -356,6 +385,20 @@ impl LabelsBuf {
         self.spans.clear();
         self.sorted = true;
         self.too_long = false;
+    }
+
+    /// Forgets all but the first `kept` of the `pushed` pairs. False if they are not known one by
+    /// one any more; then all are forgotten.
+    pub(crate) fn keep_first(&mut self, kept: usize, pushed: usize) -> bool {
+        if self.spans.len() != pushed || !self.sorted || self.too_long {
+            self.clear();
+            return false;
+        }
+        if let Some((start, _)) = self.spans.get(kept) {
+            self.text.truncate(*start as usize);
+            self.spans.truncate(kept);
+        }
+        true
     }
 
     /// Adds a pair; one with an empty value is left out, as an absent label is the same.

@@ -166,6 +166,15 @@ impl Notes {
         }
     }
 
+    /// As [`Notes::add`] of an information, whose text is copied only if it is new.
+    pub(crate) fn add_info(&mut self, span: Span, text: &str) {
+        let same = |known: &&mut Note| known.severity == Severity::Info && known.text == text;
+        match self.0.iter_mut().find(same) {
+            Some(known) => known.span = span,
+            None => self.0.push(Note::info(span, text.to_owned())),
+        }
+    }
+
     /// Adds all notes of `others`.
     pub fn merge(&mut self, others: Self) {
         others.0.into_iter().for_each(|note| self.add(note));

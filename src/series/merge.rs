@@ -138,6 +138,10 @@ impl Series for MergedSeries {
         self.parts.iter().map(|part| part.resolution_ms()).max().unwrap_or(0)
     }
 
+    fn sample_guess(&self) -> usize {
+        self.parts.iter().map(|part| part.sample_guess()).fold(0, usize::saturating_add)
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let start = into.len();
         let mut runs = Vec::with_capacity(self.parts.len());

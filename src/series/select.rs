@@ -123,6 +123,11 @@ pub trait Series: Send + Sync {
         0
     }
 
+    /// How many samples there are in the range of the question, at a guess; 0 if nobody knows.
+    fn sample_guess(&self) -> usize {
+        0
+    }
+
     /// Appends all samples in `range` to `into`, in time order.
     ///
     /// # Errors

@@ -73,6 +73,8 @@ struct Walk<'a> {
     is_raw: bool,
     /// The first sample that is too late.
     next: usize,
+    /// How many samples the last step has gone over: the next one mostly goes over as many.
+    pace: usize,
     /// The one before it, kept at hand: where steps are close together it does not change.
     last: Option<(i64, f64)>,
 }
@@ -95,6 +97,7 @@ impl<'a> Walk<'a> {
             lookback_ms,
             is_raw: samples.summaries.is_empty(),
             next: 0,
+            pace: 0,
             last: None,
         }
     }
@@ -103,10 +106,15 @@ impl<'a> Walk<'a> {
     #[inline(always)]
     fn go_to(&mut self, now_ms: i64) {
         let before = self.next;
-        while self.times.get(self.next).is_some_and(|time_ms| *time_ms <= now_ms) {
+        let is_reached = |at: usize| self.times.get(at).is_some_and(|time_ms| *time_ms <= now_ms);
+        if self.pace > 1 && is_reached(before + self.pace - 1) {
+            self.next = before + self.pace;
+        }
+        while is_reached(self.next) {
             self.next += 1;
         }
         if self.next != before {
+            self.pace = self.next - before;
             let at = self.next - 1;
             self.last = self.times.get(at).copied().zip(self.values.get(at).copied());
         }

@@ -11,7 +11,6 @@ use crate::promql::engine::EngineError;
 use crate::promql::functions::{
     Befores, Edges, Findings, RangeFunction, Request, Scratch, Windows,
 };
-use crate::promql::notes::Note;
 use crate::promql::plan::{Node, Place, Steps, Window, WindowSource, seconds, window_range};
 use crate::series::{Column, TimeRange};
 
@@ -260,7 +259,7 @@ struct OverTime<'r> {
     parameters: Vec<Vec<f64>>,
     heads: Vec<Head>,
     /// What is to be said of metrics that may be no counters; empty if that does not matter.
-    doubtful: Vec<Option<Box<str>>>,
+    doubtful: Vec<Option<Arc<str>>>,
     seconds: f64,
     /// Of the first scalar, if there is one.
     parameter_span: Span,
@@ -286,7 +285,7 @@ pub(super) fn bind<'r>(
     let heads: Vec<Head> =
         incoming.iter().map(|h| if keeps(h) { h.clone() } else { run.nameless(h) }).collect();
     let doubtful = if function.wants_counter() {
-        incoming.iter().map(|head| doubtful_counter(run, &head.labels)).collect()
+        doubtful_counters(run, &incoming)
     } else {
         Vec::new()
     };
@@ -317,7 +316,24 @@ fn check_factors(function: RangeFunction, parameters: &[Vec<f64>]) -> Result<(),
     Ok(())
 }
 
-fn doubtful_counter(run: &Run<'_>, labels: &Labels) -> Option<Box<str>> {
+/// What is to be said of each series; once for those of one metric that follow one another.
+fn doubtful_counters(run: &Run<'_>, heads: &[Head]) -> Vec<Option<Arc<str>>> {
+    let mut last: Option<(Option<&str>, Option<Arc<str>>)> = None;
+    let doubt = |head: &Head| -> Option<Arc<str>> { doubtful_counter(run, &head.labels) };
+    if run.type_and_unit_labels {
+        return heads.iter().map(doubt).collect();
+    }
+    let each = heads.iter().map(|head| {
+        let name = head.labels.metric_name();
+        match &last {
+            Some((known, doubt)) if *known == name => doubt.clone(),
+            _ => last.insert((name, doubt(head))).1.clone(),
+        }
+    });
+    each.collect()
+}
+
+fn doubtful_counter(run: &Run<'_>, labels: &Labels) -> Option<Arc<str>> {
     let name = labels.metric_name().filter(|name| !name.is_empty())?;
     let shown = quoted(name);
     if run.type_and_unit_labels {
@@ -381,7 +397,7 @@ impl Operator for OverTime<'_> {
             self.note_findings(index, findings);
         }
         if let (Some(Some(doubt)), true) = (self.doubtful.get(index), into.float_count() > 0) {
-            self.source.run.note(Note::info(self.source.window.span, doubt.to_string()));
+            self.source.run.note_info(self.source.window.span, doubt);
         }
         if self.function == RangeFunction::Quantile && !into.is_empty() {
             self.note_bad_quantiles(into);

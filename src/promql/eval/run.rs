@@ -3,6 +3,7 @@
 use parking_lot::Mutex;
 use rayon::prelude::*;
 
+use crate::promql::ast::Span;
 use crate::promql::engine::{EngineError, StatsWanted};
 use crate::promql::limits::Limits;
 use crate::promql::notes::{Note, Notes};
@@ -49,7 +50,8 @@ impl<'r> Run<'r> {
     ) -> Self {
         let steps = plan.root.steps().count;
         let work = selections.iter().map(|selection| selection.work(steps));
-        let parallel = work.fold(0, usize::saturating_add) >= PARALLEL_WORK;
+        let series: usize = selections.iter().map(|selection| selection.series.len()).sum();
+        let parallel = series > 1 && work.fold(0, usize::saturating_add) >= PARALLEL_WORK;
         let Manners { lookback_ms, delayed_name_removal, .. } = manners;
         let by_step = manners.stats == StatsWanted::All;
         let tallies =
@@ -71,6 +73,11 @@ impl<'r> Run<'r> {
 
     pub(super) fn note(&self, note: Note) {
         self.notes.lock().add(note);
+    }
+
+    /// Notes an information, which may be known already.
+    pub(super) fn note_info(&self, span: Span, text: &str) {
+        self.notes.lock().add_info(span, text);
     }
 
     /// Accounts for the label sets of an operation. Those that it shares with the one below have

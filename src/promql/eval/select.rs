@@ -181,8 +181,9 @@ impl Selection {
     /// How much there is to do, at a guess: samples to be read, or steps to be computed.
     pub(super) fn work(&self, steps: usize) -> usize {
         let samples = self.range.end_ms.saturating_sub(self.range.start_ms) / 15_000;
-        let samples = usize::try_from(samples).unwrap_or_default();
-        self.series.len().saturating_mul(samples.max(steps))
+        let least = usize::try_from(samples).unwrap_or_default().max(steps);
+        let each = self.series.iter().map(|series| series.sample_guess().max(least));
+        each.fold(0, usize::saturating_add)
     }
 
     /// Reads a series as a variant of the question wants it: at least its samples in `range`.

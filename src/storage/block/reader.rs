@@ -171,10 +171,11 @@ impl Queryable for Block {
         if !parts.meta.range().overlaps(ask.range) {
             return Ok(set);
         }
-        let limit = limit(ask);
-        let mut scratch = SeriesScratch::default();
+        let (limit, ids) = (limit(ask), parts.ids(ask)?);
+        let mut scratch = SeriesScratch::for_series(ids.len());
         let (range, wanted) = (parts.reach(ask.range), ask.hints.aggregate());
-        for id in parts.ids(ask)? {
+        set.series.reserve_exact(ids.len().min(limit));
+        for id in ids {
             let labels = parts.index.series_in(id, range, &mut scratch);
             let Some(labels) = labels.map_err(|error| parts.of_index(error))? else { continue };
             let labels = labels.to_labels();

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::chunk::{AGGREGATE, ChunkError};
+use crate::chunk::{AGGREGATE, ChunkError, decode};
 use crate::model::Labels;
 use crate::series::{Aggregate, AggregateReader, Chunk, Column, QueryError, Series, TimeRange};
 use crate::storage::index::ChunkMeta;
@@ -13,6 +13,9 @@ use super::BlockError;
 use super::reader::Parts;
 use super::reencode::{keep_samples, keep_windows};
 use super::tombstones::remove_deleted;
+
+/// What a chunk holds as a rule.
+const SAMPLES_PER_CHUNK: usize = 120;
 
 pub(super) struct BlockSeries {
     block: Arc<Parts>,
@@ -44,7 +47,10 @@ impl BlockSeries {
         let deleted = block.tombstones.of(id);
         let is_wanted =
             |chunk: &&ChunkMeta| !deleted.iter().any(|interval| covers(*interval, range_of(chunk)));
-        let chunks: Box<[ChunkMeta]> = chunks.iter().filter(is_wanted).copied().collect();
+        let chunks: Box<[ChunkMeta]> = match deleted {
+            [] => chunks.into(),
+            _ => chunks.iter().filter(is_wanted).copied().collect(),
+        };
         if chunks.is_empty() {
             return None;
         }
@@ -58,9 +64,14 @@ impl BlockSeries {
     fn try_read(&self, range: TimeRange, into: &mut Column) -> Result<(), BlockError> {
         let start = into.len();
         let mut left = range;
-        let mut reader = AggregateReader::new(self.wanted, self.block.resolution_ms);
-        for chunk in self.overlapping(self.block.reach(range)) {
-            self.block.decode(&mut reader, chunk, left, into)?;
+        let reach = self.block.reach(range);
+        // Growing bit by bit would copy and touch far more memory.
+        let most = self.overlapping(reach).count().saturating_mul(SAMPLES_PER_CHUNK);
+        into.timestamps.reserve(most);
+        into.floats.reserve(most);
+        let mut reader = None;
+        for chunk in self.overlapping(reach) {
+            self.decode(&mut reader, chunk, left, into)?;
             // Chunks that overlap, which a sound writer does not write, must not turn time back.
             if let Some(last) = into.timestamps.get(start..).and_then(<[i64]>::last) {
                 left.start_ms = left.start_ms.max(last.saturating_add(1));
@@ -68,6 +79,23 @@ impl BlockSeries {
         }
         remove_deleted(into, start, self.block.tombstones.of(self.id));
         Ok(())
+    }
+
+    fn decode(
+        &self,
+        reader: &mut Option<AggregateReader>,
+        chunk: &ChunkMeta,
+        range: TimeRange,
+        into: &mut Column,
+    ) -> Result<(), BlockError> {
+        let (encoding, data) = self.block.chunks.chunk(chunk.reference)?;
+        let read = if encoding == AGGREGATE {
+            let new = || AggregateReader::new(self.wanted, self.block.resolution_ms);
+            reader.get_or_insert_with(new).push_bytes(encoding, data, range, into)
+        } else {
+            decode(encoding, data, (range.start_ms, range.end_ms), into)
+        };
+        read.map_err(|error| self.block.broken(chunk, error))
     }
 
     fn try_chunks(&self, range: TimeRange, into: &mut Vec<Chunk>) -> Result<(), BlockError> {
@@ -81,18 +109,6 @@ impl Parts {
     /// before that.
     pub(super) const fn reach(&self, range: TimeRange) -> TimeRange {
         TimeRange::new(range.start_ms, range.end_ms.saturating_add(self.resolution_ms))
-    }
-
-    fn decode(
-        &self,
-        reader: &mut AggregateReader,
-        chunk: &ChunkMeta,
-        range: TimeRange,
-        into: &mut Column,
-    ) -> Result<(), BlockError> {
-        let (encoding, data) = self.chunks.chunk(chunk.reference)?;
-        let read = reader.push_bytes(encoding, data, range, into);
-        read.map_err(|error| self.broken(chunk, error))
     }
 
     fn broken(&self, chunk: &ChunkMeta, error: ChunkError) -> BlockError {
@@ -142,6 +158,10 @@ impl Series for BlockSeries {
 
     fn resolution_ms(&self) -> i64 {
         self.block.resolution_ms
+    }
+
+    fn sample_guess(&self) -> usize {
+        self.chunks.len().saturating_mul(SAMPLES_PER_CHUNK)
     }
 
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {

@@ -177,6 +177,10 @@ impl Series for Windowed {
         self.series.resolution_ms()
     }
 
+    fn sample_guess(&self) -> usize {
+        self.series.sample_guess()
+    }
+
     fn read(&self, range: TimeRange, into: &mut Column) -> Result<(), QueryError> {
         let range = self.within(range);
         if range.start_ms > range.end_ms { Ok(()) } else { self.series.read(range, into) }

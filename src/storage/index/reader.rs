@@ -34,8 +34,18 @@ pub struct SeriesScratch {
     pub(super) labels: LabelsBuf,
     pub(super) symbols: SymbolCache,
     pub(super) numbers: Vec<SymbolPair>,
+    /// The numbers of what is in `labels`.
+    pub(super) known: Vec<SymbolPair>,
     /// The chunks of the series read last, by time.
     pub chunks: Vec<ChunkMeta>,
+}
+
+impl SeriesScratch {
+    /// Memory that is about right for so many series.
+    #[must_use]
+    pub(in crate::storage) fn for_series(count: usize) -> Self {
+        Self { symbols: SymbolCache::for_series(count), ..Self::default() }
+    }
 }
 
 /// An opened index. Checks each part when it is read.

@@ -74,8 +74,19 @@ pub fn select_postings<S: PostingsSource>(
     source: &S,
     matchers: &[Matcher],
 ) -> Result<Vec<S::Id>, S::Error> {
+    let is_exact = |m: &Matcher| m.op() == MatchOp::Equal && !m.value().is_empty();
+    // Most questions are for a metric alone.
+    if let [matcher] = matchers
+        && is_exact(matcher)
+    {
+        let mut found = Vec::new();
+        if let Some(cursor) = source.pair(matcher.name(), matcher.value())? {
+            collect_into(cursor, &mut found);
+        }
+        return Ok(found);
+    }
     let (exact, mut others): (Vec<&Matcher>, Vec<&Matcher>) =
-        matchers.iter().partition(|m| m.op() == MatchOp::Equal && !m.value().is_empty());
+        matchers.iter().partition(|matcher| is_exact(matcher));
     let Some(found) = by_exact(source, &exact)? else { return Ok(Vec::new()) };
     let mut found = match found {
         Some(found) => found,

@@ -125,14 +125,30 @@ pub(super) fn partition(count: usize, is_before: impl Fn(usize) -> bool) -> usiz
 }
 
 /// Remembers strings that were looked up; series share most of theirs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct SymbolCache {
     /// Number of the string plus one, and where it is; a slot is found by the number's low bits.
     slots: Vec<(u32, u32, u32)>,
+    /// The slots that it will have; more than it needs cost more than they save.
+    wanted: usize,
+}
+
+impl Default for SymbolCache {
+    fn default() -> Self {
+        Self { slots: Vec::new(), wanted: Self::SLOTS }
+    }
 }
 
 impl SymbolCache {
     const SLOTS: usize = 512;
+    /// Names and values of a few labels.
+    const SLOTS_OF_SERIES: usize = 16;
+
+    /// For the labels of so many series.
+    pub(super) fn for_series(count: usize) -> Self {
+        let wanted = count.saturating_mul(Self::SLOTS_OF_SERIES).min(Self::SLOTS);
+        Self { slots: Vec::new(), wanted: wanted.next_power_of_two() }
+    }
 
     pub(super) fn get<'s>(
         &mut self,
@@ -140,9 +156,10 @@ impl SymbolCache {
         number: u32,
     ) -> Result<&'s str, IndexError> {
         if self.slots.is_empty() {
-            self.slots.resize(Self::SLOTS, (0, 0, 0));
+            self.slots.resize(self.wanted, (0, 0, 0));
         }
-        let Some(slot) = self.slots.get_mut(number as usize % Self::SLOTS) else {
+        let place = number as usize & (self.slots.len() - 1);
+        let Some(slot) = self.slots.get_mut(place) else {
             return symbols.get(number);
         };
         if slot.0 == number.wrapping_add(1) && slot.0 != 0 {

@@ -219,13 +219,19 @@ impl IndexTables {
         id: u32,
         scratch: &'s mut SeriesScratch,
     ) -> Result<LabelsRef<'s>, IndexError> {
-        scratch.labels.clear();
-        for (name, value) in &scratch.numbers {
-            let name = scratch.symbols.get(&self.symbols, *name)?;
-            let value = scratch.symbols.get(&self.symbols, *value)?;
-            scratch.labels.push(name, value);
+        let SeriesScratch { labels, symbols, numbers, known, .. } = scratch;
+        // Series that follow one another share the first labels, mostly.
+        let alike = known.iter().zip(&*numbers).take_while(|(known, number)| known == number);
+        let alike = alike.count();
+        let kept = if labels.keep_first(alike, known.len()) { alike } else { 0 };
+        known.clear();
+        for (name, value) in numbers.iter().skip(kept) {
+            let name = symbols.get(&self.symbols, *name)?;
+            labels.push(name, symbols.get(&self.symbols, *value)?);
         }
-        scratch.labels.finish().map_err(|_| entry_error(id)(Truncated))
+        let labels = labels.finish().map_err(|_| entry_error(id)(Truncated))?;
+        known.clone_from(numbers);
+        Ok(labels)
     }
 
     /// A label's name by its number, looked up once for many series.

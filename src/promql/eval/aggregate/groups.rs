@@ -1,24 +1,60 @@
 //! Which group does a series belong to?
 
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::model::{Labels, LabelsBuf, LabelsRef, METRIC_NAME};
 
 use super::super::operator::Head;
 
+/// So few sets are compared one by one.
+const FEW: usize = 6;
+
+/// Takes hashes as they are.
+#[derive(Debug, Default)]
+struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        // Not reached by keys that are numbers.
+        bytes.iter().for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
 /// Label sets by number, each once, searched without allocating.
 #[derive(Debug, Default)]
 pub(in super::super) struct LabelIndex {
     sets: Vec<Labels>,
-    /// The newest set with this hash, and the one before it with the same.
-    newest: HashMap<u64, usize>,
+    /// The newest set with this hash, and the one before it with the same; empty while there are
+    /// few.
+    newest: HashMap<u64, usize, BuildHasherDefault<Hashed>>,
     before: Vec<Option<usize>>,
 }
 
 impl LabelIndex {
     /// The number of the set, a new one if it was not known.
     pub(in super::super) fn number(&mut self, labels: LabelsRef<'_>) -> usize {
+        if self.sets.len() < FEW {
+            let known = self.sets.iter().position(|known| known.as_ref() == labels);
+            return known.unwrap_or_else(|| {
+                self.sets.push(labels.to_labels());
+                self.sets.len() - 1
+            });
+        }
+        if self.before.is_empty() {
+            for (number, set) in self.sets.iter().enumerate() {
+                self.before.push(self.newest.insert(set.as_ref().hash(), number));
+            }
+        }
         let hash = labels.hash();
         let mut at = self.newest.get(&hash).copied();
         while let Some(number) = at {

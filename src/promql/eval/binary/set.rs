@@ -129,7 +129,7 @@ fn decide(
         side.column(*index, &mut column, work)?;
         decider.present.mark(column.all_words(&mut spare));
         if keeps {
-            decider.columns.push(column.clone());
+            decider.columns.push(std::mem::take(&mut column));
         }
     }
     work.give_column(column);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::model::{Labels, LabelsBuf, LabelsRef, METRIC_NAME};
+use crate::model::{Labels, METRIC_NAME};
 use crate::promql::ast::Matching;
 
 use super::super::aggregate::LabelIndex;
@@ -19,11 +19,12 @@ pub(super) struct Family {
 
 /// Finds the families of two sets of series.
 pub(super) fn families(many: &[Head], one: &[Head], matching: &Matching) -> Vec<Family> {
-    let (mut index, mut buf) = (LabelIndex::default(), LabelsBuf::new());
+    let (mut index, mut spare) = (LabelIndex::default(), String::new());
     let mut families: Vec<Family> = Vec::new();
     for (heads, is_many) in [(many, true), (one, false)] {
         for (series, head) in heads.iter().enumerate() {
-            let family = index.number(signature(&head.labels, matching, &mut buf));
+            let labels = head.labels.as_ref().filter(|name| counts(matching, name), &mut spare);
+            let family = index.number(labels);
             if family == families.len() {
                 families.push(Family::default());
             }
@@ -46,14 +47,6 @@ fn counts(matching: &Matching, name: &str) -> bool {
     } else {
         name != METRIC_NAME && !names(&matching.labels, name)
     }
-}
-
-fn signature<'b>(labels: &Labels, matching: &Matching, buf: &'b mut LabelsBuf) -> LabelsRef<'b> {
-    buf.clear();
-    for (name, value) in labels.iter().filter(|pair| counts(matching, pair.0)) {
-        buf.push(name, value);
-    }
-    buf.finish().unwrap_or_else(|_| LabelsRef::from_encoded(""))
 }
 
 /// The labels that a series shares with its partners.
