@@ -218,7 +218,7 @@ impl<'a> Cursor<'a> {
     /// The sums of the first, the second and the third of `count` threes of uvarints, if all threes
     /// are laid out alike, in eight bytes at most, and have an even third number. Else, and where
     /// fewer than eight bytes would be left at the last one, nothing is read.
-    #[inline]
+    #[inline(never)]
     pub fn sum_threes(&mut self, count: usize) -> Option<[u64; 3]> {
         let word = u64::from_le_bytes(*self.rest.first_chunk::<8>()?);
         let first = !word & ENDS;

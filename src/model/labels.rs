@@ -210,11 +210,7 @@ impl<'a> LabelsRef<'a> {
 
     /// The set without those labels for which `keep` is false. Copied to `spare` only if what is
     /// left does not lie in one piece.
-    pub(crate) fn filter(
-        self,
-        mut keep: impl FnMut(&str) -> bool,
-        spare: &'a mut String,
-    ) -> Self {
+    pub(crate) fn filter(self, mut keep: impl FnMut(&str) -> bool, spare: &'a mut String) -> Self {
         spare.clear();
         let (whole, mut rest) = (self.0, self.iter());
         // What is kept last.

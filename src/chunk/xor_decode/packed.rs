@@ -97,7 +97,7 @@ fn groups<const N: usize>(
         }
         if wrong != 0 {
             // What was written behind the last good sample is overwritten.
-            let good = wrong.leading_zeros() as usize * packing.inverse as usize >> 16;
+            let good = (wrong.leading_zeros() as usize * packing.inverse as usize) >> 16;
             let last = good.checked_sub(1).and_then(|last| values.get(last));
             value = last.map_or(before, |value| value.to_bits());
             left_ms -= delta_ms * good as u64;

@@ -199,6 +199,13 @@ impl StepColumn {
         &self.values
     }
 
+    /// Takes the values out, in no more memory than they need.
+    pub(crate) fn take_values(&mut self) -> Vec<f64> {
+        let mut values = std::mem::take(&mut self.values);
+        values.shrink_to_fit();
+        values
+    }
+
     /// Presence of floats, 64 steps a word, lowest bit first.
     pub(crate) fn words(&self) -> &[u64] {
         &self.present

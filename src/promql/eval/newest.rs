@@ -24,10 +24,8 @@ pub(super) fn newest(
             for (place, (slot, value)) in slots.iter_mut().zip(run.values).enumerate() {
                 *slot = answer(run.index + place, *value);
             }
-            // All of them are looked at, so that several are at once.
-            let any_stale = run.values.iter().fold(false, |any, value| any | is_stale(*value));
             let mut bits = u64::MAX >> (64 - slots.len());
-            if any_stale {
+            if any_nan(run.values) {
                 for (bit, value) in run.values.iter().enumerate() {
                     bits &= !(u64::from(is_stale(*value)) << bit);
                 }
@@ -60,6 +58,13 @@ pub(super) fn newest_by(
         let (index, value) = walk.step(step)?;
         answer(step, index, value)
     });
+}
+
+/// True if one of them is no number, as the staleness marker. All are looked at, so that several
+/// are at once.
+#[inline(always)]
+pub(super) fn any_nan(values: &[f64]) -> bool {
+    values.iter().fold(false, |any, value| any | value.is_nan())
 }
 
 /// The way along samples and steps.

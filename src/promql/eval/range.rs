@@ -15,6 +15,7 @@ use crate::promql::plan::{Node, Place, Steps, Window, WindowSource, seconds, win
 use crate::series::{Column, TimeRange};
 
 use super::coarse::{Coarse, Remarks};
+use super::newest::any_nan;
 use super::operator::{Bound, Head, Nothing, Operator, Work};
 use super::remarks::of_windows;
 use super::run::Run;
@@ -224,7 +225,8 @@ fn push_both(column: &StepColumn, steps: Steps, samples: &mut Column) {
 
 /// The samples without staleness markers.
 pub(super) fn without_markers(samples: Samples, work: &mut Work) -> Samples {
-    if !samples.column().floats.iter().any(|value| is_stale(*value)) {
+    let has_marker = |part: &[f64]| any_nan(part) && part.iter().any(|value| is_stale(*value));
+    if !samples.column().floats.chunks(64).any(has_marker) {
         return samples;
     }
     let mut kept = work.take_samples();
@@ -284,11 +286,8 @@ pub(super) fn bind<'r>(
     let keeps = |head: &Head| function.keeps_name() && !head.drop_name;
     let heads: Vec<Head> =
         incoming.iter().map(|h| if keeps(h) { h.clone() } else { run.nameless(h) }).collect();
-    let doubtful = if function.wants_counter() {
-        doubtful_counters(run, &incoming)
-    } else {
-        Vec::new()
-    };
+    let doubtful =
+        if function.wants_counter() { doubtful_counters(run, &incoming) } else { Vec::new() };
     let operator = OverTime {
         source,
         function,

@@ -182,16 +182,12 @@ fn matrix<'r>(
         run.limits.hold(values.size())?;
         let mut column = Column::new();
         column.timestamps.reserve_exact(count);
-        column.floats.reserve_exact(count);
-        if values.rows().is_some() {
-            push_both(&values, steps, &mut column);
-        } else if count == steps.count {
+        if values.rows().is_none() && count == steps.count {
             column.timestamps.extend((0..count).map(|step| steps.at(step)));
-            column.floats.extend_from_slice(values.values());
+            column.floats = values.take_values();
         } else {
-            for (step, value) in values.iter() {
-                column.push(steps.at(step), value);
-            }
+            column.floats.reserve_exact(count);
+            push_all(&values, steps, &mut column);
         }
         work.give_column(values);
         Ok(column)
@@ -201,8 +197,10 @@ fn matrix<'r>(
     Ok(collected(series.filter_map(|(index, column)| Some((labels(index)?, column)))))
 }
 
-fn push_both(values: &StepColumn, steps: Steps, into: &mut Column) {
-    let Some(rows) = values.rows() else { return };
+fn push_all(values: &StepColumn, steps: Steps, into: &mut Column) {
+    let Some(rows) = values.rows() else {
+        return values.iter().for_each(|(step, value)| into.push(steps.at(step), value));
+    };
     into.histograms.reserve_floats(rows.len(), rows.bucket_len());
     let mut answers = Answers::default();
     if values.float_count() == 0 {
