@@ -23,12 +23,6 @@ const SPARE_OF_NARROW: u32 = 64 - (41 - 13);
 /// So many samples that came at the pace of the one before promise more of them.
 const STEADY: usize = 8;
 
-/// So many bits of a word are known wherever in a byte it begins.
-const WORD_BITS: u32 = 57;
-
-/// So many zeros behind a sample have been loaded with it.
-const ZEROS_SEEN: u32 = 40;
-
 /// So many samples that changed within the same window promise more of them.
 const LONG_RUN: u32 = 5;
 
@@ -143,22 +137,6 @@ fn wide_word(window: &[u8; REACH_BYTES], at: usize, spare: u32) -> u64 {
     }
     let (high, low) = (word(window, at) >> 32, word(window, at + 32) >> 32);
     (high << 32 | low) >> spare
-}
-
-/// How many bits are zero from the bit `at` on; fewer are told close to the end.
-#[inline(never)]
-fn zero_bits(text: &[u8], at: usize) -> usize {
-    let mut zeros = 0;
-    loop {
-        let from = at + zeros;
-        let bytes = text.get(from / 8..).and_then(|rest| rest.first_chunk());
-        let Some(bytes) = bytes else { return zeros };
-        let here = (u64::from_be_bytes(*bytes) << (from % 8)).leading_zeros().min(WORD_BITS);
-        zeros += here as usize;
-        if here < WORD_BITS {
-            return zeros;
-        }
-    }
 }
 
 /// Two columns of the same length and the first place that is not filled.
@@ -304,10 +282,7 @@ impl Walk {
             slots.put(walk.time_ms(), walk.value);
             // Most series of a real server stand still at a regular pace: two zero bits a sample.
             if code >> 56 == 0 {
-                let mut zeros = (code << 1).leading_zeros().min(ZEROS_SEEN) as usize;
-                if zeros == ZEROS_SEEN as usize {
-                    zeros = zeros.max(zero_bits(text, walk.at));
-                }
+                let zeros = (code << 1).leading_zeros().min(40) as usize;
                 walk.repeat(zeros / 2, &mut slots);
             }
             if (count - slots.next).is_multiple_of(STEADY) {

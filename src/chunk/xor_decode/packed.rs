@@ -4,7 +4,7 @@
 //! window is the last one, and the change. So several lie at known places of one word, and a mask
 //! tells whether all of them are of this kind.
 
-use super::{Slots, WORD_BITS, Walk};
+use super::{Slots, Walk};
 
 /// How such samples lie in a word.
 #[derive(Clone, Copy)]
@@ -24,6 +24,9 @@ struct Packing {
 /// By the width of the window; wider ones leave no room for two samples.
 const PACKINGS: [Packing; 26] = packings();
 
+/// So many bits of a word are known wherever in a byte it begins.
+const WORD_BITS: u16 = 57;
+
 /// More samples at once bring nothing.
 const SAMPLES_MAX: u16 = 5;
 
@@ -34,7 +37,7 @@ const fn packings() -> [Packing; 26] {
     let mut width = 1;
     while width < all.len() {
         let bits = width as u16 + 3;
-        let fitting = WORD_BITS as u16 / bits;
+        let fitting = WORD_BITS / bits;
         let count = if fitting < SAMPLES_MAX { fitting } else { SAMPLES_MAX };
         let (mut mask, mut codes, mut at) = (0, 0, 0);
         while at < count * bits {

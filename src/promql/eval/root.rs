@@ -175,17 +175,18 @@ fn matrix<'r>(
     // Series are many times as large as their places: these are what is sorted.
     let order = order_of(&heads.iter().map(|head| head.labels.as_ref()).collect::<Vec<_>>());
     let place = |index| order.as_ref().and_then(|order| order.get(index)).map_or(index, |at| *at);
+    let times: Vec<i64> = (0..steps.count).map(|step| steps.at(step)).collect();
     let columns = run.collect(heads.len(), |index, work| {
         let mut values = work.take_column();
         bound.column(place(index), &mut values, work)?;
         let count = values.count();
         run.limits.hold(values.size())?;
         let mut column = Column::new();
-        column.timestamps.reserve_exact(count);
         if values.rows().is_none() && count == steps.count {
-            column.timestamps.extend((0..count).map(|step| steps.at(step)));
+            column.timestamps.clone_from(&times);
             column.floats = values.take_values();
         } else {
+            column.timestamps.reserve_exact(count);
             column.floats.reserve_exact(count);
             push_all(&values, steps, &mut column);
         }
