@@ -492,6 +492,44 @@ mod tests {
         assert!(labels(&[]) < labels(&[("a", "1")]));
     }
 
+    proptest! {
+        #[test]
+        fn a_filtered_set_is_the_set_of_what_is_kept(
+            pairs in btree_map("[a-e]{1,2}", "[a-z]{1,3}", 0..8), kept in any::<u32>(),
+        ) {
+            let set = Labels::from_pairs(&pairs).unwrap();
+            let keep = |name: &str| kept >> (name.bytes().map(u32::from).sum::<u32>() % 32) & 1 == 1;
+            let wanted = Labels::from_pairs(pairs.iter().filter(|pair| keep(pair.0))).unwrap();
+            prop_assert_eq!(&set.filter(keep), &wanted);
+            let mut spare = String::from("what was there before");
+            prop_assert_eq!(set.as_ref().filter(keep, &mut spare), wanted.as_ref());
+        }
+
+        #[test]
+        fn a_set_can_begin_like_the_one_before(
+            first in btree_map("[a-e]{1,2}", "[a-z]{0,2}", 0..8),
+            second in btree_map("[a-e]{1,2}", "[a-z]{0,2}", 0..8),
+            reversed: bool,
+        ) {
+            let pairs = |set: &std::collections::BTreeMap<String, String>| {
+                let mut pairs: Vec<_> = set.clone().into_iter().collect();
+                if reversed {
+                    pairs.reverse();
+                }
+                pairs
+            };
+            let (first, second) = (pairs(&first), pairs(&second));
+            let mut buf = LabelsBuf::new();
+            first.iter().for_each(|(name, value)| buf.push(name, value));
+            buf.finish().unwrap();
+            let alike = first.iter().zip(&second).take_while(|(a, b)| a == b).count();
+            let kept = if buf.keep_first(alike, first.len()) { alike } else { 0 };
+            second.iter().skip(kept).for_each(|(name, value)| buf.push(name, value));
+            let wanted = Labels::from_pairs(second).unwrap();
+            prop_assert_eq!(buf.finish().unwrap(), wanted.as_ref());
+        }
+    }
+
     #[test]
     fn with_sets_replaces_and_removes() {
         let set = labels(&[("b", "2"), ("d", "4")]);

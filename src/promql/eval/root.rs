@@ -67,9 +67,6 @@ pub(crate) fn evaluate(
     let compute = || Ok::<_, EngineError>((root(&run, &plan.root)?, run.counted()?));
     let (mut value, counted) = match pool {
         Some(pool) if run.is_parallel() => pool.install(compute)?,
-        // Inside the pool each part of the work is handed out at once; from outside, a thread
-        // would be woken and waited for each time.
-        None if run.is_parallel() => rayon::scope(|_| compute())?,
         _ => compute()?,
     };
     let computed = watch.seconds();
