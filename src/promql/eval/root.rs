@@ -172,7 +172,9 @@ fn matrix<'r>(
     // Series are many times as large as their places: these are what is sorted.
     let order = order_of(&heads.iter().map(|head| head.labels.as_ref()).collect::<Vec<_>>());
     let place = |index| order.as_ref().and_then(|order| order.get(index)).map_or(index, |at| *at);
-    let times: Vec<i64> = (0..steps.count).map(|step| steps.at(step)).collect();
+    // All series of the answer that are there at every step have the same times.
+    let shared = if heads.len() > 1 { steps.count } else { 0 };
+    let times: Vec<i64> = (0..shared).map(|step| steps.at(step)).collect();
     let columns = run.collect(heads.len(), |index, work| {
         let mut values = work.take_column();
         bound.column(place(index), &mut values, work)?;
@@ -180,7 +182,9 @@ fn matrix<'r>(
         run.limits.hold(values.size())?;
         let mut column = Column::new();
         if values.rows().is_none() && count == steps.count {
-            column.timestamps.clone_from(&times);
+            column.timestamps.reserve_exact(count);
+            column.timestamps.extend_from_slice(&times);
+            column.timestamps.extend((shared..count).map(|step| steps.at(step)));
             column.floats = values.take_values();
         } else {
             column.timestamps.reserve_exact(count);

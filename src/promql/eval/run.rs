@@ -1,9 +1,8 @@
 //! One evaluation: its source, its limits, its notes, and how its work is spread over threads.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use parking_lot::Mutex;
 
+use crate::base::parallel::{job_size, share};
 use crate::promql::ast::Span;
 use crate::promql::engine::{EngineError, StatsWanted};
 use crate::promql::limits::Limits;
@@ -41,43 +40,6 @@ const PARALLEL_WORK: usize = 50_000;
 const BATCH_CELLS: usize = 1 << 17;
 /// No thread should wait for the others because its share of a batch was too small.
 const BATCH_PER_THREAD: usize = 8;
-/// More jobs share the work better and are more work themselves.
-const JOBS_PER_THREAD: usize = 8;
-
-/// How many series a thread takes at a time, so that all are done at about the same time.
-fn job_size(series: usize) -> usize {
-    series.div_ceil(rayon::current_num_threads() * JOBS_PER_THREAD)
-}
-
-/// Does all jobs; an error is that of the first job that has one. The calling thread begins at
-/// once and others help as they wake up: what takes less than a millisecond should not wait.
-fn share<J: Send>(
-    jobs: impl Iterator<Item = J> + Send,
-    run: impl Fn(J, &mut Work) -> Result<(), EngineError> + Sync,
-) -> Result<(), EngineError> {
-    let (jobs, failed) = (Mutex::new(jobs.enumerate()), Mutex::new(None));
-    let is_over = AtomicBool::new(false);
-    let take_part = || {
-        let mut work = Work::default();
-        while !is_over.load(Ordering::Relaxed) {
-            let Some((number, job)) = jobs.lock().next() else { return };
-            let Err(error) = run(job, &mut work) else { continue };
-            // Jobs before this one were taken before it and come to their end.
-            is_over.store(true, Ordering::Relaxed);
-            let mut first = failed.lock();
-            if first.as_ref().is_none_or(|(known, _)| number < *known) {
-                *first = Some((number, error));
-            }
-        }
-    };
-    rayon::in_place_scope(|scope| {
-        for _ in 1..rayon::current_num_threads() {
-            scope.spawn(|_| take_part());
-        }
-        take_part();
-    });
-    failed.into_inner().map_or(Ok(()), |(_, error)| Err(error))
-}
 
 impl<'r> Run<'r> {
     pub(super) fn new(
@@ -155,7 +117,7 @@ impl<'r> Run<'r> {
         for part in indexes.chunks(batch) {
             let size = job_size(part.len());
             let jobs = columns.chunks_mut(size).zip(part.chunks(size));
-            share(jobs, |(columns, indexes), work| {
+            share(jobs, |(columns, indexes), work: &mut Work| {
                 let mut pairs = columns.iter_mut().zip(indexes);
                 pairs.try_for_each(|(column, index)| child.column(*index, column, work))
             })?;
@@ -179,43 +141,19 @@ impl<'r> Run<'r> {
         let mut results: Vec<Option<T>> = Vec::new();
         results.resize_with(count, || None);
         let size = job_size(count);
-        share(results.chunks_mut(size).enumerate(), |(job, results), work| {
-            let indexes = job * size..;
-            let mut places = results.iter_mut().zip(indexes);
-            places.try_for_each(|(result, index)| Ok(*result = Some(make(index, work)?)))
-        })?;
+        share::<_, Work, EngineError>(
+            results.chunks_mut(size).enumerate(),
+            |(job, results), work| {
+                let indexes = job * size..;
+                let mut places = results.iter_mut().zip(indexes);
+                places.try_for_each(|(result, index)| Ok(*result = Some(make(index, work)?)))
+            },
+        )?;
         Ok(results.into_iter().flatten().collect())
     }
 
     /// True if the evaluation is big enough for several threads.
     pub(super) const fn is_parallel(&self) -> bool {
         self.parallel
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_job_is_done_once_and_the_first_error_is_told() {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
-        for failing in [0, 1, 37, 199, 200] {
-            let mut done = vec![0_u8; 200];
-            let told = pool.install(|| {
-                share(done.chunks_mut(1).enumerate(), |(job, done), _| {
-                    done[0] += 1;
-                    let is_bad = job >= failing && job % 2 == failing % 2;
-                    let error = || EngineError::Execution(job.to_string());
-                    if is_bad { Err(error()) } else { Ok(()) }
-                })
-            });
-            let told = told.err().map(|error| error.to_string());
-            assert_eq!(told.is_some(), failing < 200);
-            let text = EngineError::Execution(failing.to_string()).to_string();
-            assert!(told.is_none_or(|told| told == text));
-            assert!(done.iter().take(failing + 1).all(|times| *times == 1));
-            assert!(done.iter().all(|times| *times <= 1));
-        }
     }
 }

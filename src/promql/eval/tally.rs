@@ -320,7 +320,9 @@ impl Counter {
             return;
         };
         let times = &samples.timestamps;
-        if !tally.total_by_step.is_empty() || !samples.histograms.is_empty() || times.is_empty() {
+        let is_alone = self.seen.len() < 2;
+        let is_by_step = !tally.total_by_step.is_empty();
+        if is_alone || is_by_step || !samples.histograms.is_empty() || times.is_empty() {
             let _ = tally.add_windows(samples, reach, self.ask.is_some());
             return;
         }
