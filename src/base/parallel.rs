@@ -96,7 +96,7 @@ mod tests {
     fn every_job_is_done_once_and_the_first_error_is_told() {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
         for failing in [0, 1, 37, 199, 200] {
-            let mut done = vec![0_u8; 200];
+            let mut done = [0_u8; 200];
             let told = pool.install(|| {
                 share(done.chunks_mut(1).enumerate(), |(job, done), count: &mut usize| {
                     *count += 1;

@@ -146,7 +146,10 @@ impl<'r> Run<'r> {
             |(job, results), work| {
                 let indexes = job * size..;
                 let mut places = results.iter_mut().zip(indexes);
-                places.try_for_each(|(result, index)| Ok(*result = Some(make(index, work)?)))
+                places.try_for_each(|(result, index)| {
+                    *result = Some(make(index, work)?);
+                    Ok(())
+                })
             },
         )?;
         Ok(results.into_iter().flatten().collect())
