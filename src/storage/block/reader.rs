@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::base::parallel::{job_size, share};
 use crate::disk::{Disk, SharedDisk};
 use crate::series::{QueryError, Queryable, Select, Series, SeriesSet};
 use crate::storage::index::{IndexError, IndexReader, SeriesScratch, intersects};
@@ -161,39 +160,8 @@ impl Parts {
     }
 }
 
-/// The entries of so many series are read by several threads.
-const SHARED_MIN: usize = 64;
-
 fn limit(ask: &Select) -> usize {
     if ask.hints.limit == 0 { usize::MAX } else { ask.hints.limit }
-}
-
-impl Block {
-    /// Appends those of the series that have chunks in the range, until there are `limit`.
-    fn read_series(
-        &self,
-        ids: &[u32],
-        ask: &Select,
-        limit: usize,
-        scratch: &mut SeriesScratch,
-        into: &mut Vec<Box<dyn Series>>,
-    ) -> Result<(), QueryError> {
-        let parts = &self.0;
-        let (range, wanted) = (parts.reach(ask.range), ask.hints.aggregate());
-        into.reserve_exact(ids.len().min(limit));
-        for id in ids {
-            let labels = parts.index.series_in(*id, range, scratch);
-            let Some(labels) = labels.map_err(|error| parts.of_index(error))? else { continue };
-            let labels = labels.to_labels();
-            if let Some(series) = BlockSeries::new(parts, *id, labels, &scratch.chunks, wanted) {
-                into.push(Box::new(series));
-            }
-            if into.len() == limit {
-                break;
-            }
-        }
-        Ok(())
-    }
 }
 
 impl Queryable for Block {
@@ -204,21 +172,19 @@ impl Queryable for Block {
             return Ok(set);
         }
         let (limit, ids) = (limit(ask), parts.ids(ask)?);
-        if ids.len() >= SHARED_MIN && limit >= ids.len() {
-            let size = job_size(ids.len());
-            let mut found: Vec<Vec<Box<dyn Series>>> = Vec::new();
-            found.resize_with(ids.len().div_ceil(size), Vec::new);
-            share(
-                ids.chunks(size).zip(&mut found),
-                |(ids, found), scratch: &mut SeriesScratch| {
-                    self.read_series(ids, ask, usize::MAX, scratch, found)
-                },
-            )?;
-            set.series.reserve_exact(found.iter().map(Vec::len).sum());
-            set.series.extend(found.into_iter().flatten());
-        } else {
-            let mut scratch = SeriesScratch::for_series(ids.len());
-            self.read_series(&ids, ask, limit, &mut scratch, &mut set.series)?;
+        let mut scratch = SeriesScratch::for_series(ids.len());
+        let (range, wanted) = (parts.reach(ask.range), ask.hints.aggregate());
+        set.series.reserve_exact(ids.len().min(limit));
+        for id in ids {
+            let labels = parts.index.series_in(id, range, &mut scratch);
+            let Some(labels) = labels.map_err(|error| parts.of_index(error))? else { continue };
+            let labels = labels.to_labels();
+            if let Some(series) = BlockSeries::new(parts, id, labels, &scratch.chunks, wanted) {
+                set.series.push(Box::new(series) as Box<dyn Series>);
+            }
+            if set.series.len() == limit {
+                break;
+            }
         }
         Ok(set)
     }
