@@ -117,7 +117,7 @@ impl<'a, 'b> Judge<'a, 'b> {
     pub(super) fn all(&mut self) -> Result<Result<Judgement, Conflict>, AppendError> {
         let (mut next, mut found) = (0, None);
         while let Some(entry) = self.batch.entry(next) {
-            let series = found.unwrap_or_else(|| self.guess(&entry));
+            let series = found.unwrap_or_else(|| guess(&entry, self.last));
             let step = match self.page(page_of(series)) {
                 Some(page) => {
                     let mut page = page.lock();
@@ -150,33 +150,25 @@ impl<'a, 'b> Judge<'a, 'b> {
         self.pages.first_mut().and_then(Option::take)
     }
 
-    /// The series that an entry has, or most likely has.
-    #[inline]
-    fn guess(&self, entry: &BatchEntry) -> SeriesRef {
-        if entry.series.is_known() {
-            return entry.series;
-        }
-        // Scrapes and senders keep the order of their series, in which they were created.
-        SeriesRef(self.last.0.wrapping_add(1))
-    }
-
     /// Judges the entries from `next` on whose series stand in the page, as long as each is what
-    /// nearly all are: a series that was named, with one float that only makes its open chunk
-    /// longer. Returns how many they were.
+    /// nearly all are: one float that only makes the open chunk of its series longer. Returns how
+    /// many they were.
     ///
-    /// Everything about them is looked at in one place, and nothing is kept of them but their row
-    /// in the log: so they take a third of the time.
+    /// All that could make them something else is looked at in one place, and nothing is kept of
+    /// them but their row in the log.
     fn walk_plain(&mut self, page: &mut PageSeries, number: u64, next: usize) -> usize {
         let (batch, min_valid_ms) = (self.batch, self.bounds.min_valid_ms);
         let samples = batch.samples();
         let (mut count, mut last, mut span) = (0, self.last, self.work.stored_span);
         for entry in batch.entries_from(next) {
-            let name = entry.series;
+            let name = guess(&entry, last);
             if page_of(name) != number {
                 break;
             }
             let Some(series) = page.get_mut(name) else { break };
-            if entry.has_labels && !self.is_it(series, next + count, &entry) {
+            if (entry.has_labels || entry.series != name)
+                && !self.is_it(series, next + count, &entry)
+            {
                 break;
             }
             let Some(&[sample]) = samples.get(entry.samples) else { break };
@@ -184,6 +176,9 @@ impl<'a, 'b> Judge<'a, 'b> {
                 break;
             }
             self.work.rows.floats.push(name, sample);
+            if entry.series != name {
+                self.work.answers.push((next + count, name));
+            }
             span.widen(sample.timestamp_ms);
             last = name;
             count += 1;
@@ -205,7 +200,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         let batch = self.batch;
         for entry in batch.entries_from(*next) {
             let is_found = found.is_some();
-            let name = found.take().unwrap_or_else(|| self.guess(&entry));
+            let name = found.take().unwrap_or_else(|| guess(&entry, self.last));
             if page_of(name) != number {
                 return Ok(Step::PageEnds);
             }
@@ -478,4 +473,14 @@ impl<'a, 'b> Judge<'a, 'b> {
         }
         self.name_in_log(series, name);
     }
+}
+
+/// The series that an entry has, or most likely has if the one before had `last`.
+#[inline(always)]
+fn guess(entry: &BatchEntry, last: SeriesRef) -> SeriesRef {
+    if entry.series.is_known() {
+        return entry.series;
+    }
+    // Scrapes and senders keep the order of their series, in which they were created.
+    SeriesRef(last.0.wrapping_add(1))
 }
