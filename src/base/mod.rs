@@ -7,6 +7,7 @@ pub mod base64;
 pub mod bits;
 pub mod calendar;
 pub mod clock;
+pub mod copy;
 pub mod duration;
 pub mod gonum;
 pub mod kahan;

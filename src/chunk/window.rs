@@ -65,6 +65,23 @@ impl WindowOut {
         bits.put(value, width);
     }
 
+    /// Writes that the time delta has not changed, and a change of the value that is not zero, as
+    /// XOR chunks do, if both fit into one store and the change into the old window; false if not.
+    #[inline(always)]
+    pub(super) fn put_again(&self, bits: &mut BitWriter, change: u64) -> bool {
+        let (leading, trailing) = (u32::from(self.leading), u32::from(self.trailing));
+        if change.leading_zeros() < leading || change.trailing_zeros() < trailing {
+            return false;
+        }
+        let (width, (reuse, reuse_width)) = (64 - leading - trailing, XOR_HEADERS.reuse);
+        let code_width = 1 + reuse_width;
+        if code_width + width > 64 {
+            return false;
+        }
+        bits.put(reuse << width | change >> trailing, code_width + width);
+        true
+    }
+
     /// Writes a change to the value before, as XOR chunks do.
     #[inline(always)]
     pub(super) fn put_xor(&mut self, bits: &mut BitWriter, front: Code, change: u64) {

@@ -115,6 +115,29 @@ impl XorAppender {
         Ok(())
     }
 
+    /// As [`append`](Self::append), for what most samples are: as far from the last one as that is
+    /// from the one before, with the same value, or with a change of the same bits. Any other is
+    /// not appended, and the answer is false.
+    ///
+    /// For so little no call is needed, and it takes half the instructions.
+    #[inline(always)]
+    pub(crate) fn append_alike(&mut self, timestamp_ms: i64, value: f64) -> bool {
+        let delta_ms = timestamp_ms.wrapping_sub(self.max_time_ms) as u64;
+        if self.stage != Stage::Many || delta_ms != self.delta_ms || self.count == u16::MAX {
+            return false;
+        }
+        let change = value.to_bits() ^ self.value.to_bits();
+        if change == 0 {
+            self.bits.put_zeros(2);
+        } else if !self.window.put_again(&mut self.bits, change) {
+            return false;
+        }
+        self.max_time_ms = timestamp_ms;
+        self.value = value;
+        self.count += 1;
+        true
+    }
+
     /// Writes the first or the second sample.
     #[cold]
     fn append_early(&mut self, timestamp_ms: i64, delta_ms: u64, value: u64, change: u64) {
@@ -391,6 +414,31 @@ mod tests {
             }
             let span = |chunk: &XorAppender| (chunk.min_time_ms(), chunk.max_time_ms());
             prop_assert_eq!(span(&tried), span(&wanted));
+            prop_assert_eq!(tried.finish(), wanted.finish());
+        }
+
+        #[test]
+        fn what_is_alike_is_appended_as_all_else_is(
+            samples in samples(), step_ms in 0_i64..100, length in 0_usize..200,
+        ) {
+            // Regular ones come often, at other distances and in other windows than before.
+            let start_ms = samples.last().map_or(0, |last| last.0);
+            let regular = (1..=length as i64).map(|index| {
+                (start_ms.saturating_add(index * step_ms), (index / 3 * 1000) as f64)
+            });
+            let (mut tried, mut wanted) = (XorAppender::new(), XorAppender::new());
+            let mut alike = 0;
+            for (time, value) in samples.iter().copied().chain(regular) {
+                let before = tried.clone();
+                if tried.append_alike(time, value) {
+                    alike += 1;
+                } else {
+                    prop_assert_eq!(tried.to_bytes(), before.to_bytes());
+                    tried.append(time, value).unwrap();
+                }
+                wanted.append(time, value).unwrap();
+            }
+            prop_assert!(length < 50 || alike > length / 4, "{alike} of {length}");
             prop_assert_eq!(tried.finish(), wanted.finish());
         }
 

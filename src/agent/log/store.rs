@@ -16,8 +16,8 @@ use crate::model::{Exemplar, LabelsBuf};
 use crate::series::{Append, AppendError, Batch, OnReject, Outcome, SeriesRef, Verdict};
 use crate::storage::wal::{
     Compression, ExemplarRow, Position, Progress, RecordError, RecordKind, Records, Recovery,
-    Retry, RowEncoder, Syncer, Tail, Wal, WalError, WalMetrics, decode_series, decode_times,
-    encode_exemplars, encode_samples, encode_series, kind, recover,
+    Retry, RowEncoder, SampleRecords, Syncer, Tail, Wal, WalError, WalMetrics, decode_series,
+    decode_times, encode_exemplars, encode_series, kind, recover,
 };
 
 use super::metrics::Metrics;
@@ -73,6 +73,7 @@ struct Scratch {
     before: Vec<(usize, i64)>,
     /// Exemplars that are to be logged: the series, and the exemplar's index in the batch.
     exemplars: Vec<(SeriesRef, usize)>,
+    floats: SampleRecords,
     histograms: RowEncoder,
     records: Records,
 }
@@ -84,6 +85,7 @@ impl Scratch {
             turns: Vec::new(),
             before: Vec::new(),
             exemplars: Vec::new(),
+            floats: SampleRecords::default(),
             histograms: RowEncoder::new(false),
             records: Records::new(compression),
         }
@@ -503,7 +505,7 @@ impl State {
     /// Logs the series from index `known` on, which are new, and what was accepted.
     fn log(&mut self, batch: &Batch, known: usize) -> Result<(), WalError> {
         let Some(wal) = &mut self.wal else { return Ok(()) };
-        let Scratch { rows, turns, exemplars, histograms, records, .. } = &mut self.scratch;
+        let Scratch { rows, turns, exemplars, floats, histograms, records, .. } = &mut self.scratch;
         records.clear();
         let new = self.series.slots().get(known..).unwrap_or_default();
         if !new.is_empty() {
@@ -513,7 +515,7 @@ impl State {
         let mut start = 0;
         for end in turns.iter().copied().chain([rows.len()]) {
             let part = rows.get(start..end).unwrap_or_default();
-            add_samples(records, histograms, batch, part);
+            add_samples(records, (floats, histograms), batch, part);
             start = end;
         }
         let exemplars = exemplars.iter().filter_map(|(series, index)| {
@@ -547,18 +549,19 @@ impl State {
 /// Adds the records of samples of which no series has both kinds.
 fn add_samples(
     records: &mut Records,
-    histograms: &mut RowEncoder,
+    (floats, histograms): (&mut SampleRecords, &mut RowEncoder),
     batch: &Batch,
     rows: &[(SeriesRef, usize)],
 ) {
-    let floats = rows.iter().filter_map(|(series, index)| {
+    for (series, index) in rows {
         let is_histogram = !batch.histograms().is_empty() && batch.histogram(*index).is_some();
-        batch.samples().get(*index).filter(|_| !is_histogram).map(|sample| (*series, *sample))
-    });
-    let mut floats = floats.peekable();
-    if floats.peek().is_some() {
-        records.add(|out| encode_samples(out, floats));
+        if !is_histogram && let Some(sample) = batch.samples().get(*index) {
+            floats.push(*series, *sample);
+        }
     }
+    floats.end_record();
+    floats.iter().for_each(|record| records.add_record(record));
+    floats.clear();
     if batch.histograms().is_empty() {
         return;
     }

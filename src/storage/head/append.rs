@@ -7,7 +7,8 @@
 //! 3. It is **stored** in the chunks, and then the batch is whole: readers see it.
 //!
 //! A float that only makes the open chunk of its series longer, as nearly all do, is stored when it
-//! is judged. Readers see it no sooner than the others, and it is taken out again with them.
+//! is judged. Readers see it no sooner than the others, and it is taken out again with them. Where
+//! floats have no starts, their records are put together then too.
 //!
 //! Batches go through this side by side; all hold the gate for reading. A series is claimed by one
 //! batch at a time, so the log has its samples in the order of the chunks, and a replay comes to
@@ -27,7 +28,7 @@ use crate::storage::wal::{self, Compression, Records, RowEncoder, Wal};
 
 use super::isolation::OpenBatch;
 use super::judge::{Conflict, Judge, Judgement};
-use super::series::Source;
+use super::rows::{LateRow, Part, Rows};
 use super::state::Head;
 use super::store::Stored;
 use super::symbols::SharedLabels;
@@ -36,51 +37,14 @@ use super::symbols::SharedLabels;
 const SPARE_WORK_MAX: usize = 8;
 /// How often an append looks whether the log is free before it goes to sleep.
 const LOG_SPINS: u32 = 1000;
-/// Memory of a batch with more samples is not kept.
-const SPARE_ROWS_MAX: usize = 1 << 16;
-
-/// A float that may stay.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Row {
-    pub(super) series: SeriesRef,
-    pub(super) sample: Sample,
-    pub(super) start_ms: i64,
-}
-
-/// A histogram that may stay.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HistogramRow {
-    pub(super) series: SeriesRef,
-    pub(super) timestamp_ms: i64,
-    pub(super) start_ms: i64,
-    pub(super) source: Source,
-}
-
-/// A late sample that may stay.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct LateRow {
-    pub(super) series: SeriesRef,
-    /// Which sample of the batch it is.
-    pub(super) index: usize,
-    pub(super) timestamp_ms: i64,
-    pub(super) start_ms: i64,
-    /// Nothing for a float.
-    pub(super) source: Option<Source>,
-}
-
 /// Memory that an append needs, reused from batch to batch.
 #[derive(Debug)]
 pub(super) struct Work {
-    pub(super) rows: Vec<Row>,
-    pub(super) histograms: Vec<HistogramRow>,
+    pub(super) rows: Rows,
     pub(super) late: Vec<LateRow>,
-    /// Those of the rows that were not stored at once.
-    pub(super) waiting: Vec<Row>,
-    /// The time of what was stored at once.
-    pub(super) stored_at_once: Span,
-    /// Where the parts of the batch end, but for the last: inside of a part a series has samples
-    /// of one kind.
-    parts: Vec<Ends>,
+    /// How many floats were stored at once, and when.
+    pub(super) stored_at_once: u64,
+    pub(super) stored_span: Span,
     /// Series that the log does not know.
     pub(super) unnamed: Vec<(SeriesRef, SharedLabels)>,
     /// Series that are not in the label index yet.
@@ -95,12 +59,10 @@ pub(super) struct Work {
 impl Work {
     pub(super) fn new(compression: Compression, with_starts: bool) -> Self {
         Self {
-            rows: Vec::new(),
-            histograms: Vec::new(),
+            rows: Rows::default(),
             late: Vec::new(),
-            waiting: Vec::new(),
-            stored_at_once: Span::default(),
-            parts: Vec::new(),
+            stored_at_once: 0,
+            stored_span: Span::default(),
             unnamed: Vec::new(),
             created: Vec::new(),
             answers: Vec::new(),
@@ -112,63 +74,14 @@ impl Work {
 
     fn clear(&mut self) {
         self.rows.clear();
-        self.histograms.clear();
         self.late.clear();
-        self.waiting.clear();
-        self.stored_at_once = Span::default();
-        self.parts.clear();
+        (self.stored_at_once, self.stored_span) = (0, Span::default());
         self.unnamed.clear();
         self.created.clear();
         self.answers.clear();
         self.refused.clear();
         self.records.clear();
     }
-
-    /// Ends a part.
-    pub(super) fn end_part(&mut self) {
-        let (rows, histograms) = (self.rows.len(), self.histograms.len());
-        self.parts.push(Ends { rows, histograms, waiting: self.waiting.len() });
-    }
-
-    /// The rows of every part.
-    fn parts(&self) -> impl Iterator<Item = Part<'_>> {
-        parts_of(&self.rows, &self.histograms, &self.waiting, &self.parts)
-    }
-}
-
-/// The rows of every part; `ends` are where all but the last end.
-fn parts_of<'a>(
-    rows: &'a [Row],
-    histograms: &'a [HistogramRow],
-    waiting: &'a [Row],
-    ends: &'a [Ends],
-) -> impl Iterator<Item = Part<'a>> {
-    let mut start = Ends::default();
-    let last = Ends { rows: rows.len(), histograms: histograms.len(), waiting: waiting.len() };
-    ends.iter().copied().chain([last]).map(move |end| {
-        let part = Part {
-            rows: rows.get(start.rows..end.rows).unwrap_or_default(),
-            waiting: waiting.get(start.waiting..end.waiting).unwrap_or_default(),
-            histograms: histograms.get(start.histograms..end.histograms).unwrap_or_default(),
-        };
-        start = end;
-        part
-    })
-}
-
-/// Where a part ends in the lists of its rows.
-#[derive(Debug, Clone, Copy, Default)]
-struct Ends {
-    rows: usize,
-    histograms: usize,
-    waiting: usize,
-}
-
-/// The rows of a part.
-struct Part<'a> {
-    rows: &'a [Row],
-    waiting: &'a [Row],
-    histograms: &'a [HistogramRow],
 }
 
 impl Append for Head {
@@ -178,7 +91,7 @@ impl Append for Head {
         let outcome = self.append_with(&mut work, batch, on_reject);
         work.clear();
         let mut spare = self.spare_work.lock();
-        if spare.len() < SPARE_WORK_MAX && work.rows.capacity() <= SPARE_ROWS_MAX {
+        if spare.len() < SPARE_WORK_MAX && work.rows.is_small() {
             spare.push((thread, work));
         }
         outcome
@@ -288,32 +201,30 @@ impl Head {
 
     /// Writes the rows to the log, with the names of series that it does not know.
     fn log(&self, work: &mut Work, batch: &Batch) -> Result<(), AppendError> {
-        let is_empty = work.rows.is_empty() && work.histograms.is_empty();
-        if self.log_place.is_none() || (is_empty && work.late.is_empty()) {
+        let Work { rows, unnamed, late, records, encoder, .. } = work;
+        rows.end_part();
+        if self.log_place.is_none() || (rows.is_empty() && late.is_empty()) {
             return Ok(());
         }
-        let Work { rows, histograms, waiting, parts, unnamed, late, records, encoder, .. } = work;
         if !unnamed.is_empty() {
             let names = unnamed.iter().map(|(series, labels)| (*series, labels.to_labels()));
             let names: Vec<(SeriesRef, Labels)> = names.collect();
             let names = names.iter().map(|(series, labels)| (*series, labels.as_ref()));
             records.add(|out| wal::encode_series(out, names));
         }
-        for Part { rows, histograms, .. } in parts_of(rows, histograms, waiting, parts) {
-            if self.options.float_starts || !histograms.is_empty() {
-                for row in rows {
+        for Part { floats, waiting, histograms } in rows.parts() {
+            floats.into_iter().for_each(|record| records.add_record(record));
+            if self.options.float_starts {
+                for row in waiting {
                     let Sample { timestamp_ms, value } = row.sample;
                     encoder.push_float(row.series, timestamp_ms, row.start_ms, value);
                 }
-                for row in histograms {
-                    let Some(histogram) = self.stales.resolve(row.source, batch) else { continue };
-                    encoder.push_histogram(row.series, row.timestamp_ms, row.start_ms, histogram);
-                }
-                records.add_rows(encoder);
-            } else if !rows.is_empty() {
-                let rows = rows.iter().map(|row| (row.series, row.sample));
-                records.add(|out| wal::encode_samples(out, rows));
             }
+            for row in histograms {
+                let Some(histogram) = self.stales.resolve(row.source, batch) else { continue };
+                encoder.push_histogram(row.series, row.timestamp_ms, row.start_ms, histogram);
+            }
+            records.add_rows(encoder);
         }
         for row in late {
             let value = self.late_value(row, batch);
@@ -348,11 +259,10 @@ impl Head {
     }
 
     fn store(&self, work: &Work, batch: &Batch) {
-        let at_once = work.rows.len() - work.waiting.len();
-        let span = work.stored_at_once;
-        let mut tally = Tally { floats: at_once as u64, span, ..Tally::default() };
+        let (floats, span) = (work.stored_at_once, work.stored_span);
+        let mut tally = Tally { floats, span, ..Tally::default() };
         let options = &self.options.chunks();
-        for Part { waiting, histograms, .. } in work.parts() {
+        for Part { waiting, histograms, .. } in work.rows.parts() {
             self.series.for_rows(
                 waiting,
                 |row| row.series,
@@ -396,17 +306,11 @@ impl Head {
     }
 
     /// Undoes what [`Judge`] promised.
-    fn take_back(&self, work: &Work, open: &OpenBatch<'_>) {
+    fn take_back(&self, work: &mut Work, open: &OpenBatch<'_>) {
+        let claimed = work.rows.series();
         self.series.for_rows(
-            &work.rows,
-            |row| row.series,
-            |series, _| {
-                series.into_iter().for_each(|series| series.take_back(open));
-            },
-        );
-        self.series.for_rows(
-            &work.histograms,
-            |row| row.series,
+            &claimed,
+            |name| *name,
             |series, _| {
                 series.into_iter().for_each(|series| series.take_back(open));
             },

@@ -88,6 +88,13 @@ impl OpenBatch<'_> {
             || self.is_whole_by_now(number)
     }
 
+    /// True if the batch `number` is known to be whole and every reader sees it. It may be though
+    /// this is false.
+    #[inline]
+    pub(super) const fn follows_unseen(&self, number: u64) -> bool {
+        (number < self.whole_before || number == self.whole) && number < self.unseen_from
+    }
+
     #[cold]
     fn is_whole_by_now(&mut self, number: u64) -> bool {
         let state = self.isolation.0.lock();

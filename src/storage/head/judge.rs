@@ -6,10 +6,11 @@ use crate::model::histogram::HistogramRef;
 use crate::model::{LabelsRef, Sample, Value, is_stale};
 use crate::series::{AppendError, Batch, BatchEntry, SeriesRef, Verdict};
 
-use super::append::{HistogramRow, LateRow, Row, Work};
+use super::append::Work;
 use super::bounds::Judged;
 use super::isolation::OpenBatch;
 use super::page::{Page, PageSeries, page_of};
+use super::rows::{HistogramRow, LateRow, Row};
 use super::series::{Newest, NewestValue, SampleKind, Series, Source};
 use super::state::Head;
 
@@ -71,8 +72,6 @@ pub(super) struct Judge<'a, 'b> {
     is_floats: bool,
     /// Floats are kept with their starts.
     keeps_starts: bool,
-    /// Time of the last float that was stored at once.
-    stored_ms: i64,
     /// The pages that were looked up last and not used yet, from this number on. Who holds the
     /// gate keeps them where they are.
     pages: [Option<Arc<Page>>; PAGES_AT_ONCE],
@@ -98,7 +97,6 @@ impl<'a, 'b> Judge<'a, 'b> {
         let keeps_starts = head.options.float_starts;
         let last_page = page_of(batch.series_ref(batch.series_count().saturating_sub(1)));
         let (last, judgement) = (SeriesRef::UNKNOWN, Judgement::default());
-        let stored_ms = i64::MAX;
         Self {
             head,
             batch,
@@ -107,7 +105,6 @@ impl<'a, 'b> Judge<'a, 'b> {
             bounds,
             is_floats,
             keeps_starts,
-            stored_ms,
             pages: [const { None }; PAGES_AT_ONCE],
             first_page: 0,
             last_page,
@@ -120,10 +117,13 @@ impl<'a, 'b> Judge<'a, 'b> {
     pub(super) fn all(&mut self) -> Result<Result<Judgement, Conflict>, AppendError> {
         let (mut next, mut found) = (0, None);
         while let Some(entry) = self.batch.entry(next) {
-            let series = found.unwrap_or_else(|| self.guess(&entry));
+            let series = found.unwrap_or_else(|| guess(&entry, self.last));
             let step = match self.page(page_of(series)) {
                 Some(page) => {
                     let mut page = page.lock();
+                    if found.is_none() && self.is_floats && !self.keeps_starts {
+                        next += self.walk_plain(&mut page, page_of(series), next);
+                    }
                     match self.walk(&mut page, page_of(series), &mut next, found.take()) {
                         Ok(step) => step,
                         Err(Conflict) => return Ok(Err(Conflict)),
@@ -150,14 +150,42 @@ impl<'a, 'b> Judge<'a, 'b> {
         self.pages.first_mut().and_then(Option::take)
     }
 
-    /// The series that an entry has, or most likely has.
-    #[inline]
-    fn guess(&self, entry: &BatchEntry) -> SeriesRef {
-        if entry.series.is_known() {
-            return entry.series;
+    /// Judges the entries from `next` on whose series stand in the page, as long as each is what
+    /// nearly all are: one float that only makes the open chunk of its series longer. Returns how
+    /// many they were.
+    ///
+    /// All that could make them something else is looked at in one place, and nothing is kept of
+    /// them but their row in the log.
+    fn walk_plain(&mut self, page: &mut PageSeries, number: u64, next: usize) -> usize {
+        let (batch, min_valid_ms) = (self.batch, self.bounds.min_valid_ms);
+        let samples = batch.samples();
+        let (mut count, mut last, mut span) = (0, self.last, self.work.stored_span);
+        for entry in batch.entries_from(next) {
+            let name = guess(&entry, last);
+            if page_of(name) != number {
+                break;
+            }
+            let Some(series) = page.get_mut(name) else { break };
+            if (entry.has_labels || entry.series != name)
+                && !self.is_it(series, next + count, &entry)
+            {
+                break;
+            }
+            let Some(&[sample]) = samples.get(entry.samples) else { break };
+            if sample.timestamp_ms < min_valid_ms || !series.store_plain(sample, self.open) {
+                break;
+            }
+            self.work.rows.floats.push(name, sample);
+            if entry.series != name {
+                self.work.answers.push((next + count, name));
+            }
+            span.widen(sample.timestamp_ms);
+            last = name;
+            count += 1;
         }
-        // Scrapes and senders keep the order of their series, in which they were created.
-        SeriesRef(self.last.0.wrapping_add(1))
+        (self.last, self.work.stored_span) = (last, span);
+        self.work.stored_at_once += count as u64;
+        count
     }
 
     /// Judges the entries from `next` on whose series stand in the page. The first of them is
@@ -172,7 +200,7 @@ impl<'a, 'b> Judge<'a, 'b> {
         let batch = self.batch;
         for entry in batch.entries_from(*next) {
             let is_found = found.is_some();
-            let name = found.take().unwrap_or_else(|| self.guess(&entry));
+            let name = found.take().unwrap_or_else(|| guess(&entry, self.last));
             if page_of(name) != number {
                 return Ok(Step::PageEnds);
             }
@@ -396,21 +424,20 @@ impl<'a, 'b> Judge<'a, 'b> {
     }
 
     /// Puts a float that is promised a place among the rows, and into its chunk if it can be.
-    #[inline(always)]
     fn place_float(&mut self, series: &mut Series, name: SeriesRef, index: usize, sample: Sample) {
         let Sample { timestamp_ms, value } = sample;
-        let start_ms = if self.keeps_starts { self.batch.start_ms(index) } else { 0 };
-        let row = Row { series: name, sample, start_ms };
-        self.work.rows.push(row);
-        if !self.keeps_starts && series.store_at_once(timestamp_ms, value) {
-            // Mostly all samples of a batch have one time.
-            if timestamp_ms != self.stored_ms {
-                self.stored_ms = timestamp_ms;
-                self.work.stored_at_once.widen(timestamp_ms);
+        let mut start_ms = 0;
+        if self.keeps_starts {
+            start_ms = self.batch.start_ms(index);
+        } else {
+            self.work.rows.floats.push(name, sample);
+            if series.store_at_once(timestamp_ms, value) {
+                self.work.stored_span.widen(timestamp_ms);
+                self.work.stored_at_once += 1;
+                return;
             }
-            return;
         }
-        self.work.waiting.push(row);
+        self.work.rows.waiting.push(Row { series: name, sample, start_ms });
         series.newest = Newest { timestamp_ms, value: NewestValue::Float(value) };
     }
 
@@ -425,7 +452,12 @@ impl<'a, 'b> Judge<'a, 'b> {
         self.promise(series, name, SampleKind::histogram(source.is_float()));
         let keeps = self.head.options.histogram_starts;
         let start_ms = if keeps { self.batch.start_ms(index) } else { 0 };
-        self.work.histograms.push(HistogramRow { series: name, timestamp_ms, start_ms, source });
+        self.work.rows.histograms.push(HistogramRow {
+            series: name,
+            timestamp_ms,
+            start_ms,
+            source,
+        });
         series.newest = Newest { timestamp_ms, value: NewestValue::Promised(source) };
     }
 
@@ -434,11 +466,21 @@ impl<'a, 'b> Judge<'a, 'b> {
         if series.batch() == self.open.number {
             // The log sorts the samples of a part by kind.
             if series.newest.kind().is_some_and(|before| before != kind) {
-                self.work.end_part();
+                self.work.rows.end_part();
             }
         } else {
             series.claim(self.open);
         }
         self.name_in_log(series, name);
     }
+}
+
+/// The series that an entry has, or most likely has if the one before had `last`.
+#[inline(always)]
+fn guess(entry: &BatchEntry, last: SeriesRef) -> SeriesRef {
+    if entry.series.is_known() {
+        return entry.series;
+    }
+    // Scrapes and senders keep the order of their series, in which they were created.
+    SeriesRef(last.0.wrapping_add(1))
 }

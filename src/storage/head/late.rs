@@ -20,12 +20,13 @@ use crate::storage::wal::{
     self, Compression, Records, RowEncoder, Wal, WalError, WalMetrics, WalOptions,
 };
 
-use super::append::{LateRow, Work};
+use super::append::Work;
 use super::closed::Closed;
 use super::delete::HeadTombstones;
 use super::mapped::{ChunkFiles, ChunkRef};
 use super::ooo::{OooSeries, read_merged};
 use super::page::Page;
+use super::rows::LateRow;
 use super::state::Head;
 use super::symbols::SharedLabels;
 

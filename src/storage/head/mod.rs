@@ -47,6 +47,7 @@ mod postings;
 mod read;
 mod registry;
 mod replay;
+mod rows;
 mod series;
 mod snapshot;
 mod state;

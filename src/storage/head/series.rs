@@ -180,6 +180,19 @@ impl Series {
         (self.batch, self.batch_samples) = (batch.number, 0);
     }
 
+    /// True if the log names the series and the batch may have it, without anything to be
+    /// remembered of the batches before.
+    #[inline]
+    pub(super) const fn is_free_for(&self, batch: &OpenBatch<'_>) -> bool {
+        self.is_logged && self.rare.is_none() && batch.follows_unseen(self.batch)
+    }
+
+    /// As [`Series::claim`], of a series that is free for the batch, and with one sample stored.
+    #[inline]
+    pub(super) const fn claim_for_one(&mut self, batch: &OpenBatch<'_>) {
+        (self.batch, self.batch_samples) = (batch.number, 1);
+    }
+
     /// Notes which batches before the one that comes now some reader may not see.
     #[cold]
     fn remember(&mut self, batch: &OpenBatch<'_>) {

@@ -1,10 +1,12 @@
 //! Putting a sample into the chunks of its series.
 
 use crate::chunk::{ChunkError, Encoding, HistogramAppender, OpenChunk, XorAppender};
+use crate::model::Sample;
 use crate::model::histogram::HistogramRef;
 use crate::series::Chunk;
 
 use super::cut::{self, Growing};
+use super::isolation::OpenBatch;
 use super::series::{Newest, NewestValue, SampleKind, Series, push_closed};
 
 /// How chunks are made.
@@ -44,6 +46,30 @@ impl Series {
         }
         self.newest = Newest { timestamp_ms, value: NewestValue::Float(value) };
         self.count_stored();
+        true
+    }
+
+    /// Makes the series one of the batch's and stores its one float at once, if nothing speaks
+    /// against either and nothing else is to be done about them; false if something does, and then
+    /// nothing is changed.
+    #[inline(always)]
+    pub(super) fn store_plain(&mut self, sample: Sample, batch: &OpenBatch<'_>) -> bool {
+        let Sample { timestamp_ms, value } = sample;
+        if !self.is_free_for(batch) || !matches!(self.newest.value, NewestValue::Float(_)) {
+            return false;
+        }
+        let Some(OpenChunk::Xor(open)) = &mut self.open else { return false };
+        let newest_ms = self.newest.timestamp_ms;
+        let goes_on = timestamp_ms > newest_ms
+            && open.max_time_ms() == newest_ms
+            && cut::goes_on(open, timestamp_ms, self.next_cut_ms);
+        if !goes_on
+            || !open.append_alike(timestamp_ms, value) && open.append(timestamp_ms, value).is_err()
+        {
+            return false;
+        }
+        self.newest = Newest { timestamp_ms, value: NewestValue::Float(value) };
+        self.claim_for_one(batch);
         true
     }
 

@@ -1,5 +1,7 @@
 //! Records cut into fragments, fragments into pages: the arithmetic of `FORMAT.md`.
 
+use crate::base::copy;
+
 use super::{HEADER_BYTES, PAGE_BYTES};
 
 pub(super) const FULL: u8 = 1;
@@ -48,10 +50,27 @@ pub(super) struct Put {
     pub(super) fragments: u64,
 }
 
-/// Appends the fragments of a packed record that starts at `offset` of its segment, which must
-/// leave room for a header in its page.
-pub(super) fn put_record(out: &mut Vec<u8>, offset: u64, packed: &[u8], bits: u8) -> Put {
-    let (mut rest, mut at, mut fragments) = (packed, offset, 0);
+/// A record as it is packed.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packed<'a> {
+    pub(super) bytes: &'a [u8],
+    /// How it is packed, as the first byte of a fragment says it.
+    pub(super) bits: u8,
+    /// Of all bytes.
+    pub(super) checksum: u32,
+}
+
+impl<'a> Packed<'a> {
+    pub(super) fn new(bytes: &'a [u8], bits: u8) -> Self {
+        Self { bytes, bits, checksum: crc32c::crc32c(bytes) }
+    }
+}
+
+/// Appends the fragments of a record that starts at `offset` of its segment, which must leave room
+/// for a header in its page.
+pub(super) fn put_record(out: &mut Vec<u8>, offset: u64, record: Packed<'_>) -> Put {
+    let Packed { bytes, bits, checksum } = record;
+    let (mut rest, mut at, mut fragments) = (bytes, offset, 0);
     loop {
         let room = FRAGMENT_BYTES_MAX - in_page(at).min(FRAGMENT_BYTES_MAX);
         let (part, after) = rest.split_at(rest.len().min(room));
@@ -61,10 +80,11 @@ pub(super) fn put_record(out: &mut Vec<u8>, offset: u64, packed: &[u8], bits: u8
             (false, false) => MIDDLE,
             (false, true) => LAST,
         };
+        let checksum = if kind == FULL { checksum } else { crc32c::crc32c(part) };
         out.push(kind | bits);
         out.extend_from_slice(&(part.len() as u16).to_be_bytes());
-        out.extend_from_slice(&crc32c::crc32c(part).to_be_bytes());
-        out.extend_from_slice(part);
+        out.extend_from_slice(&checksum.to_be_bytes());
+        copy::append(out, part);
         fragments += 1;
         at += (HEADER_BYTES + part.len()) as u64;
         let left_in_page = (page_end(at) - at) as usize;
@@ -82,17 +102,21 @@ pub(super) fn put_record(out: &mut Vec<u8>, offset: u64, packed: &[u8], bits: u8
 mod tests {
     use super::*;
 
+    fn ones(bytes: &[u8]) -> Packed<'_> {
+        Packed::new(bytes, 0)
+    }
+
     #[test]
     fn a_record_that_fills_a_page_is_one_fragment_without_padding() {
         let mut out = Vec::new();
-        let put = put_record(&mut out, 0, &vec![1; FRAGMENT_BYTES_MAX], 0);
+        let put = put_record(&mut out, 0, ones(&[1; FRAGMENT_BYTES_MAX]));
         assert_eq!((put.end, put.fragments, out.len()), (32_768, 1, 32_768));
     }
 
     #[test]
     fn one_byte_more_makes_a_last_fragment_in_the_next_page() {
         let mut out = Vec::new();
-        let put = put_record(&mut out, 0, &vec![1; FRAGMENT_BYTES_MAX + 1], 0);
+        let put = put_record(&mut out, 0, ones(&[1; FRAGMENT_BYTES_MAX + 1]));
         assert_eq!((put.end, put.fragments, out.len()), (32_768 + 8, 2, 32_768 + 8));
         assert_eq!((out[0], out[PAGE_BYTES]), (FIRST, LAST));
     }
@@ -101,13 +125,13 @@ mod tests {
     fn less_than_a_header_at_the_end_of_a_page_is_padded() {
         for short in 1..HEADER_BYTES {
             let mut out = Vec::new();
-            let put = put_record(&mut out, 0, &vec![1; FRAGMENT_BYTES_MAX - short], 0);
+            let put = put_record(&mut out, 0, ones(&vec![1; FRAGMENT_BYTES_MAX - short]));
             assert_eq!((put.end, out.len()), (32_768, 32_768));
         }
         let mut out = Vec::new();
-        let put = put_record(&mut out, 0, &vec![1; FRAGMENT_BYTES_MAX - HEADER_BYTES], 0);
+        let put = put_record(&mut out, 0, ones(&[1; FRAGMENT_BYTES_MAX - HEADER_BYTES]));
         assert_eq!(put.end, 32_768 - 7);
-        let put = put_record(&mut out, put.end, &[1], 0);
+        let put = put_record(&mut out, put.end, ones(&[1]));
         // The empty first fragment takes the last seven bytes.
         assert_eq!((put.end, put.fragments), (32_768 + 8, 2));
     }

@@ -59,10 +59,10 @@ pub use codec::Compression;
 pub use error::{Corruption, Fault, RecordError, WalError};
 pub use reader::{ReplayEnd, replay, survey};
 pub use record::{
-    ExemplarRow, MetadataRow, RecordKind, RowDecoder, RowEncoder, SampleRow, decode_exemplars,
-    decode_metadata, decode_mmap_markers, decode_samples, decode_series, decode_times,
-    decode_tombstones, encode_exemplars, encode_metadata, encode_mmap_markers, encode_samples,
-    encode_series, encode_tombstones, kind,
+    ExemplarRow, MetadataRow, RecordKind, RowDecoder, RowEncoder, SampleRecords, SampleRow,
+    decode_exemplars, decode_metadata, decode_mmap_markers, decode_samples, decode_series,
+    decode_times, decode_tombstones, encode_exemplars, encode_metadata, encode_mmap_markers,
+    encode_samples, encode_series, encode_tombstones, kind,
 };
 pub(in crate::storage) use record::{HistogramReader, labels_of, put_histogram, put_labels};
 pub use records::Records;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::base::copy;
+
 use super::codec::{Compression, Packer};
 use super::record::RowEncoder;
 
@@ -26,6 +28,8 @@ pub(super) struct PackedRecord {
     pub(super) compression: Compression,
     /// Bytes that packing has saved.
     pub(super) saved_bytes: usize,
+    /// Checksum of the packed record: of most, one fragment is the whole.
+    pub(super) checksum: u32,
 }
 
 /// Buffers of more than this are not kept for the next commit.
@@ -72,10 +76,8 @@ impl Records {
             if encoded.is_err() {
                 self.bytes.truncate(start);
             }
-            let end = self.bytes.len();
-            if end > start {
-                let compression = Compression::None;
-                self.packed.push(PackedRecord { end, compression, saved_bytes: 0 });
+            if self.bytes.len() > start {
+                self.note(start, Compression::None, 0);
             }
             return encoded;
         }
@@ -92,9 +94,16 @@ impl Records {
     /// Adds a record.
     pub fn add_record(&mut self, record: &[u8]) {
         let (packed, compression) = self.packer.pack(record);
-        let saved_bytes = record.len() - packed.len();
-        self.bytes.extend_from_slice(packed);
-        self.packed.push(PackedRecord { end: self.bytes.len(), compression, saved_bytes });
+        let (start, saved_bytes) = (self.bytes.len(), record.len() - packed.len());
+        copy::append(&mut self.bytes, packed);
+        self.note(start, compression, saved_bytes);
+    }
+
+    /// Notes that the bytes from `start` on are a record.
+    fn note(&mut self, start: usize, compression: Compression, saved_bytes: usize) {
+        let checksum = crc32c::crc32c(self.bytes.get(start..).unwrap_or_default());
+        let end = self.bytes.len();
+        self.packed.push(PackedRecord { end, compression, saved_bytes, checksum });
     }
 
     /// Adds the records that an encoder has put together, which begins anew.

@@ -12,7 +12,7 @@ use crate::disk::{Disk, SharedDisk, WriteFile};
 
 use super::checkpoint::last_checkpoint;
 use super::error::{Context, Corruption, Fault, WalError};
-use super::frame::{put_padding, put_record};
+use super::frame::{Packed, put_padding, put_record};
 use super::reader::{Each, ReplayEnd, walk};
 use super::scan::{Scanner, Stop};
 use super::segment::{SegmentFile, list_segments, segment_path};
@@ -169,7 +169,8 @@ fn rewrite(
             Ok(Some(span)) if scanner.record(&span).is_err() => {}
             Ok(Some(span)) => {
                 let bits = span.compression.bit();
-                at = put_record(&mut buffer, at, scanner.packed(&span), bits).end;
+                let record = Packed::new(scanner.packed(&span), bits);
+                at = put_record(&mut buffer, at, record).end;
             }
             Err(Stop::Damage(damage)) => scanner.resume(&damage),
             Err(stop) => return Err(scanner.error(stop)),

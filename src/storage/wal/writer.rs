@@ -17,7 +17,7 @@ use crate::disk::{SharedDisk, WriteFile, create_dir_synced};
 use super::checkpoint::{last_checkpoint, remove_unfinished};
 use super::codec::Compression;
 use super::error::{Context, WalError};
-use super::frame::{fits, in_page, put_padding, put_record};
+use super::frame::{Packed, fits, in_page, put_padding, put_record};
 use super::records::Records;
 use super::repair::mend_tail;
 use super::segment::{Position, check_sequential, list_segments, segment_path};
@@ -302,7 +302,9 @@ impl Wal {
                 self.cuts.push(self.batch.len());
                 at = 0;
             }
-            let put = put_record(&mut self.batch, at, packed, how.compression.bit());
+            let bits = how.compression.bit();
+            let record = Packed { bytes: packed, bits, checksum: how.checksum };
+            let put = put_record(&mut self.batch, at, record);
             fragments += put.fragments;
             at = put.end;
         }

@@ -9,8 +9,9 @@ use crate::model::{Value, is_stale};
 use crate::series::{SeriesRef, TimeRange};
 use crate::storage::wal::SampleRow;
 
-use super::super::append::{Row, Tally};
+use super::super::append::Tally;
 use super::super::page::page_of;
+use super::super::rows::Row;
 use super::super::series::{SampleKind, Series};
 use super::super::state::Head;
 use super::super::symbols::SharedLabels;

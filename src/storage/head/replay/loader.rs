@@ -10,9 +10,9 @@ use crate::model::{Exemplar, LabelsBuf, Sample, Value};
 use crate::series::{SeriesRef, TimeRange};
 use crate::storage::wal::{self, Position, RecordError, RecordKind, RowDecoder};
 
-use super::super::append::Row;
 use super::super::mapped::MappedChunk;
 use super::super::page::page_of;
+use super::super::rows::Row;
 use super::super::series::Series;
 use super::super::state::Head;
 use super::heaps::{Applied, HeapSet};

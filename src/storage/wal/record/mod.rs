@@ -5,7 +5,7 @@
 //! | rows | in | out |
 //! |---|---|---|
 //! | names of series | [`encode_series`] | [`decode_series`] |
-//! | float samples alone | [`encode_samples`] | [`decode_samples`] |
+//! | float samples alone | [`SampleRecords`], [`encode_samples`] | [`decode_samples`] |
 //! | samples of any kind | [`RowEncoder`] | [`RowDecoder`] |
 //! | deletions | [`encode_tombstones`] | [`decode_tombstones`] |
 //! | exemplars | [`encode_exemplars`] | [`decode_exemplars`] |
@@ -32,7 +32,7 @@ pub use exemplars::{ExemplarRow, decode_exemplars, encode_exemplars};
 pub use kind::{RecordKind, kind};
 pub use markers::{decode_mmap_markers, encode_mmap_markers};
 pub use metadata::{MetadataRow, decode_metadata, encode_metadata};
-pub use samples::{decode_samples, decode_times, encode_samples};
+pub use samples::{SampleRecords, decode_samples, decode_times, encode_samples};
 pub use series::{decode_series, decode_tombstones, encode_series, encode_tombstones};
 
 pub(in crate::storage) use histogram::{Workbench as HistogramReader, put_histogram};

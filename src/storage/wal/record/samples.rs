@@ -8,58 +8,130 @@ use super::kind::{RecordKind, body, kind};
 use super::place::{Place, Places};
 use super::rows;
 
-/// Appends a record of float samples without start times.
-pub fn encode_samples(out: &mut Vec<u8>, mut rows: impl Iterator<Item = (SeriesRef, Sample)>) {
-    out.push(RecordKind::Samples.byte());
-    let Some((series, sample)) = rows.next() else { return };
-    out.extend_from_slice(&series.0.to_be_bytes());
-    out.extend_from_slice(&sample.timestamp_ms.to_be_bytes());
-    let mut block = Block { bytes: [0; BLOCK_BYTES], len: 0 };
-    let (base_ref, base_ms) = (series.0, sample.timestamp_ms);
-    block.put(0, 0, sample.value);
-    rows.for_each(|(series, sample)| {
-        if block.len > BLOCK_BYTES - ROW_BYTES_MAX {
-            out.extend_from_slice(block.filled());
-            block.len = 0;
-        }
-        let from_base = series.0.wrapping_sub(base_ref) as i64;
-        block.put(from_base, sample.timestamp_ms.wrapping_sub(base_ms), sample.value);
-    });
-    out.extend_from_slice(block.filled());
+/// Appends a record of float samples without start times; nothing if there are none.
+pub fn encode_samples(out: &mut Vec<u8>, rows: impl Iterator<Item = (SeriesRef, Sample)>) {
+    let mut records = SampleRecords::default();
+    rows.for_each(|(series, sample)| records.push(series, sample));
+    records.end_record();
+    records.iter().for_each(|record| out.extend_from_slice(record));
+}
+
+/// Records of float samples without start times, put together row by row. Reused from commit to
+/// commit.
+#[derive(Debug, Default)]
+pub struct SampleRecords {
+    /// The records one behind the other, and what is left of their memory.
+    bytes: Vec<u8>,
+    len: usize,
+    /// Where the records end that are whole.
+    ends: Vec<usize>,
+    /// Where the one begins that is not.
+    start: usize,
+    base_ref: u64,
+    base_ms: i64,
 }
 
 /// The longest row: two varints of ten bytes and a value. The varints are stored eight bytes at a
 /// time, so that the second may reach two bytes further.
 const ROW_BYTES_MAX: usize = 10 + 10 + 8;
-const BLOCK_BYTES: usize = 64 * ROW_BYTES_MAX;
-
-/// Rows are put together here and appended many at a time: growing the record by each integer
+/// The memory of the records grows by so many rows, and that often: never for each integer, which
 /// takes longer than all else about a row.
-struct Block {
-    bytes: [u8; BLOCK_BYTES],
-    len: usize,
+const GROWTH_BYTES: usize = 256 * ROW_BYTES_MAX;
+/// Memory of more than this is not kept for the next commit.
+const KEPT_BYTES_MAX: usize = 4 << 20;
+
+impl SampleRecords {
+    /// Adds a row to the record that is not whole.
+    #[inline(always)]
+    pub fn push(&mut self, series: SeriesRef, sample: Sample) {
+        if self.len == self.start {
+            self.begin(series, sample);
+        }
+        let row = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
+        let Some(row): Option<&mut [u8; ROW_BYTES_MAX]> = row else {
+            return self.grow_and_push(series, sample);
+        };
+        let from_base = series.0.wrapping_sub(self.base_ref) as i64;
+        let from_base_ms = sample.timestamp_ms.wrapping_sub(self.base_ms);
+        self.len += put_row(row, from_base, from_base_ms, sample.value);
+    }
+
+    /// The first row of a record is the base of the others.
+    #[cold]
+    #[inline(never)]
+    fn begin(&mut self, series: SeriesRef, sample: Sample) {
+        (self.base_ref, self.base_ms) = (series.0, sample.timestamp_ms);
+        let base = [series.0.to_be_bytes(), sample.timestamp_ms.to_be_bytes()];
+        let head = [RecordKind::Samples.byte()].into_iter().chain(base.into_iter().flatten());
+        let end = self.len + size_of_val(&base) + 1;
+        if self.bytes.len() < end {
+            self.bytes.resize(end + GROWTH_BYTES, 0);
+        }
+        let into = self.bytes.iter_mut().skip(self.len);
+        into.zip(head).for_each(|(into, byte)| *into = byte);
+        self.len = end;
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow_and_push(&mut self, series: SeriesRef, sample: Sample) {
+        let more = GROWTH_BYTES.max(self.bytes.len());
+        self.bytes.resize(self.bytes.len() + more, 0);
+        self.push(series, sample);
+    }
+
+    /// Ends a record: the next row begins another. Without rows there is none.
+    pub fn end_record(&mut self) {
+        if self.len > self.start {
+            self.ends.push(self.len);
+            self.start = self.len;
+        }
+    }
+
+    /// How many records are whole.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// True if there is no row.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The records that are whole.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> {
+        let mut start = 0;
+        self.ends.iter().map(move |&end| {
+            let record = self.bytes.get(start..end).unwrap_or_default();
+            start = end;
+            record
+        })
+    }
+
+    /// Forgets the records, keeps the memory unless it is unusually much.
+    pub fn clear(&mut self) {
+        self.ends.clear();
+        (self.len, self.start) = (0, 0);
+        if self.bytes.len() > KEPT_BYTES_MAX {
+            self.bytes = Vec::new();
+        }
+    }
 }
 
-impl Block {
-    fn filled(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
-    }
-
-    /// Adds a row; the caller has seen that there is room.
-    #[inline]
-    fn put(&mut self, from_base: i64, from_base_ms: i64, value: f64) {
-        let row = self.bytes.get_mut(self.len..).and_then(<[u8]>::first_chunk_mut);
-        let Some(row): Option<&mut [u8; ROW_BYTES_MAX]> = row else { return };
-        let at = put_varint_at(row, 0, from_base);
-        let at = if from_base_ms == 0 && at < 5 {
-            // Mostly all samples of a commit have one time, and behind a short varint is a zero.
-            at + 1
-        } else {
-            put_varint_at(row, at, from_base_ms)
-        };
-        store(row, at, value.to_bits().to_be());
-        self.len += at + 8;
-    }
+/// Puts a row at the start of `row`; returns how long it is.
+#[inline(always)]
+fn put_row(row: &mut [u8; ROW_BYTES_MAX], from_base: i64, from_base_ms: i64, value: f64) -> usize {
+    let at = put_varint_at(row, 0, from_base);
+    let at = if from_base_ms == 0 && at < 5 {
+        // Mostly all samples of a commit have one time, and behind a short varint is a zero.
+        at + 1
+    } else {
+        put_varint_at(row, at, from_base_ms)
+    };
+    store(row, at, value.to_bits().to_be());
+    at + 8
 }
 
 #[inline]

@@ -142,7 +142,7 @@ fn naive_samples(rows: &[(SeriesRef, Sample)]) -> Vec<u8> {
 proptest! {
     #[test]
     fn samples_are_encoded_as_the_page_says(
-        rows in vec((any::<u64>(), 0_u32..64, number(), any::<u64>()), 0..200),
+        rows in vec((any::<u64>(), 0_u32..64, number(), any::<u64>()), 1..200),
     ) {
         let rows: Vec<(SeriesRef, Sample)> = rows
             .into_iter()
@@ -169,6 +169,32 @@ proptest! {
             let mut records = Vec::new();
             encoder.finish(|record| records.push(record.to_vec()));
             prop_assert_eq!(records, [naive_samples(&rows)]);
+        }
+    }
+
+    #[test]
+    fn each_part_of_the_rows_is_a_record_whatever_was_in_the_memory_before(
+        rounds in vec(vec(vec((any::<u64>(), 0_u32..64, number()), 0..400), 0..4), 1..4),
+    ) {
+        let mut records = SampleRecords::default();
+        for parts in rounds {
+            records.clear();
+            let mut wanted = Vec::new();
+            for part in &parts {
+                let row = |&(series, shift, timestamp_ms): &(u64, u32, i64)| {
+                    let sample = Sample { timestamp_ms, value: series as f64 };
+                    (SeriesRef(series >> shift), sample)
+                };
+                let rows: Vec<(SeriesRef, Sample)> = part.iter().map(row).collect();
+                rows.iter().for_each(|(series, sample)| records.push(*series, *sample));
+                records.end_record();
+                if !rows.is_empty() {
+                    wanted.push(naive_samples(&rows));
+                }
+            }
+            let found: Vec<Vec<u8>> = records.iter().map(<[u8]>::to_vec).collect();
+            prop_assert_eq!((records.len(), records.is_empty()), (wanted.len(), wanted.is_empty()));
+            prop_assert_eq!(found, wanted);
         }
     }
 

@@ -86,7 +86,9 @@ fn a_batch_that_may_be_taken_back_is_not_seen() {
     // Somebody else's view of the moment between the write and its being taken back.
     let mut out = disk.append(&dir().join("00000000")).unwrap();
     let mut refused = Vec::new();
-    frame::put_record(&mut refused, wal.current().offset_bytes, &numbered(9, 50), 0);
+    let record = numbered(9, 50);
+    let record = frame::Packed::new(&record, 0);
+    frame::put_record(&mut refused, wal.current().offset_bytes, record);
     out.write_all(&refused).unwrap();
     assert_eq!(numbers(&drain(&mut tail)), [0]);
     out.set_len(wal.current().offset_bytes).unwrap();
