@@ -17,6 +17,9 @@ use super::tombstones::remove_deleted;
 /// What a chunk holds as a rule.
 const SAMPLES_PER_CHUNK: usize = 120;
 
+/// Room is made for no more samples than this on the word of an index.
+const ROOM_SAMPLES_MAX: usize = 1 << 18;
+
 pub(super) struct BlockSeries {
     block: Arc<Parts>,
     labels: Labels,
@@ -66,9 +69,9 @@ impl BlockSeries {
         let mut left = range;
         let reach = self.block.reach(range);
         // Growing bit by bit would copy and touch far more memory.
-        let most = self.overlapping(reach).count().saturating_mul(SAMPLES_PER_CHUNK);
-        into.timestamps.reserve(most);
-        into.floats.reserve(most);
+        let expected = self.overlapping(reach).count().saturating_mul(SAMPLES_PER_CHUNK);
+        into.timestamps.reserve(expected.min(ROOM_SAMPLES_MAX));
+        into.floats.reserve(expected.min(ROOM_SAMPLES_MAX));
         let mut reader = None;
         for chunk in self.overlapping(reach) {
             self.decode(&mut reader, chunk, left, into)?;
