@@ -8,9 +8,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
 use promlite::disk::RealDisk;
 use promlite::hub::{Hub, HubConfig, HubOptions};
 use promlite::wire::config::GrpcConfig;
+
+/// The C library's gives the memory of an answer back and asks for it anew with the next query:
+/// page by page, that takes longer than to answer a small one.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Receive remote write, keep the samples, answer PromQL
 #[derive(Parser)]

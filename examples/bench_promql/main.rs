@@ -16,11 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use mimalloc::MiMalloc;
 use promlite::promql::StatsWanted;
 use promlite::storage::db::ReadOnlyTsdb;
 use promlite::{Answer, Engine, EngineOptions, RunOptions, TsdbOptions};
 use serde::Deserialize;
 use serde_json::json;
+
+/// As the hub's.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Makes data of upstream's engine benchmarks and answers queries over them.
 #[derive(Parser)]

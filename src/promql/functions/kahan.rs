@@ -22,10 +22,10 @@ impl<const N: usize> Sums<N> {
         for ((sum, error), value) in self.sums.iter_mut().zip(&mut self.errors).zip(values) {
             let before = *sum;
             *sum = before + value;
-            // What rounding took away, without asking which of the two is larger: that would be a
-            // branch for each. Both ways are exact.
-            let added = *sum - before;
-            let lost = (before - (*sum - added)) + (value - added);
+            // Chosen, not branched: lanes differ in which of the two is larger.
+            let is_before = before.abs() >= value.abs();
+            let (large, small) = if is_before { (before, value) } else { (value, before) };
+            let lost = (large - *sum) + small;
             *error = if sum.is_infinite() { 0.0 } else { *error + lost };
         }
         self

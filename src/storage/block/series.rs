@@ -68,13 +68,19 @@ impl BlockSeries {
         let start = into.len();
         let mut left = range;
         let reach = self.block.reach(range);
-        // Growing bit by bit would copy and touch far more memory.
-        let expected = self.overlapping(reach).count().saturating_mul(SAMPLES_PER_CHUNK);
-        into.timestamps.reserve(expected.min(ROOM_SAMPLES_MAX));
-        into.floats.reserve(expected.min(ROOM_SAMPLES_MAX));
+        let mut left_chunks = self.overlapping(reach).count();
         let mut reader = None;
-        for chunk in self.overlapping(reach) {
+        for (index, chunk) in self.overlapping(reach).enumerate() {
+            let before = into.len();
             self.decode(&mut reader, chunk, left, into)?;
+            left_chunks -= 1;
+            // Growing bit by bit would copy and touch far more memory. The first chunk may begin
+            // before the range; the second says how many samples a chunk has.
+            if index < 2 {
+                let more = (into.len() - before).saturating_mul(left_chunks);
+                into.timestamps.reserve(more.min(ROOM_SAMPLES_MAX));
+                into.floats.reserve(more.min(ROOM_SAMPLES_MAX));
+            }
             // Chunks that overlap, which a sound writer does not write, must not turn time back.
             if let Some(last) = into.timestamps.get(start..).and_then(<[i64]>::last) {
                 left.start_ms = left.start_ms.max(last.saturating_add(1));
