@@ -10,8 +10,6 @@ use super::encoding::{TIME_GOES_BACK, WINDOW_TOO_WIDE};
 use super::varbit::widen;
 use super::{ChunkError, Encoding, sample_count};
 
-mod packed;
-
 /// The most bytes that one sample touches: up to seven bits, 68 of time, 13 of window, and 64 of
 /// change, of which the last are loaded as eight bytes.
 const REACH_BYTES: usize = 24;
@@ -22,9 +20,6 @@ const SPARE_OF_NARROW: u32 = 64 - (41 - 13);
 
 /// So many samples that came at the pace of the one before promise more of them.
 const STEADY: usize = 8;
-
-/// So many samples that changed within the same window promise more of them.
-const LONG_RUN: u32 = 5;
 
 /// Appends the samples of a whole chunk that lie in `start_ms..=end_ms` to the two columns.
 ///
@@ -81,10 +76,9 @@ fn decode_until(
     if time_ms > end_ms {
         return Ok(0);
     }
-    let mut into = Slots::new(times, values);
-    into.put(time_ms, value);
-    if into.left() == 0 {
-        return Ok(into.next);
+    put(times, values, 0, (time_ms, value));
+    if times.len() < 2 {
+        return Ok(times.len());
     }
     let delta_ms = cursor.uvarint().map_err(|_| ChunkError::Truncated)?;
     let text = cursor.rest();
@@ -98,18 +92,25 @@ fn decode_until(
     if let Some(window) = window.first_chunk() {
         walk.change(window, word(window, 0), 0)?;
     }
-    into.put(walk.time_ms(), walk.value);
-    let mut is_late = walk.fill(text, &mut into)?;
+    put(times, values, 1, (walk.time_ms(), walk.value));
+    let mut done = 2;
+    let mut is_late = walk.fill(text, times, values, &mut done)?;
     let skipped_bytes = walk.at / 8;
-    if !is_late && into.left() > 0 {
+    if !is_late && done < times.len() {
         // The last samples are read where zeros follow them.
         walk.at %= 8;
         let rest = padded(text.get(skipped_bytes..).unwrap_or_default());
-        is_late = walk.fill(&rest, &mut into)?;
+        is_late = walk.fill(&rest, times, values, &mut done)?;
         walk.at += skipped_bytes * 8;
     }
-    let is_short = walk.at > text.len() * 8 || !is_late && into.left() > 0;
-    if is_short { Err(ChunkError::Truncated) } else { Ok(into.next) }
+    let is_short = walk.at > text.len() * 8 || !is_late && done < times.len();
+    if is_short { Err(ChunkError::Truncated) } else { Ok(done) }
+}
+
+fn put(times: &mut [i64], values: &mut [f64], index: usize, (time_ms, value): (i64, u64)) {
+    if let (Some(time_slot), Some(value_slot)) = (times.get_mut(index), values.get_mut(index)) {
+        (*time_slot, *value_slot) = (time_ms, f64::from_bits(value));
+    }
 }
 
 /// The first bytes of a text and zeros behind its end, so that all samples that begin in fewer
@@ -137,34 +138,6 @@ fn wide_word(window: &[u8; REACH_BYTES], at: usize, spare: u32) -> u64 {
     }
     let (high, low) = (word(window, at) >> 32, word(window, at + 32) >> 32);
     (high << 32 | low) >> spare
-}
-
-/// Two columns of the same length and the first place that is not filled.
-struct Slots<'a> {
-    times: &'a mut [i64],
-    values: &'a mut [f64],
-    next: usize,
-}
-
-impl<'a> Slots<'a> {
-    fn new(times: &'a mut [i64], values: &'a mut [f64]) -> Self {
-        let count = times.len().min(values.len());
-        let times = times.get_mut(..count).unwrap_or_default();
-        Self { times, values: values.get_mut(..count).unwrap_or_default(), next: 0 }
-    }
-
-    const fn left(&self) -> usize {
-        self.times.len() - self.next
-    }
-
-    #[inline(always)]
-    fn put(&mut self, time_ms: i64, value: u64) {
-        let slots = self.times.get_mut(self.next).zip(self.values.get_mut(self.next));
-        if let Some((time_slot, value_slot)) = slots {
-            (*time_slot, *value_slot) = (time_ms, f64::from_bits(value));
-        }
-        self.next += 1;
-    }
 }
 
 /// Where a reader is, and all that the next sample builds upon.
@@ -241,17 +214,25 @@ impl Walk {
 
     /// Reads samples until the columns are full, or one is late (then true), or the text has less
     /// left than any sample may touch.
-    fn fill(&mut self, text: &[u8], into: &mut Slots<'_>) -> Result<bool, ChunkError> {
-        // Copies that are lent to nobody stay in registers.
-        let (mut walk, count) = (*self, into.times.len());
-        let mut slots = Slots { times: into.times, values: into.values, next: into.next };
+    fn fill(
+        &mut self,
+        text: &[u8],
+        times: &mut [i64],
+        values: &mut [f64],
+        done: &mut usize,
+    ) -> Result<bool, ChunkError> {
+        let times = times.get_mut(*done..).unwrap_or_default();
+        let values = values.get_mut(*done..).unwrap_or_default();
+        let mut slots = times.iter_mut().zip(values);
+        let wanted = slots.len();
+        // A copy that is lent to nobody stays in registers.
+        let mut walk = *self;
         let mut is_late = false;
         // Not 0 if one of the last samples did not come at the pace of the one before.
         let mut uneven = 0;
-        walk.stride(text, &mut slots)?;
-        while slots.next < count
-            && let Some(window) = text.get(walk.at / 8..walk.at / 8 + REACH_BYTES)
+        while let Some(window) = text.get(walk.at / 8..walk.at / 8 + REACH_BYTES)
             && let Some(window) = window.first_chunk()
+            && let Some((time_slot, value_slot)) = slots.next()
         {
             let next = word(window, walk.at % 8);
             let (code, time_bits);
@@ -276,23 +257,25 @@ impl Walk {
             if !walk.pass()? {
                 walk.at += time_bits;
                 is_late = true;
+                *done = done.wrapping_sub(1);
                 break;
             }
             walk.change(window, code, time_bits)?;
-            slots.put(walk.time_ms(), walk.value);
+            (*time_slot, *value_slot) = (walk.time_ms(), f64::from_bits(walk.value));
             // Most series of a real server stand still at a regular pace: two zero bits a sample.
             if code >> 56 == 0 {
                 let zeros = (code << 1).leading_zeros().min(40) as usize;
-                walk.repeat(zeros / 2, &mut slots);
+                let count = slots.len().min(zeros / 2);
+                walk.repeat(count, slots.by_ref().take(count));
             }
-            if (count - slots.next).is_multiple_of(STEADY) {
+            if slots.len() % STEADY == 0 {
                 if uneven == 0 {
                     walk.stride(text, &mut slots)?;
                 }
                 uneven = 0;
             }
         }
-        into.next = slots.next;
+        *done += wanted - slots.len();
         *self = walk;
         Ok(is_late)
     }
@@ -300,30 +283,25 @@ impl Walk {
     /// Reads samples as long as they come at the pace of the last one: with less to keep in mind,
     /// that is much faster.
     #[inline(always)]
-    fn stride(&mut self, text: &[u8], into: &mut Slots<'_>) -> Result<(), ChunkError> {
+    fn stride<'a>(
+        &mut self,
+        text: &[u8],
+        slots: &mut (impl ExactSizeIterator<Item = (&'a mut i64, &'a mut f64)> + 'a),
+    ) -> Result<(), ChunkError> {
         let (mut walk, mut time_ms) = (*self, self.time_ms());
-        let count = into.times.len();
-        // Since the window changed; at first it is not known.
-        let (mut run, mut is_long) = (LONG_RUN, true);
-        loop {
-            // Where windows change all the time, reading several samples at once is for nothing.
-            if run == LONG_RUN || run == 0 && is_long {
-                is_long = packed::read(&mut walk, text, into);
-                time_ms = walk.time_ms();
-                run = LONG_RUN;
-            }
-            if into.next < count
-                && let Some(window) = text.get(walk.at / 8..walk.at / 8 + REACH_BYTES)
-                && let Some(window) = window.first_chunk()
-                && let next = word(window, walk.at % 8)
-                && next >> 62 == 0b01
-                && let Some(left_ms) = walk.left_ms.checked_sub(walk.delta_ms)
+        while let Some(window) = text.get(walk.at / 8..walk.at / 8 + REACH_BYTES)
+            && let Some(window) = window.first_chunk()
+        {
+            let next = word(window, walk.at % 8);
+            let left_ms = walk.left_ms.checked_sub(walk.delta_ms);
+            if next >> 62 == 0b01
+                && let Some(left_ms) = left_ms
+                && let Some((time_slot, value_slot)) = slots.next()
             {
                 walk.left_ms = left_ms;
                 time_ms = time_ms.wrapping_add(walk.delta_ms as i64);
                 walk.change(window, next << 1, 1)?;
-                into.put(time_ms, walk.value);
-                run = if next >> 61 == 0b011 { 0 } else { run + 1 };
+                (*time_slot, *value_slot) = (time_ms, f64::from_bits(walk.value));
             } else {
                 break;
             }
@@ -334,21 +312,20 @@ impl Walk {
 
     /// Writes samples with the delta and the value of the last one, unless one of them is late.
     #[inline(always)]
-    fn repeat(&mut self, count: usize, into: &mut Slots<'_>) {
-        let count = count.min(into.times.len() - into.next);
+    fn repeat<'a>(
+        &mut self,
+        count: usize,
+        slots: impl Iterator<Item = (&'a mut i64, &'a mut f64)>,
+    ) {
         let span_ms = self.delta_ms.checked_mul(count as u64);
         let Some(left_ms) = span_ms.and_then(|span_ms| self.left_ms.checked_sub(span_ms)) else {
             return;
         };
-        let places = into.next..into.next + count;
-        let times = into.times.get_mut(places.clone()).unwrap_or_default();
-        let values = into.values.get_mut(places).unwrap_or_default();
         let (mut time_ms, value) = (self.time_ms(), f64::from_bits(self.value));
-        for (time_slot, value_slot) in times.iter_mut().zip(values) {
+        for (time_slot, value_slot) in slots {
             time_ms = time_ms.wrapping_add(self.delta_ms as i64);
             (*time_slot, *value_slot) = (time_ms, value);
         }
-        into.next += count;
         self.left_ms = left_ms;
         self.at += 2 * count;
     }
