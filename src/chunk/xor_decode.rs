@@ -2,7 +2,10 @@
 //!
 //! Every sample waits for the one before it to tell where it begins. So what lies on that way is
 //! kept short: one load at the bit where the sample begins brings time and window code, and of
-//! most counters the change too; where the next one begins is known before the change is.
+//! most counters the change too; where the next one begins is known before the change is. Of a
+//! steady series one word brings several samples.
+
+mod steady;
 
 use crate::base::varint::Cursor;
 
@@ -94,6 +97,8 @@ fn decode_until(
     }
     put(times, values, 1, (walk.time_ms(), walk.value));
     let mut done = 2;
+    // Most chunks are steady from end to end; what interrupts them leaves the rest to `fill`.
+    walk = steady::read(walk, text, (times, values), &mut done)?;
     let mut is_late = walk.fill(text, times, values, &mut done)?;
     let skipped_bytes = walk.at / 8;
     if !is_late && done < times.len() {
