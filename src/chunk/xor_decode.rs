@@ -98,7 +98,10 @@ fn decode_until(
     put(times, values, 1, (walk.time_ms(), walk.value));
     let mut done = 2;
     // Most chunks are steady from end to end; what interrupts them leaves the rest to `fill`.
-    walk = steady::read(walk, text, (times, values), &mut done)?;
+    let at_pace = |byte: &u8| byte << (walk.at % 8) & 0x80 == 0;
+    if text.get(walk.at / 8).is_some_and(at_pace) {
+        walk = steady::read(walk, text, (times, values), &mut done)?;
+    }
     let mut is_late = walk.fill(text, times, values, &mut done)?;
     let skipped_bytes = walk.at / 8;
     if !is_late && done < times.len() {

@@ -12,6 +12,14 @@ pub(crate) struct Sums<const N: usize> {
     errors: [f64; N],
 }
 
+/// So far below the largest float that neither sums nor squares of such values come near it.
+const TAME_MAX: f64 = 1e90;
+
+/// True if sums of these values and of their products can never overflow.
+pub(crate) fn are_tame(values: &[f64]) -> bool {
+    values.iter().all(|value| value.abs() < TAME_MAX)
+}
+
 impl<const N: usize> Sums<N> {
     /// Sums of nothing.
     pub(crate) const NOTHING: Self = Self { sums: [-0.0; N], errors: [0.0; N] };
@@ -27,6 +35,19 @@ impl<const N: usize> Sums<N> {
             let (large, small) = if is_before { (before, value) } else { (value, before) };
             let lost = (large - *sum) + small;
             *error = if sum.is_infinite() { 0.0 } else { *error + lost };
+        }
+        self
+    }
+
+    /// The same where all that is added is tame. What a sum loses is a float, and here it is found
+    /// without asking which of the two was larger; near the largest float that would overflow.
+    #[inline(always)]
+    pub(crate) fn plus_tame(mut self, values: [f64; N]) -> Self {
+        for ((sum, error), value) in self.sums.iter_mut().zip(&mut self.errors).zip(values) {
+            let before = *sum;
+            *sum = before + value;
+            let added = *sum - before;
+            *error += (before - (*sum - added)) + (value - added);
         }
         self
     }
@@ -130,6 +151,23 @@ mod tests {
                 prop_assert_eq!(bits(got.sum), bits(alone.sum));
                 prop_assert_eq!(bits(got.error), bits(alone.error));
             }
+        }
+
+        #[test]
+        fn sums_of_tame_values_are_the_same_sums(
+            values in prop::collection::vec(any_value(), 0..40),
+            shift in -400..400,
+        ) {
+            let all: Vec<f64> = values.iter().map(|value| value * 2.0_f64.powi(shift)).collect();
+            let tame: Vec<f64> = all.iter().copied().filter(|value| are_tame(&[*value])).collect();
+            let got = tame.iter().fold(Sums::NOTHING, |sums, value| {
+                sums.plus_tame([*value, value * value])
+            });
+            let expected = tame.iter().fold(Sums::NOTHING, |sums, value| {
+                sums.plus([*value, value * value])
+            });
+            prop_assert_eq!(got.sums.map(f64::to_bits), expected.sums.map(f64::to_bits));
+            prop_assert_eq!(got.errors.map(f64::to_bits), expected.errors.map(f64::to_bits));
         }
     }
 

@@ -4,7 +4,7 @@
 
 use crate::promql::eval::StepColumn;
 
-use super::kahan::Sums;
+use super::kahan::{Sums, are_tame};
 use super::window::{Alone, LANES, Window, Windows};
 
 /// The slope of the line through each window, a second.
@@ -35,15 +35,17 @@ struct Line<const N: usize> {
 }
 
 impl<const N: usize> Line<N> {
+    /// `TAME` promises that [`are_tame`] holds for all `y`.
     #[inline(always)]
-    fn plus(self, time_ms: i64, y: f64) -> Self {
+    fn plus<const TAME: bool>(self, time_ms: i64, y: f64) -> Self {
+        let plus = if TAME { Sums::plus_tame } else { Sums::plus };
         let x = self.origins_ms.map(|origin_ms| (time_ms - origin_ms) as f64 / 1e3);
         Self {
             origins_ms: self.origins_ms,
-            x: self.x.plus(x),
-            y: self.y.plus([y; N]),
-            xy: self.xy.plus(x.map(|x| x * y)),
-            xx: self.xx.plus(x.map(|x| x * x)),
+            x: plus(self.x, x),
+            y: plus(self.y, [y; N]),
+            xy: plus(self.xy, x.map(|x| x * y)),
+            xx: plus(self.xx, x.map(|x| x * x)),
         }
     }
 }
@@ -96,10 +98,24 @@ fn lines(
     origin_ms: impl Fn(&Window) -> i64,
     answer: impl Fn(usize, f64, f64) -> f64,
 ) {
+    if are_tame(windows.values) {
+        walk::<true>(windows, into, origin_ms, answer);
+    } else {
+        walk::<false>(windows, into, origin_ms, answer);
+    }
+}
+
+fn walk<const TAME: bool>(
+    windows: &Windows<'_>,
+    into: &mut StepColumn,
+    origin_ms: impl Fn(&Window) -> i64,
+    answer: impl Fn(usize, f64, f64) -> f64,
+) {
     let (times, values) = (windows.times, windows.values);
     let nothing = |window: &Window| Line::from(origin_ms(window));
-    let plus = |line: Line<1>, index: usize| line.plus(times[index], values[index]);
-    let plus_all = |lines: Line<LANES>, index: usize| lines.plus(times[index], values[index]);
+    let plus = |line: Line<1>, index: usize| line.plus::<TAME>(times[index], values[index]);
+    let plus_all =
+        |lines: Line<LANES>, index: usize| lines.plus::<TAME>(times[index], values[index]);
     windows.fold(into, nothing, plus, plus_all, |window, line| {
         let values = windows.slice(*window);
         if values.len() < 2 {
@@ -222,7 +238,7 @@ mod tests {
             return Some(if is_finite { (0.0, first) } else { (f64::NAN, f64::NAN) });
         }
         let line = Line::from(origin_ms);
-        let line = samples.iter().fold(line, |line, (time_ms, y)| line.plus(*time_ms, *y));
+        let line = samples.iter().fold(line, |line, (time_ms, y)| line.plus::<false>(*time_ms, *y));
         Some(line.found(samples.len() as f64))
     }
 

@@ -5,7 +5,7 @@
 use crate::promql::eval::StepColumn;
 use crate::promql::quantile::{by_value, quantile, quantile_of_sorted};
 
-use super::kahan::Sums;
+use super::kahan::{Sums, are_tame};
 use super::window::{Alone, LANES, Window, Windows};
 
 /// What the variance of some values needs, for windows side by side.
@@ -19,13 +19,15 @@ struct Variance<const N: usize> {
 impl<const N: usize> Variance<N> {
     const NOTHING: Self = Self { counts: [0.0; N], means: Sums::NOTHING, squares: Sums::NOTHING };
 
+    /// `TAME` promises that [`are_tame`] holds for all values.
     #[inline(always)]
-    fn plus(self, value: f64) -> Self {
+    fn plus<const TAME: bool>(self, value: f64) -> Self {
+        let plus = if TAME { Sums::plus_tame } else { Sums::plus };
         let counts = self.counts.map(|count| count + 1.0);
         let deltas = self.means.totals().map(|mean| value - mean);
-        let means = self.means.plus(std::array::from_fn(|lane| deltas[lane] / counts[lane]));
+        let means = plus(self.means, std::array::from_fn(|lane| deltas[lane] / counts[lane]));
         let rests = means.totals().map(|mean| value - mean);
-        let squares = self.squares.plus(std::array::from_fn(|lane| deltas[lane] * rests[lane]));
+        let squares = plus(self.squares, std::array::from_fn(|lane| deltas[lane] * rests[lane]));
         Self { counts, means, squares }
     }
 }
@@ -58,10 +60,18 @@ impl Alone for Variance<1> {
 
 /// The population variance of each window, or its root. It cannot slide without other rounding.
 pub(super) fn variance(windows: &Windows<'_>, root: bool, into: &mut StepColumn) {
+    if are_tame(windows.values) {
+        walk::<true>(windows, root, into);
+    } else {
+        walk::<false>(windows, root, into);
+    }
+}
+
+fn walk<const TAME: bool>(windows: &Windows<'_>, root: bool, into: &mut StepColumn) {
     let values = windows.values;
     let nothing = |_: &Window| Variance::<1>::NOTHING;
-    let plus = |one: Variance<1>, index: usize| one.plus(values[index]);
-    let plus_all = |all: Variance<LANES>, index: usize| all.plus(values[index]);
+    let plus = |one: Variance<1>, index: usize| one.plus::<TAME>(values[index]);
+    let plus_all = |all: Variance<LANES>, index: usize| all.plus::<TAME>(values[index]);
     windows.fold(into, nothing, plus, plus_all, |_, one| {
         let variance = one.found();
         Some(if root { variance.sqrt() } else { variance })

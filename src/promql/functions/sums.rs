@@ -4,7 +4,7 @@
 
 use crate::promql::eval::StepColumn;
 
-use super::kahan::{Mean, Sum, Sums};
+use super::kahan::{Mean, Sum, Sums, are_tame};
 use super::window::{Alone, LANES, Window, Windows};
 
 /// A compensated sum cannot slide: what it answers depends on where it started. But where no
@@ -44,13 +44,16 @@ fn fold(
     finish: impl Fn(&Window, Sum) -> Option<f64>,
 ) {
     let values = windows.values;
-    windows.fold(
-        into,
-        |_| Sums::<1>::NOTHING,
-        |sum, index| sum.plus([values[index]]),
-        |sums, index| sums.plus([values[index]; LANES]),
-        |window, sum| finish(window, sum.lane(0)),
-    );
+    let nothing = |_: &Window| Sums::<1>::NOTHING;
+    let plus = |sum: Sums<1>, index: usize| sum.plus([values[index]]);
+    let finish = |window: &Window, sum: Sums<1>| finish(window, sum.lane(0));
+    if are_tame(values) {
+        let plus_all = |all: Sums<LANES>, index: usize| all.plus_tame([values[index]; LANES]);
+        windows.fold(into, nothing, plus, plus_all, finish);
+    } else {
+        let plus_all = |all: Sums<LANES>, index: usize| all.plus([values[index]; LANES]);
+        windows.fold(into, nothing, plus, plus_all, finish);
+    }
 }
 
 impl Alone for Sums<1> {
