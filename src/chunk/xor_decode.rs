@@ -100,7 +100,9 @@ fn decode_until(
     // Most chunks are steady from end to end; what interrupts them leaves the rest to `fill`.
     let at_pace = |byte: &u8| byte << (walk.at % 8) & 0x80 == 0;
     if text.get(walk.at / 8).is_some_and(at_pace) {
-        walk = steady::read(walk, text, (times, values), &mut done)?;
+        let times = times.get_mut(done..).unwrap_or_default();
+        let values = values.get_mut(done..).unwrap_or_default();
+        done += steady::read(&mut walk, text, times, values)?;
     }
     let mut is_late = walk.fill(text, times, values, &mut done)?;
     let skipped_bytes = walk.at / 8;

@@ -1,14 +1,11 @@
 //! Samples that come at the pace of the last one, as those of most scrapes do.
 //!
-//! As long as they change within one window, each takes the same number of bits: a zero for the
-//! time, two bits that say that the window is the last one, and the change. So several lie at known
-//! places of one word, and a mask tells how many of them are of this kind. What comes between is
-//! read one by one.
+//! All of their times are known beforehand, so only values are read. As long as these change within
+//! one window, each sample takes the same number of bits: a zero for the time, two bits that say
+//! that the window is the last one, and the change. So several lie at known places of one word, and
+//! a mask tells how many of them are of this kind. What comes between is read one by one.
 
 use super::{ChunkError, REACH_BYTES, Walk, word};
-
-/// A row of places for samples.
-type Slots<'a> = (&'a mut [i64], &'a mut [f64]);
 
 /// How samples of one window lie in a word.
 #[derive(Clone, Copy)]
@@ -60,36 +57,43 @@ const fn packings() -> [Packing; WIDTH_MAX as usize + 1] {
     all
 }
 
-/// Reads such samples into the places from `done` on, as long as they come.
+/// Reads such samples as long as they come; returns how many there were.
 // Not inlined: `fill` keeps its registers.
 #[inline(never)]
 pub(super) fn read(
-    mut walk: Walk,
+    walk: &mut Walk,
     text: &[u8],
-    (times, values): Slots<'_>,
-    done: &mut usize,
-) -> Result<Walk, ChunkError> {
-    let mut next = *done;
+    times: &mut [i64],
+    values: &mut [f64],
+) -> Result<usize, ChunkError> {
+    let room = times.len().min(values.len());
+    let is_roomy = walk.delta_ms.checked_mul(room as u64).is_some_and(|ms| ms <= walk.left_ms);
+    // None is late.
+    let room = if is_roomy { room } else { (walk.left_ms / walk.delta_ms) as usize };
+    let mut slots = values.get_mut(..room).unwrap_or_default();
+    let mut state = *walk;
     loop {
-        if is_narrow(walk) {
-            (walk, next) = groups(walk, text, (times, values), next);
+        let left = slots.len();
+        if is_narrow(state) {
+            slots = groups(&mut state, text, slots);
         }
-        let before = next;
-        let slots = (rest(times, next), rest(values, next));
-        (walk, next) = singles(walk, text, slots, next)?;
-        if next == before {
-            let slots = (rest(times, next), rest(values, next));
-            (walk, next) = still(walk, text, slots, next);
+        slots = singles(&mut state, text, slots)?;
+        if slots.len() == left {
+            slots = still(&mut state, text, slots);
         }
-        if next == before {
-            *done = next;
-            return Ok(walk);
+        if slots.len() == left {
+            break;
         }
     }
-}
-
-fn rest<T>(slots: &mut [T], from: usize) -> &mut [T] {
-    slots.get_mut(from..).unwrap_or_default()
+    let count = room - slots.len();
+    let mut time_ms = walk.time_ms();
+    for slot in times.iter_mut().take(count) {
+        time_ms = time_ms.wrapping_add(walk.delta_ms as i64);
+        *slot = time_ms;
+    }
+    let left_ms = walk.left_ms - walk.delta_ms * count as u64;
+    *walk = Walk { left_ms, ..state };
+    Ok(count)
 }
 
 const fn is_narrow(walk: Walk) -> bool {
@@ -97,30 +101,23 @@ const fn is_narrow(walk: Walk) -> bool {
 }
 
 /// Reads as many samples at a time as a word holds, and at last those before one of another kind.
-/// Like the others it returns where that is and the first place that is not filled.
+/// Like the others it returns the places that are left.
 #[inline(always)]
-fn groups(walk: Walk, text: &[u8], (times, values): Slots<'_>, mut next: usize) -> (Walk, usize) {
-    let Walk { mut at, mut value, mut left_ms, delta_ms, .. } = walk;
-    let packing = PACKINGS.get(64 - walk.spare as usize);
-    let (Some(packing), Some(span_ms)) = (packing, delta_ms.checked_mul(LANES as u64)) else {
-        return (walk, next);
-    };
-    let mut time_ms = walk.time_ms();
+fn groups<'a>(walk: &mut Walk, text: &[u8], mut slots: &'a mut [f64]) -> &'a mut [f64] {
+    let Some(packing) = PACKINGS.get(64 - walk.spare as usize) else { return slots };
+    let Walk { mut at, mut value, .. } = *walk;
     let changes = u64::MAX >> walk.spare << walk.trailing;
     // Brings the change of the first sample to its place in the value.
     let turn = 3_u32.wrapping_sub(walk.spare - walk.trailing) & 63;
-    while span_ms <= left_ms
-        && let Some(bytes) = text.get(at / 8..at / 8 + 8).and_then(|bytes| bytes.first_chunk())
-        && let Some(time_slots) = rest(times, next).first_chunk_mut::<LANES>()
-        && let Some(value_slots) = rest(values, next).first_chunk_mut::<LANES>()
+    while let Some(bytes) = text.get(at / 8..at / 8 + 8).and_then(|bytes| bytes.first_chunk())
+        && let Some(group) = slots.first_chunk_mut::<LANES>()
     {
         let word = u64::from_be_bytes(*bytes) << (at % 8);
         let wrong = word & packing.mask ^ packing.codes;
-        let (mut turned, mut known, mut known_ms) = (word.rotate_left(turn), value, time_ms);
-        for (time_slot, value_slot) in time_slots.iter_mut().zip(value_slots.iter_mut()) {
-            known_ms = known_ms.wrapping_add(delta_ms as i64);
+        let (mut turned, mut known) = (word.rotate_left(turn), value);
+        for slot in group.iter_mut() {
             known ^= turned & changes;
-            (*time_slot, *value_slot) = (known_ms, f64::from_bits(known));
+            *slot = f64::from_bits(known);
             turned = turned.rotate_left(packing.bits);
         }
         // What was written behind the last good sample is overwritten.
@@ -129,66 +126,58 @@ fn groups(walk: Walk, text: &[u8], (times, values): Slots<'_>, mut next: usize) 
         } else {
             (wrong.leading_zeros() * packing.inverse) >> 16
         };
-        let last = (good as usize).checked_sub(1).and_then(|last| value_slots.get(last));
+        let last = (good as usize).checked_sub(1).and_then(|last| group.get(last));
         if let Some(last) = last {
             value = last.to_bits();
-            let passed_ms = delta_ms * u64::from(good);
-            time_ms = time_ms.wrapping_add(passed_ms as i64);
-            left_ms -= passed_ms;
             at += (packing.bits * good) as usize;
-            next += good as usize;
+            slots = slots.get_mut(good as usize..).unwrap_or_default();
         }
         if wrong != 0 {
             break;
         }
     }
-    (Walk { at, value, left_ms, ..walk }, next)
+    (walk.at, walk.value) = (at, value);
+    slots
 }
 
 /// Reads samples that change, as long as their windows are wide, or one of a narrow window.
 #[inline(always)]
-fn singles(
-    mut walk: Walk,
+fn singles<'a>(
+    walk: &mut Walk,
     text: &[u8],
-    (times, values): Slots<'_>,
-    next: usize,
-) -> Result<(Walk, usize), ChunkError> {
-    let mut time_ms = walk.time_ms();
-    let mut slots = times.iter_mut().zip(values);
-    let wanted = slots.len();
+    slots: &'a mut [f64],
+) -> Result<&'a mut [f64], ChunkError> {
+    let mut slots = slots.iter_mut();
     while let Some(window) = text.get(walk.at / 8..walk.at / 8 + REACH_BYTES)
         && let Some(window) = window.first_chunk()
-        && let Some(left_ms) = walk.left_ms.checked_sub(walk.delta_ms)
     {
         let sample = word(window, walk.at % 8);
         if sample >> 62 == 0b01
-            && let Some((time_slot, value_slot)) = slots.next()
+            && let Some(slot) = slots.next()
         {
-            walk.left_ms = left_ms;
-            time_ms = time_ms.wrapping_add(walk.delta_ms as i64);
             walk.change(window, sample << 1, 1)?;
-            (*time_slot, *value_slot) = (time_ms, f64::from_bits(walk.value));
+            *slot = f64::from_bits(walk.value);
         } else {
             break;
         }
-        if is_narrow(walk) {
+        if is_narrow(*walk) {
             break;
         }
     }
-    Ok((walk, next + wanted - slots.len()))
+    Ok(slots.into_slice())
 }
 
 /// Reads a few samples that are as the last one.
 #[inline(always)]
-fn still(mut walk: Walk, text: &[u8], (times, values): Slots<'_>, next: usize) -> (Walk, usize) {
-    let slots = times.iter_mut().zip(values);
+fn still<'a>(walk: &mut Walk, text: &[u8], slots: &'a mut [f64]) -> &'a mut [f64] {
     let bytes = text.get(walk.at / 8..walk.at / 8 + 8).and_then(|bytes| bytes.first_chunk());
     let word = bytes.map_or(u64::MAX, |bytes| u64::from_be_bytes(*bytes) << (walk.at % 8));
     let count = word.leading_zeros() as usize / 2;
     if count > STILL_MAX || count > slots.len() {
-        return (walk, next);
+        return slots;
     }
-    let before = walk.at;
-    walk.repeat(count, slots.take(count));
-    (walk, next + (walk.at - before) / 2)
+    let (same, rest) = slots.split_at_mut(count);
+    same.fill(f64::from_bits(walk.value));
+    walk.at += 2 * count;
+    rest
 }
