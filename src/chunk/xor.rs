@@ -119,7 +119,7 @@ impl XorAppender {
     /// from the one before, with the same value, or with a change of the same bits. Any other is
     /// not appended, and the answer is false.
     ///
-    /// For so little no call is needed, and it takes half the instructions.
+    /// For so little no call is needed.
     #[inline(always)]
     pub(crate) fn append_alike(&mut self, timestamp_ms: i64, value: f64) -> bool {
         let delta_ms = timestamp_ms.wrapping_sub(self.max_time_ms) as u64;

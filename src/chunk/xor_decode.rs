@@ -88,12 +88,12 @@ fn decode_until(
     let left_ms = end_ms.wrapping_sub(time_ms) as u64;
     let mut walk = Walk { at: 0, spare: 0, trailing: 0, end_ms, left_ms, delta_ms, value };
     // The second sample has no code of its time.
-    let window = padded(text);
     if !walk.pass()? {
         return Ok(1);
     }
-    if let Some(window) = window.first_chunk() {
-        walk.change(window, word(window, 0), 0)?;
+    let window = text.first_chunk().copied().or_else(|| padded(text).first_chunk().copied());
+    if let Some(window) = window {
+        walk.change(&window, word(&window, 0), 0)?;
     }
     put(times, values, 1, (walk.time_ms(), walk.value));
     let mut done = 2;
