@@ -383,7 +383,46 @@ mod tests {
         samples.iter().map(|(time, value)| (*time, value.to_bits())).collect()
     }
 
+    /// Samples at one pace, which change within a window for a while, then in another one or not at
+    /// all; the pace may change once.
+    fn steady() -> impl Strategy<Value = Vec<(i64, f64)>> {
+        let window = (1_u32..=64).prop_flat_map(|width| (Just(width), 0..=64 - width));
+        let narrow = (1_u32..=26).prop_flat_map(|width| (Just(width), 0..=64 - width));
+        let changes = vec(any::<u64>(), 0..30);
+        let runs = vec((prop_oneof![1 => window, 3 => narrow], changes, 0_usize..6), 0..12);
+        let pace = prop_oneof![Just(15_000_i64), 1_i64..100_000, Just(i64::MAX / 400)];
+        (any::<u64>(), pace, runs, any::<usize>(), 0_i64..3).prop_map(
+            |(first, pace, runs, late_at, late_ms)| {
+                let mut bits = first;
+                let mut values = vec![bits];
+                for ((width, trailing), changes, still) in runs {
+                    for change in changes {
+                        bits ^= change >> (64 - width) << trailing;
+                        values.push(bits);
+                    }
+                    values.extend(std::iter::repeat_n(bits, still));
+                }
+                values.truncate(200);
+                let late_at = late_at % (2 * values.len());
+                let shift = |index: usize| if index >= late_at { late_ms } else { 0 };
+                let time = |index: usize| index as i64 * pace + shift(index);
+                let values = values.into_iter().map(f64::from_bits).enumerate();
+                values.map(|(index, value)| (time(index), value)).collect()
+            },
+        )
+    }
+
     proptest! {
+        #[test]
+        fn steady_samples_come_back_as_they_went(samples in steady(), at: usize) {
+            let data = encode(&samples);
+            prop_assert_eq!(Model::samples(&data), Some(raw(&samples)));
+            prop_assert_eq!(decode(&data, ALL), Ok(raw(&samples)));
+            let end_ms = samples[at % samples.len()].0;
+            let kept = raw(&samples[..=at % samples.len()]);
+            prop_assert_eq!(decode(&data, (i64::MIN, end_ms)), Ok(kept));
+        }
+
         #[test]
         fn samples_come_back_as_they_went(samples in samples()) {
             let data = encode(&samples);
@@ -456,7 +495,7 @@ mod tests {
 
         #[test]
         fn damaged_chunks_are_read_as_the_model_reads_them(
-            samples in samples(), at: usize, flip: u8, cut: usize,
+            samples in prop_oneof![samples(), steady()], at: usize, flip: u8, cut: usize,
         ) {
             let mut data = encode(&samples).to_vec();
             let at = at % data.len();
